@@ -1,0 +1,1 @@
+"""The workstation side of ftsdk: published weights in, a bundle out."""

@@ -1,0 +1,144 @@
+"""Dimensions of a model: known by name (`xl`, `base`) or read from a JSON file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import ValidationError as PydanticError
+
+from ftsdk.errors import ArchitectureError
+
+LABELS = (
+    "eye", "pupil", "lip", "mouth", "nose", "ear", "cheek", "forehead", "chin", "jaw", "eyebrow",
+    "tooth", "tongue", "beard", "mustache", "skin", "hair", "wrinkle", "freckle", "scar", "dimple",
+)  # fmt: skip
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VisionTransformer(_Strict):
+    """A pre-norm vision transformer: EVA ViT-g/14 or the prompter's ViT-H/14."""
+
+    width: PositiveInt
+    depth: PositiveInt
+    heads: PositiveInt
+    mlp_hidden: PositiveInt
+    patch_size: PositiveInt = 14
+    layer_norm_eps: PositiveFloat = 1e-6
+
+
+class QFormer(_Strict):
+    """The Q-Former: BERT with learned queries and cross-attention every n-th layer."""
+
+    width: PositiveInt
+    depth: PositiveInt
+    heads: PositiveInt
+    mlp_hidden: PositiveInt
+    queries: PositiveInt = 32
+    cross_attention_every: PositiveInt = 2
+    layer_norm_eps: PositiveFloat = 1e-12
+    max_text_tokens: PositiveInt = 128
+
+
+class MaskDecoder(_Strict):
+    """The two-way transformer of the mask."""
+
+    depth: PositiveInt = 2
+    heads: PositiveInt = 8
+    mlp_hidden: PositiveInt = 2048
+    prompt_tokens: PositiveInt = 21
+    prompt_cross_attention_heads: PositiveInt = 8
+    cross_attention_downsample: PositiveInt = 2
+
+
+class LanguageFolder(_Strict):
+    """Where the T5 lies inside the weights folder; its own config.json has the dimensions."""
+
+    folder: str | None = None
+    dense_act_fn: Literal["gelu"] = "gelu"
+
+
+class ForgeryTalkerArchitecture(_Strict):
+    """Every dimension of a published ForgeryTalker that its files do not name."""
+
+    family: Literal["forgerytalker"] = "forgerytalker"
+    image_size: PositiveInt = 224
+    mask_size: PositiveInt = 224
+    labels: tuple[str, ...] = LABELS
+    vision_encoder: VisionTransformer
+    forgery_prompter: VisionTransformer
+    qformer: QFormer
+    mask_decoder: MaskDecoder = MaskDecoder()
+    language_model: LanguageFolder = LanguageFolder()
+
+
+class Prompt(_Strict):
+    """The two sentences that ask for a report; `{regions}` stands for the named regions."""
+
+    with_regions: str
+    without_regions: str
+
+
+class NanoArchitecture(_Strict):
+    """Constructor arguments of each nano stage, as its training wrote them."""
+
+    family: Literal["nano"]
+    image_size: PositiveInt
+    mask_size: PositiveInt
+    labels: tuple[str, ...]
+    prompt: Prompt
+    vision_encoder: dict[str, int | float]
+    forgery_prompter: dict[str, int | float]
+    mask_decoder: dict[str, int | float]
+    qformer: dict[str, int | float]
+    language_model: LanguageFolder
+
+
+
+
+Architecture = ForgeryTalkerArchitecture | NanoArchitecture
+
+
+def _published(qformer_depth: int) -> ForgeryTalkerArchitecture:
+    return ForgeryTalkerArchitecture(
+        vision_encoder=VisionTransformer(width=1408, depth=39, heads=16, mlp_hidden=6144),
+        forgery_prompter=VisionTransformer(width=1280, depth=32, heads=16, mlp_hidden=5120),
+        qformer=QFormer(width=768, depth=qformer_depth, heads=12, mlp_hidden=3072),
+    )
+
+
+PUBLISHED = {"xl": _published(qformer_depth=12), "base": _published(qformer_depth=6)}
+
+
+def load_architecture(name_or_path: str) -> Architecture:
+    """Return the architecture called `xl` or `base`, or the one in a JSON file.
+
+    Raises:
+        ArchitectureError: neither a known name nor a readable, complete description.
+    """
+    if name_or_path in PUBLISHED:
+        return PUBLISHED[name_or_path]
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise ArchitectureError(
+            f"'{name_or_path}' is no known architecture",
+            expected=f"one of {', '.join(PUBLISHED)}, or a JSON file with the dimensions",
+            found="neither a known name nor a file",
+            cure="pass --architecture xl, --architecture base, or the path of a JSON file",
+        )
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        kind = NanoArchitecture if raw.get("family") == "nano" else ForgeryTalkerArchitecture
+        return kind.model_validate_json(path.read_bytes())
+    except (PydanticError, ValueError, AttributeError) as error:
+        raise ArchitectureError(
+            f"the architecture file {path} is not valid",
+            expected="a JSON object with every dimension and nothing else",
+            found=str(error),
+            cure="correct the named fields; docs/architecture.md shows an example",
+        ) from error

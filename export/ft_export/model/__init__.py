@@ -1,0 +1,1 @@
+"""The stages as torch modules; each names its inputs and outputs in `inputs` and `outputs`."""

@@ -1,0 +1,269 @@
+"""Flan-T5 as two graphs: the encoder with the decoder's cross keys and values, and one step.
+
+Tensor names follow Transformers: `past_key_values.{layer}.{encoder|decoder}.{key|value}`.
+The decoder's own cache is a table of rows, one row a token: a step writes its rows at
+`slot_mapping` and reads each beam's history through `cache_indirection`, so that neither a
+longer text nor a reordered beam moves a byte of it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ft_export.model.layers import merge_heads, split_heads
+
+
+@dataclass(frozen=True)
+class LanguageDims:
+    """What a T5's config.json says of its shape."""
+
+    d_model: int
+    d_kv: int
+    d_ff: int
+    heads: int
+    encoder_layers: int
+    decoder_layers: int
+    vocabulary: int
+    buckets: int
+    max_distance: int
+    layer_norm_eps: float
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together."""
+        return self.heads * self.d_kv
+
+
+def relative_buckets(buckets: int, max_distance: int) -> Tensor:
+    """Return T5's bucket of each distance 0..max_distance: exact at first, then logarithmic.
+
+    Raffel et al., "Exploring the Limits of Transfer Learning" (2020), section 2.1. A table, so
+    that no runtime's logarithm decides at a bucket's edge; farther distances share the last one.
+    """
+    exact = buckets // 2
+    distance = torch.arange(max_distance + 1, device="cpu")
+    ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    far = (exact + (ratio * (buckets - exact)).to(torch.int64)).clamp(max=buckets - 1)
+    return torch.where(distance < exact, distance, far)
+
+
+class RmsNorm(nn.Module):
+    """T5's LayerNorm: no mean, no bias."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        variance = tokens.pow(2).mean(-1, keepdim=True)
+        return self.weight * (tokens * torch.rsqrt(variance + self.eps))
+
+
+class GatedFeedForward(nn.Module):
+    """Pre-norm gated GELU (erf, as the authors force it) with its residual."""
+
+    def __init__(self, dims: LanguageDims) -> None:
+        super().__init__()
+        self.layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
+        self.wi_0 = nn.Linear(dims.d_model, dims.d_ff, bias=False)
+        self.wi_1 = nn.Linear(dims.d_model, dims.d_ff, bias=False)
+        self.wo = nn.Linear(dims.d_ff, dims.d_model, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        normed = self.layer_norm(tokens)
+        return tokens + self.wo(nn.functional.gelu(self.wi_0(normed)) * self.wi_1(normed))
+
+
+class SelfAttention(nn.Module):
+    """Projections of a self-attention; T5 does not scale the query."""
+
+    def __init__(self, dims: LanguageDims) -> None:
+        super().__init__()
+        self.heads = dims.heads
+        self.layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
+        self.q = nn.Linear(dims.d_model, dims.inner, bias=False)
+        self.k = nn.Linear(dims.d_model, dims.inner, bias=False)
+        self.v = nn.Linear(dims.d_model, dims.inner, bias=False)
+        self.o = nn.Linear(dims.inner, dims.d_model, bias=False)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        q, k, v = (split_heads(part, self.heads) for part in (query, key, value))
+        weights = (q @ k.transpose(-2, -1) + bias).softmax(dim=-1)
+        return self.o(merge_heads(weights @ v))
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention over soft tokens and prompt, then the feed-forward."""
+
+    def __init__(self, dims: LanguageDims) -> None:
+        super().__init__()
+        self.attention = SelfAttention(dims)
+        self.feed_forward = GatedFeedForward(dims)
+
+    def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
+        attention = self.attention
+        normed = attention.layer_norm(tokens)
+        parts = (attention.q(normed), attention.k(normed), attention.v(normed))
+        return self.feed_forward(tokens + attention.attend(*parts, bias))
+
+
+class CrossProjection(nn.Module):
+    """One decoder layer's keys and values of the encoder's output."""
+
+    def __init__(self, dims: LanguageDims) -> None:
+        super().__init__()
+        self.heads = dims.heads
+        self.k = nn.Linear(dims.d_model, dims.inner, bias=False)
+        self.v = nn.Linear(dims.d_model, dims.inner, bias=False)
+
+    def forward(self, encoder_output: Tensor) -> tuple[Tensor, Tensor]:
+        key = split_heads(self.k(encoder_output), self.heads).transpose(-2, -1)
+        return key, split_heads(self.v(encoder_output), self.heads)
+
+
+class LanguageEncoder(nn.Module):
+    """Soft tokens and prompt to `encoder_output` and every layer's cross keys and values.
+
+    `qformer_output` [B, queries, width] and `prompt_embeds` [B, T, d_model] to `encoder_output`
+    [B, queries + T, d_model], keys [B, heads, d_kv, S] and values [B, heads, S, d_kv].
+    """
+
+    inputs = ("qformer_output", "prompt_embeds")
+    buckets: Tensor
+
+    def __init__(self, dims: LanguageDims, qformer_width: int) -> None:
+        super().__init__()
+        self.dims = dims
+        self.t5_proj = nn.Linear(qformer_width, dims.d_model)
+        buckets = relative_buckets(dims.buckets // 2, dims.max_distance)
+        self.register_buffer("buckets", buckets, persistent=False)
+        self.relative_attention_bias = nn.Embedding(dims.buckets, dims.heads)
+        self.block = nn.ModuleList(EncoderBlock(dims) for _ in range(dims.encoder_layers))
+        self.final_layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
+        self.cross = nn.ModuleList(CrossProjection(dims) for _ in range(dims.decoder_layers))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("encoder_output", *cache_names("past_key_values", self.dims, "encoder"))
+
+    def forward(self, qformer_output: Tensor, prompt_embeds: Tensor) -> tuple[Tensor, ...]:
+        tokens = torch.cat((self.t5_proj(qformer_output), prompt_embeds), dim=1)
+        bias = self._bias(tokens)
+        for block in self.block:
+            tokens = block(tokens, bias)
+        encoder_output = self.final_layer_norm(tokens)
+        keys_values = [part for cross in self.cross for part in cross(encoder_output)]
+        return (encoder_output, *keys_values)
+
+    def _bias(self, tokens: Tensor) -> Tensor:
+        position = torch.arange(tokens.shape[1], device=tokens.device)
+        offset = position[None, :] - position[:, None]
+        bucket = self.buckets[offset.abs().clamp(max=self.dims.max_distance)]
+        bucket = bucket + torch.where(offset > 0, self.dims.buckets // 2, 0)
+        return self.relative_attention_bias(bucket).permute(2, 0, 1)[None]
+
+
+class DecoderBlock(nn.Module):
+    """One step of cached self-attention, cross-attention and feed-forward."""
+
+    def __init__(self, dims: LanguageDims) -> None:
+        super().__init__()
+        self.heads = dims.heads
+        self.attention = SelfAttention(dims)
+        self.cross_layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
+        self.cross_q = nn.Linear(dims.d_model, dims.inner, bias=False)
+        self.cross_o = nn.Linear(dims.inner, dims.d_model, bias=False)
+        self.feed_forward = GatedFeedForward(dims)
+
+    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        normed = self.attention.layer_norm(tokens)
+        return self.attention.q(normed), self.attention.k(normed), self.attention.v(normed)
+
+    def cross(self, tokens: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        query = self.cross_q(self.cross_layer_norm(tokens))
+        # All beams read one picture's keys, so they are the rows of one product.
+        query = split_heads(query.transpose(0, 1), self.heads)
+        attended = merge_heads((query @ key).softmax(dim=-1) @ value)
+        return tokens + self.cross_o(attended.transpose(0, 1))
+
+
+class LanguageDecoder(nn.Module):
+    """One token a beam: `inputs_embeds` [beams, 1, d_model] to `logits` [beams, vocabulary].
+
+    Further inputs, in order: `slot_mapping` [beams] int64, the cache rows this step writes;
+    `cache_indirection` [beams, t] int64, the rows each beam reads, this step's last;
+    per layer the decoder cache's key and value [slots, heads * d_kv];
+    per layer the encoder's key [1, heads, d_kv, S] and value [1, heads, S, d_kv].
+    Further outputs: per layer the decoder cache with this step written, for which a caller may
+    pass the input's own memory.
+    """
+
+    buckets: Tensor
+
+    def __init__(self, dims: LanguageDims) -> None:
+        super().__init__()
+        self.dims = dims
+        buckets = relative_buckets(dims.buckets, dims.max_distance)
+        self.register_buffer("buckets", buckets, persistent=False)
+        self.relative_attention_bias = nn.Embedding(dims.buckets, dims.heads)
+        self.block = nn.ModuleList(DecoderBlock(dims) for _ in range(dims.decoder_layers))
+        self.final_layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
+        self.lm_head = nn.Linear(dims.d_model, dims.vocabulary, bias=False)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (
+            "inputs_embeds",
+            "slot_mapping",
+            "cache_indirection",
+            *cache_names("past_key_values", self.dims, "decoder"),
+            *cache_names("past_key_values", self.dims, "encoder"),
+        )
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits", *cache_names("present", self.dims, "decoder"))
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        slot_mapping: Tensor,
+        cache_indirection: Tensor,
+        *past_key_values: Tensor,
+    ) -> tuple[Tensor, ...]:
+        tokens, bias = inputs_embeds, self._bias(cache_indirection)
+        cached = 2 * self.dims.decoder_layers
+        caches, memories = past_key_values[:cached], past_key_values[cached:]
+        present = []
+        for index, block in enumerate(self.block):
+            query, key, value = block.project(tokens)
+            keys, values = (
+                cache.index_put((slot_mapping,), row[:, 0])
+                for cache, row in zip(caches[2 * index : 2 * index + 2], (key, value), strict=True)
+            )
+            present += [keys, values]
+            history = keys[cache_indirection], values[cache_indirection]
+            tokens = tokens + block.attention.attend(query, *history, bias)
+            tokens = block.cross(tokens, *memories[2 * index : 2 * index + 2])
+            tokens = block.feed_forward(tokens)
+        return (self.lm_head(self.final_layer_norm(tokens))[:, 0], *present)
+
+    def _bias(self, cache_indirection: Tensor) -> Tensor:
+        length = cache_indirection.shape[1]
+        distance = torch.arange(length - 1, -1, -1, device=cache_indirection.device)
+        bucket = self.buckets[distance.clamp(max=self.dims.max_distance)]
+        return self.relative_attention_bias(bucket).T[None, :, None]
+
+
+def cache_names(prefix: str, dims: LanguageDims, side: str) -> tuple[str, ...]:
+    """Return `{prefix}.{layer}.{side}.{key|value}` for every decoder layer, in order."""
+    return tuple(
+        f"{prefix}.{layer}.{side}.{part}"
+        for layer in range(dims.decoder_layers)
+        for part in ("key", "value")
+    )

@@ -1,0 +1,151 @@
+"""Named tensors of weight files, read one at a time and never by running what is in them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ftsdk.errors import (
+    TensorMissingError,
+    TensorShapeError,
+    TensorValueError,
+    UnsafePickleError,
+    WeightsFileError,
+)
+
+LazyTensors = dict[str, Callable[[], Tensor]]
+
+
+def read_tensors(path: Path) -> LazyTensors:
+    """Return the tensors of a `.pth`, `.bin` or `.safetensors` file by name, not yet in memory.
+
+    A state dict below the key `model` is found there.
+
+    Raises:
+        UnsafePickleError: the pickle asks for more than tensors; nothing of it was run.
+        WeightsFileError: the file is damaged or of another kind.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    state = _load_pickle(path)
+    inner = state.get("model")
+    state = inner if isinstance(inner, Mapping) else state
+    return {
+        name: (lambda tensor=value: tensor)
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _read_safetensors(path: Path) -> LazyTensors:
+    try:
+        handle = safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, "a safetensors file", error) from error
+    return {name: (lambda key=name: handle.get_tensor(key)) for name in handle.keys()}  # noqa: SIM118
+
+
+def _load_pickle(path: Path) -> Mapping[str, object]:
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(4) == b"PK\x03\x04"
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        if "Weights only load failed" not in str(error):
+            raise _unreadable(path, "a torch checkpoint", error) from error
+        raise UnsafePickleError(
+            f"{path} holds more than tensors and was refused",
+            expected="a pickle of tensors, numbers, strings and plain containers",
+            found=str(error).partition("Please file an issue")[0][-400:].strip(),
+            cure="download the file again from its publisher; do not load it any other way",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise _unreadable(path, "a torch checkpoint", error) from error
+    if not isinstance(state, Mapping):
+        raise _unreadable(path, "a state dict", TypeError(f"a {type(state).__name__}"))
+    return state
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> WeightsFileError:
+    return WeightsFileError(
+        f"{path} cannot be read",
+        expected=kind,
+        found=f"{type(error).__name__}: {str(error)[:300]}",
+        cure="compare its size with the publisher's and download it again",
+    )
+
+
+class Checkpoint:
+    """All tensors of a model under their published names; remembers which were used."""
+
+    def __init__(self, tensors: LazyTensors) -> None:
+        self._tensors = tensors
+        self.used: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def tensor(self, name: str) -> Tensor:
+        """Return one tensor as it is in its file.
+
+        Raises:
+            TensorMissingError: no file has it.
+            TensorValueError: it holds NaN or infinity.
+        """
+        if name not in self._tensors:
+            raise TensorMissingError(
+                f"no weight file has the tensor '{name}'",
+                expected=f"'{name}' in one of the files",
+                found=f"{len(self._tensors)} tensors, not this one",
+                cure="check that the download is complete and --architecture is the right one",
+            )
+        self.used.add(name)
+        value = self._tensors[name]()
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise TensorValueError(
+                f"the tensor '{name}' holds NaN or infinity",
+                expected="finite numbers",
+                found=f"{int((~torch.isfinite(value)).sum())} of {value.numel()} are not",
+                cure="download the file again; a training that diverged cannot be exported",
+            )
+        return value
+
+    @property
+    def dead(self) -> list[str]:
+        """Names that no stage has asked for."""
+        return sorted(self._tensors.keys() - self.used)
+
+
+def load_module(
+    module: nn.Module,
+    checkpoint: Checkpoint,
+    published_name: Callable[[str], str],
+    convert: Callable[[Tensor], Tensor] = torch.Tensor.float,
+) -> nn.Module:
+    """Fill a module that was built on the meta device, in float32, ready for inference.
+
+    Raises:
+        TensorShapeError: a tensor has another shape than the architecture says.
+    """
+    state = {}
+    for name, empty in module.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.zeros((), dtype=torch.int64)
+            continue
+        source = published_name(name)
+        value = checkpoint.tensor(source)
+        if value.shape != empty.shape:
+            raise TensorShapeError(
+                f"the tensor '{source}' has another shape than the architecture",
+                expected=str(list(empty.shape)),
+                found=str(list(value.shape)),
+                cure="pass the --architecture that these weights belong to",
+            )
+        state[name] = convert(value)
+    module.load_state_dict(state, assign=True)
+    return module.requires_grad_(False).eval()

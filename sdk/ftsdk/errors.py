@@ -1,0 +1,192 @@
+"""Every error that ftsdk, ft_export and ft_calibration raise on purpose.
+
+    FtsdkError
+    ├── InputError                  what was handed in is at fault
+    │   ├── ImageNotFoundError        no readable file at that path
+    │   ├── ImageFormatError          the bytes are no picture of a supported format
+    │   ├── ImageTruncatedError       the picture ends before its header said
+    │   ├── ImageSizeError            too many pixels, or too few, by the header
+    │   ├── ArrayError                an array of another dtype, shape or range
+    │   ├── RegionError               a region name that the model does not know
+    │   └── OptionError               a setting outside its range
+    ├── BundleError                 the bundle is at fault
+    │   ├── BundleNotFoundError       no bundle at that path
+    │   ├── ManifestError             manifest.json does not parse strictly
+    │   ├── ManifestVersionError      manifest.json was written by another ftsdk
+    │   ├── BundlePathError           a path that leaves the bundle directory
+    │   ├── BundleFileMissingError    a file of the manifest is not there
+    │   ├── BundleFileExtraError      a file is there that the manifest does not list
+    │   └── BundleFileAlteredError    a file's size or SHA-256 differs
+    ├── EngineError                 the inference runtime is at fault
+    │   ├── EngineNotInstalledError   no runtime for this bundle is installed
+    │   ├── DeviceUnavailableError    the asked-for device cannot be used
+    │   ├── EngineLoadError           the runtime refused a graph
+    │   └── NumericalError            a stage produced NaN or infinity
+    ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
+    └── ExportError                 ft-export could not make a bundle
+        ├── ArchitectureError         the architecture description is incomplete or wrong
+        ├── WeightsNotFoundError      a file of the published layout is missing
+        ├── WeightsFileError          a weight file cannot be read
+        ├── UnsafePickleError         a weight file holds more than tensors; nothing was run
+        ├── TensorMissingError        a tensor the architecture needs is in no file
+        ├── TensorShapeError          a tensor has another shape than the architecture says
+        ├── TensorValueError          a tensor holds NaN or infinity
+        └── GateError                 an exported stage differs from float32
+"""
+
+from __future__ import annotations
+
+
+class FtsdkError(Exception):
+    """A failure with its cure.
+
+    Attributes:
+        what: one sentence naming the failure.
+        expected: what would have been right.
+        found: what was there instead.
+        cure: what the user can do now; a command where there is one.
+    """
+
+    def __init__(self, what: str, *, expected: str, found: str, cure: str) -> None:
+        super().__init__(what, expected, found, cure)
+        self.what = what
+        self.expected = expected
+        self.found = found
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}\n  expected: {self.expected}\n  found:    {self.found}\n"
+            f"  cure:     {self.cure}"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.expected, self.found, self.cure)
+
+
+def _rebuild(kind: type[FtsdkError], what: str, expected: str, found: str, cure: str) -> FtsdkError:
+    return kind(what, expected=expected, found=found, cure=cure)
+
+
+class InputError(FtsdkError, ValueError):
+    """What was handed in is at fault."""
+
+
+class ImageNotFoundError(InputError):
+    """No readable file is at that path."""
+
+
+class ImageFormatError(InputError):
+    """The bytes are no picture of a supported format."""
+
+
+class ImageTruncatedError(InputError):
+    """The picture ends before its header said."""
+
+
+class ImageSizeError(InputError):
+    """The header announces too many pixels, or too few."""
+
+
+class ArrayError(InputError):
+    """An array has another dtype, shape or range than a picture."""
+
+
+class RegionError(InputError):
+    """A region name that the model does not know."""
+
+
+class OptionError(InputError):
+    """A setting is outside its range."""
+
+
+class BundleError(FtsdkError):
+    """The bundle is at fault."""
+
+
+class BundleNotFoundError(BundleError):
+    """No bundle is at that path."""
+
+
+class ManifestError(BundleError):
+    """manifest.json does not parse strictly."""
+
+
+class ManifestVersionError(BundleError):
+    """manifest.json was written for another manifest version."""
+
+
+class BundlePathError(BundleError):
+    """A path in the manifest leaves the bundle directory."""
+
+
+class BundleFileMissingError(BundleError):
+    """A file that the manifest lists is not there."""
+
+
+class BundleFileExtraError(BundleError):
+    """A file is there that the manifest does not list."""
+
+
+class BundleFileAlteredError(BundleError):
+    """A file's size or SHA-256 differs from the manifest's."""
+
+
+class EngineError(FtsdkError):
+    """The inference runtime is at fault."""
+
+
+class EngineNotInstalledError(EngineError):
+    """No runtime that can run this bundle is installed."""
+
+
+class DeviceUnavailableError(EngineError):
+    """The asked-for device cannot be used."""
+
+
+class EngineLoadError(EngineError):
+    """The runtime refused a graph."""
+
+
+class NumericalError(EngineError):
+    """A stage produced NaN or infinity."""
+
+
+class AnalysisCancelledError(FtsdkError):
+    """The caller cancelled the analysis, or its time-out passed."""
+
+
+class ExportError(FtsdkError):
+    """ft-export could not make a bundle."""
+
+
+class ArchitectureError(ExportError):
+    """The architecture description is incomplete or wrong."""
+
+
+class WeightsNotFoundError(ExportError):
+    """A file of the published layout is missing."""
+
+
+class WeightsFileError(ExportError):
+    """A weight file cannot be read."""
+
+
+class UnsafePickleError(ExportError):
+    """A weight file holds more than tensors; nothing of it was run."""
+
+
+class TensorMissingError(ExportError):
+    """A tensor that the architecture needs is in no file."""
+
+
+class TensorShapeError(ExportError):
+    """A tensor has another shape than the architecture says."""
+
+
+class TensorValueError(ExportError):
+    """A tensor holds NaN or infinity."""
+
+
+class GateError(ExportError):
+    """An exported stage differs from its float32 reference."""
