@@ -1,0 +1,17 @@
+import numpy as np
+from numpy.typing import NDArray
+
+def resize_normalise(
+    picture: NDArray[np.uint8],
+    *,
+    size: int,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    reversed: bool,
+    portable: bool = False,
+) -> NDArray[np.float32]: ...
+def upsample(map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]: ...
+def upsample_cut(
+    map: NDArray[np.float32], height: int, width: int, threshold: float
+) -> NDArray[np.bool_]: ...
+def avx2_available() -> bool: ...
