@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
 #include <memory>
 
@@ -19,18 +18,13 @@ namespace {
 
 using PictureArray = nb::ndarray<const uint8_t, nb::shape<-1, -1, 3>, nb::device::cpu>;
 using MapArray = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Output = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 int side(size_t length) {
   if (length < 1 || length > static_cast<size_t>(std::numeric_limits<int>::max() / 4))
     throw nb::value_error("sides must be between 1 and 2^29");
   return static_cast<int>(length);
-}
-
-template <typename T>
-nb::ndarray<nb::numpy, T> give(std::unique_ptr<T[]> data, std::initializer_list<size_t> shape) {
-  T* raw = data.release();
-  nb::capsule owner(raw, [](void* pointer) noexcept { delete[] static_cast<T*>(pointer); });
-  return nb::ndarray<nb::numpy, T>(raw, shape, owner);
 }
 
 nb::ndarray<nb::numpy, float> resize_normalise(const PictureArray& array, int size,
@@ -48,43 +42,36 @@ nb::ndarray<nb::numpy, float> resize_normalise(const PictureArray& array, int si
     nb::gil_scoped_release release;
     ftsdk::resize_normalise(picture, size, normalisation, reversed, portable, output.get());
   }
-  return give(std::move(output), {1, 3, edge, edge});
+  float* raw = output.release();
+  const nb::capsule owner(raw, [](void* pixels) noexcept { delete[] static_cast<float*>(pixels); });
+  return nb::ndarray<nb::numpy, float>(raw, {1, 3, edge, edge}, owner);
 }
 
-nb::ndarray<nb::numpy, float> upsample(const MapArray& map, size_t height, size_t width) {
-  const int rows = side(height);
-  const int columns = side(width);
-  std::unique_ptr<float[]> output(new float[height * width]);
-  {
-    nb::gil_scoped_release release;
-    ftsdk::upsample(map.data(), side(map.shape(0)), side(map.shape(1)), rows, columns,
-                    output.get());
-  }
-  return give(std::move(output), {height, width});
+void upsample(const MapArray& map, const Output<float>& output) {
+  const int rows = side(output.shape(0));
+  const int columns = side(output.shape(1));
+  nb::gil_scoped_release release;
+  ftsdk::upsample(map.data(), side(map.shape(0)), side(map.shape(1)), rows, columns,
+                  output.data());
 }
 
-nb::ndarray<nb::numpy, bool> upsample_cut(const MapArray& map, size_t height, size_t width,
-                                          float threshold) {
-  const int rows = side(height);
-  const int columns = side(width);
-  std::unique_ptr<bool[]> output(new bool[height * width]);
-  {
-    nb::gil_scoped_release release;
-    ftsdk::upsample_cut(map.data(), side(map.shape(0)), side(map.shape(1)), rows, columns,
-                        threshold, output.get());
-  }
-  return give(std::move(output), {height, width});
+void upsample_cut(const MapArray& map, float threshold, const Output<bool>& output) {
+  const int rows = side(output.shape(0));
+  const int columns = side(output.shape(1));
+  nb::gil_scoped_release release;
+  ftsdk::upsample_cut(map.data(), side(map.shape(0)), side(map.shape(1)), rows, columns, threshold,
+                      output.data());
 }
 
 }  // namespace
 
 NB_MODULE(kernels, module) {
   module.doc() = "Resizing kernels of ftsdk, in C++.";
-  module.def("resize_normalise", &resize_normalise, nb::arg("picture"), nb::kw_only(),
+  module.def("resize_normalise", &resize_normalise, nb::arg("picture").noconvert(), nb::kw_only(),
              nb::arg("size"), nb::arg("mean"), nb::arg("std"), nb::arg("reversed"),
              nb::arg("portable") = false);
-  module.def("upsample", &upsample, nb::arg("map"), nb::arg("height"), nb::arg("width"));
-  module.def("upsample_cut", &upsample_cut, nb::arg("map"), nb::arg("height"), nb::arg("width"),
-             nb::arg("threshold"));
+  module.def("upsample", &upsample, nb::arg("map").noconvert(), nb::arg("output").noconvert());
+  module.def("upsample_cut", &upsample_cut, nb::arg("map").noconvert(), nb::arg("threshold"),
+             nb::arg("output").noconvert());
   module.def("avx2_available", &ftsdk::avx2_available);
 }
