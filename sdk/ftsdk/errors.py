@@ -5,6 +5,7 @@
     │   ├── ImageNotFoundError        no readable file at that path
     │   ├── ImageFormatError          the bytes are no picture of a supported format
     │   ├── ImageTruncatedError       the picture ends before its header said
+    │   ├── ImageDamagedError         the picture's bytes contradict themselves
     │   ├── ImageSizeError            too many pixels, or too few, by the header
     │   ├── ArrayError                an array of another dtype, shape or range
     │   ├── RegionError               a region name that the model does not know
@@ -82,6 +83,10 @@ class ImageFormatError(InputError):
 
 class ImageTruncatedError(InputError):
     """The picture ends before its header said."""
+
+
+class ImageDamagedError(InputError):
+    """The picture's bytes contradict themselves, or its decoder refused them."""
 
 
 class ImageSizeError(InputError):
