@@ -1,0 +1,270 @@
+"""The one door by which pictures come in: paths, bytes, files, Pillow pictures, arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Union
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.errors import (
+    ArrayError,
+    ImageDamagedError,
+    ImageFormatError,
+    ImageNotFoundError,
+    ImageSizeError,
+    OptionError,
+)
+from ftsdk.imaging.header import Header, png, read_header, read_size
+from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
+
+__all__ = ["Picture", "decode"]
+
+Color = Literal["bgr", "rgb"]
+Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[Any], Any]
+
+_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_SUFFIXES = {
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "PNG": {".png", ".apng"},
+    "WebP": {".webp"},
+}
+_PILLOW_16_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
+_PILLOW_UNBOUNDED = {"I", "F"}
+
+
+def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS) -> Picture:
+    """Turn any supported source into an upright BGR picture.
+
+    Files must be complete JPEG, PNG or WebP; size limits are checked from the header
+    before decoding. The EXIF orientation is applied, also to Pillow pictures.
+    Transparency is dropped (the colours under it stay), as Pillow's `convert("RGB")`
+    does; 16-bit channels keep their upper 8 bits; of an animation the still or first
+    picture is taken. `Picture.notes` tells which of these happened.
+
+    Args:
+        source: path, bytes, binary file object, Pillow picture, or a uint8 array of
+            `[H, W]`, `[H, W, 1]`, `[H, W, 3]` or `[H, W, 4]`.
+        color: channel order of an array, alpha last; nothing else is affected.
+        max_pixels: width times height that is refused when exceeded.
+
+    Raises:
+        ImageNotFoundError: no readable regular file there.
+        ImageFormatError: not a picture, or of a format that is not supported.
+        ImageTruncatedError: the file ends early.
+        ImageDamagedError: the file's structure or its compressed data is broken.
+        ImageSizeError: sides or pixels out of range.
+        ArrayError: an array of another dtype or shape.
+        OptionError: an unknown `color` or a `max_pixels` below 1.
+    """
+    _check_options(color, max_pixels)
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        return _decode_bytes(_read_path(path, max_pixels), path.name, max_pixels)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode_bytes(bytes(source), "bytes", max_pixels)
+    if isinstance(source, np.ndarray):
+        return _decode_array(source, color, max_pixels)
+    if hasattr(source, "getexif") and hasattr(source, "convert"):
+        return _decode_pillow(source, max_pixels)
+    if hasattr(source, "read"):
+        name = Path(str(getattr(source, "name", "file"))).name
+        return _decode_bytes(_read_file(source, max_pixels), name, max_pixels)
+    raise ImageFormatError(
+        "This object is no source of a picture.",
+        expected="a path, bytes, binary file object, Pillow picture or uint8 array",
+        found=type(source).__name__,
+        cure="Pass the picture's path, or numpy.asarray(...) of it as uint8.",
+    )
+
+
+def _check_options(color: str, max_pixels: int) -> None:
+    if color not in ("bgr", "rgb"):
+        raise OptionError(
+            "The channel order is unknown.",
+            expected="'bgr' or 'rgb'",
+            found=repr(color),
+            cure="Leave color out for arrays from cv2.imread, say 'rgb' for all others.",
+        )
+    if max_pixels < 1:
+        raise OptionError(
+            "The pixel limit is out of range.",
+            expected="1 or more",
+            found=str(max_pixels),
+            cure=f"Leave max_pixels at its default of {MAX_PIXELS}.",
+        )
+
+
+def _max_bytes(max_pixels: int) -> int:
+    # Four channels of 16 bits without any compression, and a mebibyte of metadata.
+    return 8 * max_pixels + 2**20
+
+
+def _read_path(path: Path, max_pixels: int) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise _not_found(str(path), kind)
+        if status.st_size > _max_bytes(max_pixels):
+            raise _too_many_bytes(status.st_size, max_pixels)
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise _not_found(str(path), getattr(error, "strerror", None) or str(error)) from error
+
+
+def _read_file(file: BinaryIO, max_pixels: int) -> bytes:
+    limit = _max_bytes(max_pixels)
+    try:
+        data = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise _not_found("the file object", str(error)) from error
+    if not isinstance(data, bytes):
+        raise ImageFormatError(
+            "The file object does not give bytes.",
+            expected="a file opened in binary mode",
+            found=f"read() gave {type(data).__name__}",
+            cure="Open the file with mode 'rb'.",
+        )
+    if len(data) > limit:
+        raise _too_many_bytes(len(data), max_pixels)
+    return data
+
+
+def _not_found(path: str, found: str) -> ImageNotFoundError:
+    return ImageNotFoundError(
+        f"No picture can be read from {path!r}.",
+        expected="a readable file",
+        found=found,
+        cure="Check the path and its permissions; a URL must be downloaded first.",
+    )
+
+
+def _too_many_bytes(size: int, max_pixels: int) -> ImageSizeError:
+    return ImageSizeError(
+        "The file is too large for a picture.",
+        expected=f"at most {_max_bytes(max_pixels)} bytes for {max_pixels} pixels",
+        found=f"{size} bytes or more",
+        cure="Save the picture with compression, or raise max_pixels.",
+    )
+
+
+def _decode_bytes(data: bytes, name: str, max_pixels: int) -> Picture:
+    check_size(*read_size(data), max_pixels)
+    header = read_header(data)
+    pixels = _turn(_decode_still(data, header), header.orientation)
+    return freeze(pixels, hashlib.sha256(data).hexdigest(), name, _notes(header, name))
+
+
+def _decode_still(data: bytes, header: Header) -> NDArray[np.uint8]:
+    if header.format == "PNG" and header.frames > 1:
+        data = png.still(data)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    except cv2.error as error:
+        raise _refused(header, f"OpenCV's message {error.err!r}") from error
+    if pixels is None:
+        raise _refused(header, "compressed data that OpenCV refuses")
+    if pixels.shape != (header.height, header.width, 3):
+        raise _refused(header, f"pixels of shape {list(pixels.shape)}")
+    return pixels.astype(np.uint8, copy=False)
+
+
+def _refused(header: Header, found: str) -> ImageDamagedError:
+    return ImageDamagedError(
+        f"The {header.format} picture does not decode.",
+        expected=f"{header.width}x{header.height} pixels, as its header says",
+        found=found,
+        cure="Get an intact copy, or open it in a picture editor and save it again.",
+    )
+
+
+def _notes(header: Header, name: str) -> list[str]:
+    suffix = Path(name).suffix.lower()
+    named = {kind for kind, suffixes in _SUFFIXES.items() if suffix in suffixes}
+    notes = {
+        f"The file is named {suffix} but holds a {header.format} picture.": named
+        and header.format not in named,
+        f"Turned upright from EXIF orientation {header.orientation}.": header.orientation != 1,
+        f"Animated: one of {header.frames} frames was taken.": header.frames > 1,
+        "Channels of 16 bits were cut to their upper 8.": header.bits == 16,
+        "Transparency was dropped.": header.alpha,
+        "CMYK was converted without a colour profile.": header.cmyk,
+        "The embedded colour profile was not applied.": header.profile,
+    }
+    return [note for note, applies in notes.items() if applies]
+
+
+def _turn(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Apply an EXIF orientation: 2 to 4 mirror or rotate, 5 to 8 swap the sides too."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def _decode_array(array: NDArray[Any], color: Color, max_pixels: int) -> Picture:
+    channels = 1 if array.ndim == 2 else array.shape[2] if array.ndim == 3 else 0
+    if array.dtype != np.uint8 or channels not in (1, 3, 4):
+        raise _wrong_array(array)
+    check_size(array.shape[1], array.shape[0], max_pixels)
+    pixels = array.reshape(*array.shape[:2], channels)
+    if channels == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    notes = ["Transparency was dropped."] if channels == 4 else []
+    ordered = pixels[:, :, :3] if color == "bgr" else pixels[:, :, 2::-1]
+    return freeze(np.array(ordered, order="C"), None, "array", notes)
+
+
+def _wrong_array(array: NDArray[Any]) -> ArrayError:
+    found = f"{list(array.shape)} {array.dtype}"
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        found += " with NaN or infinity"
+    return ArrayError(
+        "The array is no picture.",
+        expected="[H, W], [H, W, 3] or [H, W, 4] uint8",
+        found=found,
+        cure="Scale the values to 0..255 and convert: (255 * array).round().astype('uint8').",
+    )
+
+
+def _decode_pillow(image: Any, max_pixels: int) -> Picture:
+    width, height = image.size
+    check_size(width, height, max_pixels)
+    mode, notes = str(image.mode), list[str]()
+    if mode in _PILLOW_UNBOUNDED:
+        raise ImageFormatError(
+            "A Pillow picture of this mode has no fixed range.",
+            expected="a mode of 8 or 16 bits, such as RGB, L or I;16",
+            found=f"mode {mode}",
+            cure="Scale the values to 0..255 and convert it to mode 'RGB' or 'L'.",
+        )
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+        if mode in _PILLOW_16_BIT:
+            grey = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
+            pixels = np.repeat(grey[:, :, None], 3, axis=2)
+            notes.append("Channels of 16 bits were cut to their upper 8.")
+        else:
+            pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]
+    except Exception as error:  # Pillow's decoders raise all kinds, SyntaxError among them
+        raise ImageDamagedError(
+            "The Pillow picture does not decode.",
+            expected="a picture that Pillow can load",
+            found=f"{type(error).__name__}: {error}",
+            cure="Open the file with ftsdk itself, which tells what is wrong with it.",
+        ) from error
+    if orientation in range(2, 9):
+        pixels = _turn(pixels, orientation)
+        notes.append(f"Turned upright from EXIF orientation {orientation}.")
+    if "A" in mode or "a" in mode:
+        notes.append("Transparency was dropped.")
+    return freeze(np.array(pixels, order="C"), None, "Pillow picture", notes)
