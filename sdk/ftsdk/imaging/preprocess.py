@@ -44,7 +44,7 @@ class Preprocessing:
             )
 
     def pixel_values(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Resizes as Pillow's antialiased bicubic does, bit for bit, then normalises.
+        """Resize as Pillow's antialiased bicubic does, bit for bit, then normalise.
 
         Args:
             picture: `[H, W, 3] uint8` in BGR order, of any size and strides.
