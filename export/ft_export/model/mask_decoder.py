@@ -141,10 +141,17 @@ class MaskDecoder(nn.Module):
 
     def _attend_to_patches(self, prompt: Tensor, patches: Tensor) -> Tensor:
         layer = self.cross_attention_layer
-        weights, biases = layer.in_proj_weight.chunk(3), layer.in_proj_bias.chunk(3)
+        width = layer.embed_dim
         query, key, value = (
-            split_heads(nn.functional.linear(tokens, weight, bias), layer.num_heads)
-            for tokens, weight, bias in zip((prompt, patches, patches), weights, biases, strict=True)
+            split_heads(
+                nn.functional.linear(
+                    tokens,
+                    layer.in_proj_weight[start : start + width],
+                    layer.in_proj_bias[start : start + width],
+                ),
+                layer.num_heads,
+            )
+            for tokens, start in ((prompt, 0), (patches, width), (patches, 2 * width))
         )
         return layer.out_proj(merge_heads(attend(query, key, value, query.shape[-1] ** -0.5)))
 

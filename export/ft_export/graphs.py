@@ -1,0 +1,116 @@
+"""A stage's torch module to an ONNX file with dynamic axes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+OPSET = 20
+_INLINE_BYTES = 1 << 30
+
+DynamicAxes = Mapping[str, Mapping[int, str]]
+
+
+def dynamic_axes(names: Sequence[str]) -> DynamicAxes:
+    """Return which axes of each stage input vary, and what they count."""
+    return {name: _axes(name) for name in names}
+
+
+def _axes(name: str) -> dict[int, str]:
+    if ".decoder." in name:
+        return {0: "slots"}
+    if ".encoder." in name:
+        return {3: "source"} if name.endswith("key") else {2: "source"}
+    return _SPECIAL_AXES.get(name, {0: "batch"})
+
+
+_SPECIAL_AXES = {
+    "qformer_ids": {0: "batch", 1: "text"},
+    "prompt_embeds": {0: "batch", 1: "text"},
+    "inputs_embeds": {0: "beams"},
+    "slot_mapping": {0: "beams"},
+    "cache_indirection": {0: "beams", 1: "length"},
+}
+
+
+def export_graph(
+    module: nn.Module, example: Mapping[str, Tensor], axes: DynamicAxes, path: Path
+) -> None:
+    """Write `module` as ONNX (opset 20), weights beside it in `{name}.data` when over 1 GiB.
+
+    Args:
+        module: a stage; `inputs` and `outputs` name its tensors in order.
+        example: one tensor an input, no axis of length 1 that is meant to vary.
+        axes: input name to the axes that vary and what they count.
+        path: the file to write.
+    """
+    arguments = tuple(example[name] for name in module.inputs)
+    shapes = tuple(
+        dict.fromkeys(axes[name], torch.export.Dim.DYNAMIC)
+        for name in module.inputs
+    )
+    with _quiet(), torch.no_grad():
+        exported = torch.export.export(module, arguments, dynamic_shapes=_as_signature(module, shapes))
+        program = torch.onnx.export(
+            exported,
+            input_names=list(module.inputs),
+            output_names=list(module.outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    _name_axes(program.model.graph, axes)
+    size = sum(tensor.nbytes for tensor in module.state_dict().values())
+    program.save(str(path), external_data=size > _INLINE_BYTES)
+
+
+def _name_axes(graph: ir.Graph, axes: DynamicAxes) -> None:
+    """Replace the exporter's symbols (s17) by what the axes count."""
+    names = {
+        str(value.shape[axis]): label
+        for value in graph.inputs
+        if value.shape is not None and value.name is not None
+        for axis, label in axes[value.name].items()
+    }
+    values = [*graph.inputs, *graph.outputs, *(out for node in graph for out in node.outputs)]
+    for value in values:
+        if value.shape is not None:
+            value.shape = ir.Shape([_renamed(dim, names) for dim in value.shape])
+
+
+def _renamed(dim: int | ir.SymbolicDim, names: Mapping[str, str]) -> int | ir.SymbolicDim:
+    if isinstance(dim, int) or dim.value is None:
+        return dim
+    return ir.SymbolicDim(re.sub(r"\w+", lambda word: names.get(word[0], word[0]), dim.value))
+
+
+def _as_signature(module: nn.Module, shapes: tuple[object, ...]) -> tuple[object, ...]:
+    code = module.forward.__code__
+    named = code.co_argcount - 1
+    takes_rest = bool(code.co_flags & 0x04)
+    return (*shapes[:named], shapes[named:]) if takes_rest else shapes
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress chatter and its deprecation notices off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

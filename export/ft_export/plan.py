@@ -1,0 +1,197 @@
+"""What is to be exported: stages that load themselves one at a time, and the manifest's facts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from ft_export import language_folder as language
+from ft_export import weights as published
+from ft_export.architecture import Architecture, ForgeryTalkerArchitecture, NanoArchitecture
+from ft_export.model import nano
+from ft_export.model.language import LanguageDims
+from ft_export.tensors import Checkpoint, load_module, read_tensors
+from ft_export.tokenizer_files import bert_tokenizer, t5_tokenizer
+from ftsdk.bundle import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
+from ftsdk.errors import WeightsNotFoundError
+
+# OpenAI CLIP's normalisation, which the published preprocessing uses.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+_QUESTION = (
+    "The following facial areas may have been modified by AI{}. These areas might have been "
+    "manipulated either by replacing the entire face or by altering specific facial features. "
+    "Please identify these areas and describe why they appear unnatural."
+)
+_PUBLISHED_PROMPT = PromptEntry(
+    with_regions=_QUESTION.format(": {regions}"), without_regions=_QUESTION.format("")
+)
+_PUBLISHED_LIMITS = (
+    "This model was trained on manipulated pictures only: it always looks for manipulation, and "
+    "an empty mask does not mean that the picture is untouched.",
+    "It was trained on aligned faces; on other framings its answer is less reliable.",
+)
+_NANO_LIMITS = (
+    "nano is a small model trained on synthetic faces: treat its answer as a hint, not as proof.",
+)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage's name and how its float32 torch module is made."""
+
+    name: str
+    load: Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A whole model to export."""
+
+    name: str
+    architecture: Architecture
+    checkpoint: Checkpoint
+    stages: tuple[StagePlan, ...]
+    language: LanguageDims
+    token_embeddings: Callable[[], Tensor]
+    language_tokenizer: Tokenizer
+    qformer_tokenizer: Tokenizer | None
+    max_text_tokens: int
+    region_tokens: int
+    preprocessing: PreprocessingEntry
+    prompt: PromptEntry
+    generation: GenerationEntry
+    region_threshold: float
+    mask_threshold: float
+    score: ScoreEntry | None
+    limits: tuple[str, ...]
+
+
+def plan_export(weights: Path, architecture: Architecture, name: str) -> ModelPlan:
+    """Open the weights of either family.
+
+    Raises:
+        ExportError: a file or tensor is missing or wrong.
+    """
+    if isinstance(architecture, NanoArchitecture):
+        return _plan_nano(weights, architecture, name)
+    return _plan_published(weights, architecture, name)
+
+
+def _plan_published(
+    weights: Path, architecture: ForgeryTalkerArchitecture, name: str
+) -> ModelPlan:
+    checkpoint = published.open_published(weights, architecture)
+    folder = language.find_language_folder(weights, architecture.language_model.folder)
+    dims = language.read_language_dims(folder)
+    loaders: dict[str, Callable[[], nn.Module]] = {
+        "vision_encoder": partial(published.load_vision_encoder, checkpoint, architecture),
+        "forgery_prompter": partial(published.load_forgery_prompter, checkpoint, architecture),
+        "mask_decoder": partial(
+            published.load_mask_decoder, checkpoint, architecture, dims.d_model
+        ),
+        "qformer": partial(published.load_qformer, checkpoint, architecture),
+        **_language_loaders(checkpoint, dims, architecture.qformer.width),
+    }
+    return ModelPlan(
+        name=name,
+        architecture=architecture,
+        checkpoint=checkpoint,
+        stages=tuple(StagePlan(stage, load) for stage, load in loaders.items()),
+        language=dims,
+        token_embeddings=partial(language.token_embeddings, checkpoint),
+        language_tokenizer=t5_tokenizer(folder),
+        qformer_tokenizer=bert_tokenizer(weights / "bert-base-uncased"),
+        max_text_tokens=architecture.qformer.max_text_tokens,
+        region_tokens=architecture.mask_decoder.prompt_tokens,
+        preprocessing=PreprocessingEntry(
+            size=architecture.image_size, mean=CLIP_MEAN, std=CLIP_STD
+        ),
+        prompt=_PUBLISHED_PROMPT,
+        generation=GenerationEntry(max_new_tokens=100),
+        region_threshold=0.5,
+        mask_threshold=0.5,
+        score=None,
+        limits=_PUBLISHED_LIMITS,
+    )
+
+
+def _language_loaders(
+    checkpoint: Checkpoint, dims: LanguageDims, qformer_width: int
+) -> dict[str, Callable[[], nn.Module]]:
+    return {
+        "language_encoder": partial(
+            language.load_language_encoder, checkpoint, dims, qformer_width
+        ),
+        "language_decoder": partial(language.load_language_decoder, checkpoint, dims),
+    }
+
+
+def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> ModelPlan:
+    tensors = weights / "nano.safetensors"
+    calibration = weights / "calibration.json"
+    for path in (tensors, calibration):
+        if not path.is_file():
+            raise WeightsNotFoundError(
+                f"{weights} is no folder of nano weights",
+                expected=path.name,
+                found="no such file",
+                cure="pass the folder that `python -m ft_training.train` wrote",
+            )
+    folder = language.find_language_folder(weights, architecture.language_model.folder)
+    checkpoint = Checkpoint(read_tensors(tensors) | language.read_language_tensors(folder))
+    dims = language.read_language_dims(folder)
+    builders = {
+        "vision_encoder": partial(nano.NanoVisionEncoder, **architecture.vision_encoder),
+        "forgery_prompter": partial(nano.NanoForgeryPrompter, **architecture.forgery_prompter),
+        "mask_decoder": partial(nano.NanoMaskDecoder, **architecture.mask_decoder),
+        "qformer": partial(nano.NanoQFormer, **architecture.qformer),
+    }
+    own = {
+        stage: partial(_load_nano, stage, build, checkpoint) for stage, build in builders.items()
+    }
+    width = checkpoint.tensor("t5_proj.weight").shape[1]
+    stages = own | _language_loaders(checkpoint, dims, width)
+    facts = json.loads(calibration.read_text(encoding="utf-8"))
+    return ModelPlan(
+        name=name,
+        architecture=architecture,
+        checkpoint=checkpoint,
+        stages=tuple(StagePlan(stage, load) for stage, load in stages.items()),
+        language=dims,
+        token_embeddings=partial(language.token_embeddings, checkpoint),
+        language_tokenizer=t5_tokenizer(folder),
+        qformer_tokenizer=None,
+        max_text_tokens=128,
+        region_tokens=len(architecture.labels),
+        preprocessing=PreprocessingEntry(
+            size=architecture.image_size, mean=CLIP_MEAN, std=CLIP_STD
+        ),
+        prompt=PromptEntry(**architecture.prompt.model_dump()),
+        generation=GenerationEntry(max_new_tokens=60, repetition_penalty=1.0),
+        region_threshold=facts["region_threshold"],
+        mask_threshold=facts["mask_threshold"],
+        score=_score_entry(facts["score"]),
+        limits=_NANO_LIMITS,
+    )
+
+
+def _load_nano(stage: str, build: Callable[[], nn.Module], checkpoint: Checkpoint) -> nn.Module:
+    with torch.random.fork_rng():
+        module = build()
+    return load_module(module, checkpoint, lambda name: f"{stage}.{name}")
+
+
+def _score_entry(facts: dict[str, object]) -> ScoreEntry:
+    points = dict(facts["operating_points"])  # type: ignore[call-overload]
+    default = points.pop("default")
+    name = next(name for name, value in points.items() if value == default)
+    return ScoreEntry.model_validate({**facts, "operating_points": points, "default": name})

@@ -1,0 +1,41 @@
+"""A torch module behind the SDK's engine contract: the float32 reference of every export."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ftsdk.engines.contract import Binding, Engine, Tensors
+
+
+class TorchEngine(Engine):
+    """Runs a stage's module in eager mode on the CPU."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+        arguments = [torch.from_numpy(inputs[name]) for name in self.module.inputs]
+        with torch.inference_mode():
+            outputs = self.module(*arguments)
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        values = (output.numpy() for output in outputs)
+        return dict(zip(self.module.outputs, values, strict=True))
+
+    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+        return _TorchBinding(self, dict(inputs), outputs)
+
+    def close(self) -> None:
+        del self.module
+
+
+class _TorchBinding(Binding):
+    def __init__(self, engine: TorchEngine, inputs: dict[str, NDArray[np.generic]], outputs: Tensors) -> None:
+        self._engine, self._inputs, self._outputs = engine, inputs, outputs
+
+    def run(self, changed: Tensors) -> None:
+        self._inputs |= changed
+        for name, value in self._engine.infer(self._inputs).items():
+            np.copyto(self._outputs[name], value)

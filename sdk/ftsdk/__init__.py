@@ -1,0 +1,68 @@
+"""Where a face picture was manipulated, and why.
+
+    >>> import ftsdk
+    >>> result = ftsdk.analyze("face.jpg")
+    >>> print(result.finding, result.report)
+
+Importing this package loads neither numpy nor an engine; its names load what they need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ftsdk.version import __version__
+
+if TYPE_CHECKING:
+    from ftsdk.analyzer import Analyzer
+    from ftsdk.api import analyze, stream
+    from ftsdk.errors import FtsdkError
+    from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
+    from ftsdk.language.options import Language
+    from ftsdk.result import Failure, Region, Result
+
+_HOMES = {
+    "Analyzer": "ftsdk.analyzer",
+    "Event": "ftsdk.events",
+    "Failure": "ftsdk.result",
+    "Finished": "ftsdk.events",
+    "FtsdkError": "ftsdk.errors",
+    "Language": "ftsdk.language.options",
+    "MaskReady": "ftsdk.events",
+    "Region": "ftsdk.result",
+    "RegionsFound": "ftsdk.events",
+    "ReportToken": "ftsdk.events",
+    "Result": "ftsdk.result",
+    "analyze": "ftsdk.api",
+    "stream": "ftsdk.api",
+}
+
+__all__ = [
+    "Analyzer",
+    "Event",
+    "Failure",
+    "Finished",
+    "FtsdkError",
+    "Language",
+    "MaskReady",
+    "Region",
+    "RegionsFound",
+    "ReportToken",
+    "Result",
+    "__version__",
+    "analyze",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ftsdk' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,264 @@
+"""One picture through the stages: decode, look, ask, mask, words.
+
+Order: `vision_encoder` and `forgery_prompter` look at the picture; the host turns the regions
+into a prompt; `mask_decoder` answers where; `qformer`, `language_encoder` and `language_decoder`
+answer why. Tensors travel by the names that the bundle's manifest gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.answer import AnswerBuilder
+from ftsdk.bundle import NANO, open_bundle
+from ftsdk.errors import FtsdkError, OptionError, RegionError
+from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
+from ftsdk.imaging.decode import Picture, decode
+from ftsdk.imaging.preprocess import Preprocessing
+from ftsdk.language.decoder import StepDecoder
+from ftsdk.language.embeddings import TokenEmbeddings
+from ftsdk.language.generate import generate
+from ftsdk.language.options import Language
+from ftsdk.language.prompt import PromptBuilder
+from ftsdk.result import Failure, Result
+from ftsdk.stages import Stages, Stopwatch, TensorDict
+
+Image = Any
+Color = Literal["bgr", "rgb"]
+TRACE_LANGUAGE = Language()
+
+
+class Analyzer:
+    """A loaded bundle, to be used for many pictures and from several threads.
+
+    Args:
+        bundle: a bundle directory; None is the nano model that comes with the package.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; never another than asked for.
+        language: how reports are decoded; None is as the bundle says.
+        threads: threads inside one operator; 0 lets the runtime choose.
+
+    Raises:
+        BundleError: the bundle is incomplete, altered, or of another version.
+        EngineError: no runtime, or not on this device.
+
+    Example:
+        >>> with ftsdk.Analyzer(device="cpu") as analyzer:
+        ...     print(analyzer.analyze("face.jpg").report)
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | None = None,
+        *,
+        device: str = "auto",
+        language: Language | None = None,
+        threads: int = 0,
+    ) -> None:
+        self._bundle = open_bundle(bundle or NANO)
+        manifest = self._bundle.manifest
+        self._language = language or Language(**manifest.generation.model_dump())
+        self._preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
+        self._embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
+        self._prompts = PromptBuilder(self._bundle, self._embeddings)
+        self._stages = Stages(self._bundle, device, threads)
+        self._answers = AnswerBuilder(self._bundle, self._stages)
+
+    def analyze(
+        self,
+        image: Image,
+        *,
+        color: Color = "bgr",
+        regions: Sequence[str] | None = None,
+        report: bool = True,
+    ) -> Result:
+        """Return mask, regions and report of one picture.
+
+        Args:
+            image: path, bytes, binary file, Pillow image, or uint8 array [H, W, 3].
+            color: channel order of an array.
+            regions: names to use in place of the regions that the model finds.
+            report: False stops after the mask.
+
+        Raises:
+            InputError: the picture or an argument is at fault.
+            EngineError: a stage failed.
+        """
+        return _last(self.stream(image, color=color, regions=regions, report=report))
+
+    def stream(
+        self,
+        image: Image,
+        *,
+        color: Color = "bgr",
+        regions: Sequence[str] | None = None,
+        report: bool = True,
+    ) -> Iterator[Event]:
+        """Yield RegionsFound, MaskReady, ReportToken..., Finished as they become known.
+
+        Closing the generator stops the engine within one token.
+        """
+        watch, tensors = Stopwatch(), TensorDict()
+        with watch.measure("decode"):
+            picture = decode(image, color=color)
+        self._look(picture, tensors, watch)
+        yield from self._answer(picture, tensors, watch, regions, report, self._language)
+
+    def refine(self, result: Result, regions: Sequence[str]) -> Result:
+        """Answer again with the regions that the user names; the picture is not encoded again.
+
+        Raises:
+            RegionError: a name is no label of this bundle.
+            OptionError: the result is another bundle's.
+        """
+        if result.provenance.bundle_sha256 != self._bundle.sha256:
+            raise OptionError(
+                "this result was made with another bundle",
+                expected=self._bundle.manifest.name,
+                found=result.provenance.bundle,
+                cure="refine it with an Analyzer of the bundle that made it",
+            )
+        tensors = dict(result.image_tensors)
+        report = result.report is not None
+        events = self._answer(
+            result.picture, tensors, Stopwatch(), regions, report, self._language
+        )
+        return _last(events)
+
+    def analyze_many(
+        self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True
+    ) -> Iterator[Result | Failure]:
+        """Yield a Result a picture, in order, or a Failure where one could not be analysed."""
+        for index, image in enumerate(images):
+            try:
+                yield self.analyze(image, color=color, report=report)
+            except FtsdkError as error:
+                name = str(image) if isinstance(image, str | Path) else f"picture {index}"
+                yield Failure(name, error)
+
+    def trace(
+        self,
+        image: Image,
+        regions: Sequence[str] | None = None,
+        language: Language = TRACE_LANGUAGE,
+        *,
+        color: Color = "bgr",
+    ) -> dict[str, Any]:
+        """Return every named tensor of the chain, to see where two devices or models differ.
+
+        Always among them: `pixel_values`, `region_logits`, `image_embeds`, `mask_logits`,
+        `qformer_output`, `prompt`, `prompt_ids`, `encoder_output`, `report_ids` [1, T] int64 with
+        the start token, `report`; and `qformer_ids` where the model has them.
+        """
+        watch, tensors = Stopwatch(), TensorDict()
+        picture = decode(image, color=color)
+        self._look(picture, tensors, watch)
+        named: dict[str, Any] = {}
+        result = _last(
+            self._answer(picture, tensors, watch, regions, True, language, on_prompt=named.update)
+        )
+        ids = np.array([result.report_ids], np.int64)
+        return {**tensors, **named, "report_ids": ids, "report": result.report}
+
+    def close(self) -> None:
+        """Free the engines; the analyzer cannot be used afterwards."""
+        self._stages.close()
+
+    def __enter__(self) -> Analyzer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _look(self, picture: Picture, tensors: TensorDict, watch: Stopwatch) -> None:
+        with watch.measure("preprocess"):
+            tensors["pixel_values"] = self._preprocessing.pixel_values(picture.pixels)
+        self._stages.run("vision_encoder", tensors, watch)
+        self._stages.run("forgery_prompter", tensors, watch)
+
+    def _answer(
+        self,
+        picture: Picture,
+        tensors: TensorDict,
+        watch: Stopwatch,
+        regions: Sequence[str] | None,
+        report: bool,
+        language: Language,
+        on_prompt: Callable[[dict[str, str]], None] = lambda _: None,
+    ) -> Iterator[Event]:
+        names = self._answers.suspected(tensors) if regions is None else self._known(regions)
+        yield RegionsFound(self._answers.regions(tensors, names))
+        image_tensors = dict(tensors)
+        with watch.measure("prompt"):
+            prompt = self._prompts.build(names)
+            tensors |= prompt.tensors
+            on_prompt({"prompt": prompt.text})
+        self._stages.run("mask_decoder", tensors, watch)
+        answer = self._answers.localised(picture, tensors, names, image_tensors)
+        yield MaskReady(answer.probabilities, answer.regions, answer.score)
+        ids: list[int] = []
+        words: list[str] = []
+        if report:
+            for token, text in self._write(tensors, language, watch):
+                ids.append(token)
+                words.append(text)
+                yield ReportToken(token, text)
+        yield Finished(
+            replace(
+                answer,
+                report="".join(words) if report else None,
+                report_ids=(self._bundle.manifest.language.start_token, *ids) if report else (),
+                corrected=regions is not None,
+                timings=watch.timings(),
+            )
+        )
+
+    def _write(
+        self, tensors: TensorDict, language: Language, watch: Stopwatch
+    ) -> Iterator[tuple[int, str]]:
+        self._stages.run("qformer", tensors, watch)
+        self._stages.run("language_encoder", tensors, watch)
+        with watch.measure("language_decoder"):
+            decoder = StepDecoder(
+                self._stages["language_decoder"],
+                self._embeddings,
+                self._bundle.manifest.language,
+                tensors,
+                language.beams,
+                language.max_new_tokens,
+            )
+        pieces = self._prompts.tokenizer.decode_stream(generate(decoder, language))
+        while True:
+            with watch.measure("language_decoder"):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    def _known(self, regions: Sequence[str]) -> list[str]:
+        labels = self._bundle.manifest.labels
+        unknown = [name for name in regions if name not in labels]
+        if unknown or isinstance(regions, str):
+            raise RegionError(
+                "the model does not know every region",
+                expected=f"a list of names among {', '.join(labels)}",
+                found=", ".join(unknown) or f"the string {regions!r}",
+                cure="choose among the names above",
+            )
+        return [label for label in labels if label in regions]
+
+
+def _last(events: Iterator[Event]) -> Result:
+    *_, finished = events
+    return cast(Finished, finished).result

@@ -1,0 +1,93 @@
+"""Tensors to an answer: thresholds, calibration, areas, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import Bundle
+from ftsdk.imaging.decode import Picture
+from ftsdk.imaging.layout import covered_share
+from ftsdk.result import Provenance, Region, Result
+from ftsdk.stages import Stages, TensorDict
+from ftsdk.version import __version__
+
+
+def sigmoid(logits: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return 1 / (1 + exp(-x)) as float32, without overflow."""
+    return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))).astype(np.float32)
+
+
+class AnswerBuilder:
+    """What this bundle's tensors mean."""
+
+    def __init__(self, bundle: Bundle, stages: Stages) -> None:
+        self._manifest = bundle.manifest
+        self._bundle_sha256 = bundle.sha256
+        self._runtime, self._device = stages.runtime, stages.device
+
+    def suspected(self, tensors: TensorDict) -> list[str]:
+        """Return the labels whose probability exceeds the bundle's threshold, in index order."""
+        probabilities = self._region_probabilities(tensors)
+        return [name for name, p in probabilities.items() if p > self._manifest.region_threshold]
+
+    def regions(self, tensors: TensorDict, names: Sequence[str]) -> tuple[Region, ...]:
+        """Return `names` with their probabilities; areas are not known yet."""
+        probabilities = self._region_probabilities(tensors)
+        return tuple(Region(name, probabilities[name]) for name in names)
+
+    def localised(
+        self, picture: Picture, tensors: TensorDict, names: Sequence[str], image_tensors: TensorDict
+    ) -> Result:
+        """Return the answer as far as the mask decoder knows it: all but the report."""
+        manifest = self._manifest
+        probabilities = sigmoid(tensors["mask_logits"])[0]
+        mask = probabilities > manifest.mask_threshold
+        region_probabilities = self._region_probabilities(tensors)
+        score, threshold = self._score(tensors)
+        return Result(
+            picture=picture,
+            probabilities=probabilities,
+            mask_threshold=manifest.mask_threshold,
+            regions=tuple(
+                Region(name, region_probabilities[name], covered_share(mask, name))
+                for name in names
+            ),
+            region_probabilities=region_probabilities,
+            report=None,
+            report_ids=(),
+            score=score,
+            score_threshold=threshold,
+            corrected=False,
+            warnings=manifest.limits,
+            timings={},
+            provenance=self._provenance(picture),
+            image_tensors=image_tensors,
+        )
+
+    def _region_probabilities(self, tensors: TensorDict) -> dict[str, float]:
+        values = sigmoid(tensors["region_logits"])[0].tolist()
+        return dict(zip(self._manifest.labels, values, strict=True))
+
+    def _score(self, tensors: TensorDict) -> tuple[float | None, float | None]:
+        entry = self._manifest.score
+        if entry is None:
+            return None, None
+        logit = float(tensors[entry.tensor].reshape(-1)[0])
+        likelihood = float(sigmoid(np.array(logit / entry.temperature + entry.bias)))
+        return likelihood, entry.operating_points[entry.default]
+
+    def _provenance(self, picture: Picture) -> Provenance:
+        return Provenance(
+            ftsdk=__version__,
+            bundle=self._manifest.name,
+            bundle_sha256=self._bundle_sha256,
+            precision=self._manifest.precision,
+            runtime=self._runtime,
+            device=self._device,
+            picture_sha256=picture.sha256,
+            created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        )

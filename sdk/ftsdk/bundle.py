@@ -1,0 +1,287 @@
+"""A bundle on disk: its manifest, strictly parsed, and the proof that every file is the right one.
+
+A bundle is a directory. `manifest.json` lists every other file with size and SHA-256; nothing is
+read before its hash has been compared, and nothing in a bundle is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ftsdk.errors import (
+    BundleFileAlteredError,
+    BundleFileExtraError,
+    BundleFileMissingError,
+    BundleNotFoundError,
+    BundlePathError,
+    ManifestError,
+    ManifestVersionError,
+)
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_VERSION = 1
+NANO = Path(__file__).parent / "models" / "nano"
+_CHUNK = 1 << 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(_Strict):
+    """Size in bytes and SHA-256 of one file."""
+
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class StageEntry(_Strict):
+    """One graph: where it lies, and the tensors that go in and come out, by name."""
+
+    graph: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class PreprocessingEntry(_Strict):
+    """The squash to `size` x `size` px and the normalisation of [0, 1] channels, RGB."""
+
+    size: int = Field(gt=0)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class TokenizerEntry(_Strict):
+    """A `tokenizers` JSON file and the most tokens the model takes; text is cut on the left."""
+
+    file: str
+    max_tokens: int = Field(gt=0)
+
+
+class PromptEntry(_Strict):
+    """What is asked of the language model; `{regions}` stands for the names."""
+
+    with_regions: str
+    without_regions: str
+
+
+class LanguageEntry(_Strict):
+    """The decoder's dimensions and special tokens."""
+
+    token_embeddings: str
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    d_kv: int = Field(gt=0)
+    vocabulary: int = Field(gt=0)
+    start_token: int = 0
+    end_token: int = 1
+    clean_up_spaces: bool = True
+
+
+class GenerationEntry(_Strict):
+    """How this model's reports are decoded unless the caller says otherwise."""
+
+    beams: int = 1
+    max_new_tokens: int = 100
+    min_length: int = 5
+    repetition_penalty: float = 1.5
+    length_penalty: float = 1.0
+
+
+class ScoreEntry(_Strict):
+    """likelihood = sigmoid(logit / temperature + bias); thresholds by operating point."""
+
+    tensor: str
+    temperature: float = Field(gt=0)
+    bias: float
+    operating_points: dict[str, float]
+    default: str
+
+
+class GateEntry(_Strict):
+    """One measured difference between an exported stage and its float32 reference."""
+
+    stage: str
+    tensor: str
+    max_absolute: float
+    relative: float
+
+
+class Manifest(_Strict):
+    """Everything that a runtime must know of a bundle."""
+
+    manifest_version: Literal[1]
+    name: str
+    created_by: str
+    precision: Literal["float32"]
+    labels: tuple[str, ...]
+    region_threshold: float = Field(ge=0, le=1)
+    mask_threshold: float = Field(ge=0, le=1)
+    mask_size: int = Field(gt=0)
+    region_tokens: int = Field(gt=0)
+    preprocessing: PreprocessingEntry
+    prompt: PromptEntry
+    qformer_tokenizer: TokenizerEntry | None
+    language_tokenizer: TokenizerEntry
+    language: LanguageEntry
+    generation: GenerationEntry
+    score: ScoreEntry | None
+    stages: dict[str, StageEntry]
+    golden_picture: str
+    golden_tensors: str
+    gate: tuple[GateEntry, ...]
+    dead_tensors: int
+    limits: tuple[str, ...]
+    files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: the directory.
+        manifest: its parsed manifest.
+        sha256: hash of manifest.json, which covers every file.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file that the manifest lists."""
+        return self.path / name
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Parse the manifest and verify every file of the bundle at `path`.
+
+    Raises:
+        BundleNotFoundError: no manifest is there.
+        ManifestError, ManifestVersionError: it does not parse strictly.
+        BundlePathError: it names a path outside the bundle.
+        BundleFileMissingError, BundleFileExtraError, BundleFileAlteredError: the files differ.
+    """
+    root = Path(path)
+    raw = _read_manifest(root)
+    manifest = _parse(raw, root)
+    _verify_paths(manifest, root)
+    _verify_files(manifest, root)
+    return Bundle(root, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def _read_manifest(root: Path) -> bytes:
+    try:
+        return (root / MANIFEST_NAME).read_bytes()
+    except OSError as error:
+        raise BundleNotFoundError(
+            f"there is no bundle at {root}",
+            expected=f"a directory with {MANIFEST_NAME}",
+            found=error.strerror or type(error).__name__,
+            cure="pass the directory that `ft-export ... --out DIR` wrote",
+        ) from error
+
+
+def _parse(raw: bytes, root: Path) -> Manifest:
+    try:
+        version = json.loads(raw).get("manifest_version")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise _manifest_error(root, f"no JSON object: {error}") from error
+    if version != MANIFEST_VERSION:
+        raise ManifestVersionError(
+            f"the bundle at {root} has another manifest version",
+            expected=str(MANIFEST_VERSION),
+            found=str(version),
+            cure="export it again with this ftsdk, or install the ftsdk that wrote it",
+        )
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise _manifest_error(root, str(error)) from error
+
+
+def _manifest_error(root: Path, found: str) -> ManifestError:
+    return ManifestError(
+        f"the manifest of {root} is not valid",
+        expected=f"every field of manifest version {MANIFEST_VERSION} and nothing else",
+        found=found[:600],
+        cure="export the bundle again; a manifest is not meant to be edited",
+    )
+
+
+def _named_files(manifest: Manifest) -> Iterator[str]:
+    yield from (stage.graph for stage in manifest.stages.values())
+    yield from (manifest.language.token_embeddings, manifest.language_tokenizer.file)
+    yield from (manifest.golden_picture, manifest.golden_tensors)
+    if manifest.qformer_tokenizer:
+        yield manifest.qformer_tokenizer.file
+
+
+def _verify_paths(manifest: Manifest, root: Path) -> None:
+    for name in (*manifest.files, *_named_files(manifest)):
+        pure = PurePosixPath(name)
+        escapes = pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name
+        inside = not escapes and (root / name).resolve().is_relative_to(root.resolve())
+        if not inside or str(pure) != name or name == MANIFEST_NAME:
+            raise BundlePathError(
+                f"the manifest of {root} names a path that may not be in a bundle",
+                expected="plain relative paths inside the bundle",
+                found=name,
+                cure="do not use this bundle; get it again from where it was made",
+            )
+    unlisted = set(_named_files(manifest)) - manifest.files.keys()
+    if unlisted:
+        raise _manifest_error(root, f"files without a hash: {', '.join(sorted(unlisted))}")
+
+
+def _verify_files(manifest: Manifest, root: Path) -> None:
+    present = {
+        path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()
+    } - {MANIFEST_NAME}
+    missing, extra = sorted(manifest.files.keys() - present), sorted(present - manifest.files.keys())
+    if missing:
+        raise BundleFileMissingError(
+            f"the bundle at {root} is incomplete",
+            expected=", ".join(missing),
+            found="not there",
+            cure="copy the whole directory again, or export the bundle again",
+        )
+    if extra:
+        raise BundleFileExtraError(
+            f"the bundle at {root} holds files that its manifest does not list",
+            expected="only listed files",
+            found=", ".join(extra),
+            cure="remove them; a bundle is not a place to keep other files",
+        )
+    for name, entry in manifest.files.items():
+        _verify_file(root / name, entry)
+
+
+def _verify_file(path: Path, entry: FileEntry) -> None:
+    size = path.stat().st_size
+    found = f"{size} bytes" if size != entry.size else f"SHA-256 {sha256_of(path)}"
+    expected = f"{entry.size} bytes" if size != entry.size else f"SHA-256 {entry.sha256}"
+    if found != expected:
+        raise BundleFileAlteredError(
+            f"{path} is not the file that was exported",
+            expected=expected,
+            found=found,
+            cure="copy it again, or export the bundle again",
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,38 @@
+"""What a runtime must offer: a loaded graph that infers, binds memory, and closes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[np.generic]]
+
+
+class Binding(ABC):
+    """A graph with most of its tensors fixed in memory, for calls that repeat."""
+
+    @abstractmethod
+    def run(self, changed: Tensors) -> None:
+        """Infer with the bound tensors and `changed`; results land in the bound outputs."""
+
+
+class Engine(ABC):
+    """One loaded graph.
+
+    `infer` may be called from several threads at once; a binding belongs to one.
+    """
+
+    @abstractmethod
+    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+        """Return every output of the graph by name."""
+
+    @abstractmethod
+    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+        """Fix contiguous arrays as inputs and outputs; the same array may be both."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the graph."""

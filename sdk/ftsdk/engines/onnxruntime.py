@@ -1,0 +1,124 @@
+"""ONNX Runtime on the CPU or on CUDA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.engines.contract import Binding, Engine, Tensors
+from ftsdk.errors import DeviceUnavailableError, EngineLoadError, EngineNotInstalledError
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def load_runtime() -> ModuleType:
+    """Import ONNX Runtime.
+
+    Raises:
+        EngineNotInstalledError: it is missing, or an uninstall left only its empty shell.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _not_installed(str(error)) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise _not_installed("an empty onnxruntime package, left by uninstalling one of two")
+    return onnxruntime
+
+
+def _not_installed(found: str) -> EngineNotInstalledError:
+    return EngineNotInstalledError(
+        "no inference runtime is installed",
+        expected="onnxruntime or onnxruntime-gpu, exactly one of them",
+        found=found,
+        cure='pip install "ftsdk[cpu]" (or "ftsdk[gpu]" for an NVIDIA GPU)',
+    )
+
+
+class OnnxRuntimeEngine(Engine):
+    """An ONNX Runtime session on exactly the device that was asked for.
+
+    Args:
+        path: the ONNX file.
+        device: `cpu`, `cuda` or `cuda:N`.
+        threads: threads inside one operator; 0 lets ONNX Runtime choose.
+
+    Raises:
+        EngineNotInstalledError: no ONNX Runtime.
+        DeviceUnavailableError: the session would have run on another device.
+        EngineLoadError: the graph was refused.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu", threads: int = 0) -> None:
+        runtime = load_runtime()
+        self._session = _open_session(runtime, path, device, threads)
+        self._ort_value: Any = runtime.OrtValue
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+        values = self._session.run(self._outputs, dict(inputs))
+        return dict(zip(self._outputs, values, strict=True))
+
+    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+        return _OnnxRuntimeBinding(self._session, self._ort_value, inputs, outputs)
+
+    def close(self) -> None:
+        self._session = None
+
+
+class _OnnxRuntimeBinding(Binding):
+    def __init__(self, session: Any, ort_value: Any, inputs: Tensors, outputs: Tensors) -> None:
+        self._session, self._ort_value = session, ort_value
+        self._io = session.io_binding()
+        # The runtime reads and writes numpy's memory, so the arrays must outlive the binding.
+        self._arrays = (*inputs.values(), *outputs.values())
+        self._bind_inputs(inputs)
+        for name, array in outputs.items():
+            self._io.bind_ortvalue_output(name, ort_value.ortvalue_from_numpy(array))
+
+    def _bind_inputs(self, inputs: Tensors) -> None:
+        for name, array in inputs.items():
+            self._io.bind_ortvalue_input(name, self._ort_value.ortvalue_from_numpy(array))
+
+    def run(self, changed: Tensors) -> None:
+        self._bind_inputs(changed)
+        self._session.run_with_iobinding(self._io)
+
+
+def _open_session(runtime: ModuleType, path: Path, device: str, threads: int) -> Any:
+    kind, _, index = device.partition(":")
+    provider = _PROVIDERS[kind]
+    if provider not in runtime.get_available_providers():
+        raise _unavailable(device, "this ONNX Runtime was built without it")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    arguments = {"device_id": index or "0"} if kind == "cuda" else {}
+    try:
+        session = runtime.InferenceSession(
+            str(path), options, providers=[(provider, arguments)]
+        )
+    except Exception as error:
+        raise EngineLoadError(
+            f"ONNX Runtime {runtime.__version__} refused {path.name}",
+            expected="a graph that this ONNX Runtime can load",
+            found=str(error)[:400],
+            cure="upgrade onnxruntime, or export the bundle again",
+        ) from error
+    chosen = session.get_providers()[0]
+    if chosen != provider:
+        raise _unavailable(device, f"the session fell back to {chosen}")
+    return session
+
+
+def _unavailable(device: str, found: str) -> DeviceUnavailableError:
+    return DeviceUnavailableError(
+        f"the device '{device}' cannot be used",
+        expected=f"a working {device}",
+        found=found,
+        cure='pass device="cpu", or install the driver and "ftsdk[gpu]" in place of "ftsdk[cpu]"',
+    )

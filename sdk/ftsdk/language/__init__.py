@@ -1,0 +1,1 @@
+"""From prompt to report: tokenizers, key-value cache, decoding."""

@@ -1,0 +1,90 @@
+"""Beam search with the semantics of Transformers 4.33.2, which the authors pin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ftsdk.language.decoder import StepDecoder
+from ftsdk.language.options import Language
+from ftsdk.language.scores import Ids, Scores, log_softmax, penalise
+
+_NEVER = np.float32(-1e9)
+
+
+@dataclass
+class FinishedBeams:
+    """The best finished texts so far, at most `size` of them."""
+
+    size: int
+    length_penalty: float
+    kept: list[tuple[float, Ids]] = field(default_factory=list)
+
+    def add(self, ids: Ids, log_probability: float) -> None:
+        """Keep `ids` if it is among the best; its length counts the start, not the end token."""
+        score = log_probability / len(ids) ** self.length_penalty
+        if len(self.kept) < self.size or score > self.worst:
+            self.kept.append((score, ids))
+        if len(self.kept) > self.size:
+            self.kept.pop(min(range(len(self.kept)), key=lambda i: self.kept[i][0]))
+
+    @property
+    def worst(self) -> float:
+        """Lowest kept score."""
+        return min(score for score, _ in self.kept)
+
+    def beats(self, running: float, length: int) -> bool:
+        """Tell whether no running beam can still enter, by its score at its current length."""
+        return len(self.kept) == self.size and self.worst >= running / length**self.length_penalty
+
+    def best(self) -> Ids:
+        """Return the text of the highest score."""
+        return max(self.kept, key=lambda kept: kept[0])[1]
+
+
+def beam_search(decoder: StepDecoder, options: Language) -> list[int]:
+    """Return the best text's ids without the start token; the end token is last if reached."""
+    beams, limit = options.beams, options.max_new_tokens + 1
+    history = np.full((beams, 1), decoder.start_token, np.int64)
+    running = np.full(beams, _NEVER, np.float32)
+    running[0] = 0
+    finished = FinishedBeams(beams, options.length_penalty)
+    done, parents = False, None
+    while not done and history.shape[1] < limit:
+        scores = log_softmax(decoder.step(history[:, -1], parents))
+        penalise(scores, history, options, decoder.end_token)
+        scores += running[:, None]
+        done, parents, tokens, running = _advance(scores, history, finished, decoder.end_token)
+        history = np.concatenate((history[parents], tokens[:, None]), axis=1)
+    if not done:
+        for ids, score in zip(history, running, strict=True):
+            finished.add(ids, float(score))
+    best = finished.best()
+    ended = [decoder.end_token] if len(best) < limit else []
+    return [*best[1:].tolist(), *ended]
+
+
+def _advance(
+    scores: Scores, history: Ids, finished: FinishedBeams, end_token: int
+) -> tuple[bool, Ids, Ids, Scores]:
+    """Sort the 2 x beams best continuations into finished and running ones."""
+    beams, vocabulary = scores.shape
+    flat = scores.reshape(-1)
+    candidates = _largest(flat, 2 * beams)
+    parents, tokens = candidates // vocabulary, candidates % vocabulary
+    ends = tokens == end_token
+    # An end token that ranks beyond the number of beams is dropped, not kept as finished.
+    for rank in np.flatnonzero(ends[:beams]):
+        finished.add(history[parents[rank]], float(flat[candidates[rank]]))
+    running = np.flatnonzero(~ends)[:beams]
+    done = finished.beats(float(flat[candidates[0]]), history.shape[1])
+    chosen = candidates[running]
+    return done, parents[running], tokens[running], flat[chosen]
+
+
+def _largest(values: Scores, count: int) -> Ids:
+    """Return the indices of the `count` largest values, largest first."""
+    count = min(count, len(values))
+    unordered = np.argpartition(-values, count - 1)[:count]
+    return unordered[np.lexsort((unordered, -values[unordered]))]

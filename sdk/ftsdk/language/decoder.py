@@ -1,0 +1,78 @@
+"""The decoder, one token a beam at a time, over a cache that is written in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import LanguageEntry
+from ftsdk.engines.contract import Engine
+from ftsdk.language.embeddings import TokenEmbeddings
+from ftsdk.language.scores import Ids, Scores
+
+
+class StepDecoder:
+    """Key-value cache and one decoder step for `beams` continuations of one prompt.
+
+    The cache of a layer is a table with one row a token: `[steps * beams, heads * d_kv]`. A step
+    writes `beams` rows at `slot_mapping` and reads every beam's own history through
+    `cache_indirection`, so reordered beams exchange indices and no row moves.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        embeddings: TokenEmbeddings,
+        entry: LanguageEntry,
+        encoder_tensors: Mapping[str, NDArray[np.generic]],
+        beams: int,
+        max_new_tokens: int,
+    ) -> None:
+        self.start_token, self.end_token = entry.start_token, entry.end_token
+        self._embeddings = embeddings
+        self._steps = 0
+        self._rows = np.zeros((beams, max_new_tokens), np.int64)
+        self._indirection = np.empty(beams * max_new_tokens, np.int64)
+        self._slots = np.empty(beams, np.int64)
+        self._inputs_embeds = np.empty((beams, 1, embeddings.width), np.float32)
+        self._logits = np.empty((beams, entry.vocabulary), np.float32)
+        past, present = _cache(entry, beams * max_new_tokens)
+        memory = {name: value for name, value in encoder_tensors.items() if ".encoder." in name}
+        fixed = {"inputs_embeds": self._inputs_embeds, "slot_mapping": self._slots}
+        self._binding = engine.bind(
+            {**fixed, **past, **memory}, {"logits": self._logits, **present}
+        )
+
+    def step(self, tokens: Ids, parents: Ids | None = None) -> Scores:
+        """Return the logits [beams, vocabulary] that follow `tokens` [beams].
+
+        `parents` [beams] says which beam of the previous step each one continues; None is itself.
+        The returned array is this decoder's own and is overwritten by the next step.
+        """
+        beams, length = len(tokens), self._steps + 1
+        if parents is not None:
+            self._rows[:, : self._steps] = self._rows[parents, : self._steps]
+        self._slots[:] = np.arange(self._steps * beams, length * beams)
+        self._rows[:, self._steps] = self._slots
+        indirection = self._indirection[: beams * length].reshape(beams, length)
+        indirection[:] = self._rows[:, :length]
+        self._embeddings.look_up(tokens, out=self._inputs_embeds[:, 0])
+        self._binding.run({"cache_indirection": indirection})
+        self._steps = length
+        return self._logits
+
+
+def _cache(
+    entry: LanguageEntry, slots: int
+) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.generic]]]:
+    """Allocate each layer's table once, under the names of the past and of the present."""
+    past: dict[str, NDArray[np.generic]] = {}
+    present: dict[str, NDArray[np.generic]] = {}
+    for layer in range(entry.layers):
+        for part in ("key", "value"):
+            table = np.zeros((slots, entry.heads * entry.d_kv), np.float32)
+            past[f"past_key_values.{layer}.decoder.{part}"] = table
+            present[f"present.{layer}.decoder.{part}"] = table
+    return past, present

@@ -1,0 +1,64 @@
+"""Text to token ids and back, as the model's training did it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from ftsdk.language.scores import Ids
+
+# Transformers 4.33.2, `clean_up_tokenization`.
+_CLEAN_UP = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
+    (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
+
+
+class TextTokenizer:
+    """A `tokenizers` file with a limit; text that is too long loses its beginning."""
+
+    def __init__(self, path: Path, max_tokens: int, clean_up_spaces: bool = False) -> None:
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.enable_truncation(max_tokens, direction="left")
+        self._tokenizer.no_padding()
+        self._max_tokens = max_tokens
+        self._clean_up_spaces = clean_up_spaces
+
+    def encode(self, text: str) -> Ids:
+        """Return `[1, T]` int64 with the special tokens, T at most the limit."""
+        return np.array([self._tokenizer.encode(text).ids], np.int64)
+
+    def encode_padded(self, text: str) -> Ids:
+        """Return `[1, limit]` int64, filled with id 0 on the right."""
+        ids = self.encode(text)
+        return np.pad(ids, ((0, 0), (0, self._max_tokens - ids.shape[1])))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids` without special tokens."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        if self._clean_up_spaces:
+            for separated, joined in _CLEAN_UP:
+                text = text.replace(separated, joined)
+        return text
+
+    def decode_stream(self, ids: Iterator[int]) -> Iterator[tuple[int, str]]:
+        """Yield `(id, new text)` for each id; the pieces together are `decode` of all ids.
+
+        A word is held back until the next one begins, since later tokens may still change it.
+        """
+        seen: list[int] = []
+        written = 0
+        pending: int | None = None
+        for token in ids:
+            if pending is not None:
+                text = self.decode(seen)
+                stable = max(text.rfind(" "), written)
+                yield pending, text[written:stable]
+                written = stable
+            seen.append(token)
+            pending = token
+        if pending is not None:
+            yield pending, self.decode(seen)[written:]

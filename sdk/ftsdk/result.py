@@ -1,0 +1,188 @@
+"""The answer to one picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.errors import FtsdkError
+from ftsdk.imaging.decode import Picture
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the face that may have been manipulated.
+
+    Attributes:
+        name: one of the bundle's labels.
+        probability: the model's own, 0 to 1, also where a user chose the region.
+        area: share of the region's usual place in an aligned face that the mask covers, 0 to 1;
+            None before the mask is known.
+    """
+
+    name: str
+    probability: float
+    area: float | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made this answer, so that it can be made again."""
+
+    ftsdk: str
+    bundle: str
+    bundle_sha256: str
+    precision: str
+    runtime: str
+    device: str
+    picture_sha256: str
+    created: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a picture may have been manipulated, and why.
+
+    Attributes:
+        picture: the picture as it was analysed, EXIF orientation applied.
+        probabilities: manipulation probability [M, M] float32 at the model's mask size.
+        mask_threshold: cut between the mask and the rest.
+        regions: the suspicious regions, in label order.
+        region_probabilities: every label's probability.
+        report: the text; None if none was asked for.
+        report_ids: its token ids, the start token first; empty without a report.
+        score: calibrated likelihood of manipulation, 0 to 1; None if the model has none.
+        score_threshold: the operating point that `finding` uses; None without a score.
+        corrected: the regions were chosen by a user.
+        warnings: what limits this answer.
+        timings: milliseconds by step; `total` is their sum.
+        provenance: what made this answer.
+        image_tensors: what `Analyzer.refine` needs of the picture, by tensor name.
+    """
+
+    picture: Picture
+    probabilities: NDArray[np.float32]
+    mask_threshold: float
+    regions: tuple[Region, ...]
+    region_probabilities: Mapping[str, float]
+    report: str | None
+    report_ids: tuple[int, ...]
+    score: float | None
+    score_threshold: float | None
+    corrected: bool
+    warnings: tuple[str, ...]
+    timings: Mapping[str, float]
+    provenance: Provenance
+    image_tensors: Mapping[str, NDArray[np.generic]] = field(repr=False, compare=False)
+
+    @cached_property
+    def heatmap(self) -> NDArray[np.float32]:
+        """Manipulation probability [H, W] float32 at the picture's own size."""
+        from ftsdk.imaging.mask import heatmap
+
+        return heatmap(self.probabilities, *self.picture.pixels.shape[:2])
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Manipulated pixels [H, W] bool at the picture's own size."""
+        from ftsdk.imaging.mask import cut
+
+        return cut(self.probabilities, *self.picture.pixels.shape[:2], self.mask_threshold)
+
+    @property
+    def finding(self) -> str:
+        """One plain sentence that claims no more than the model does."""
+        share = float((self.probabilities > self.mask_threshold).mean())
+        where = f"the mask covers {share:.1%} of the picture" if share else "the mask is empty"
+        if self.score is None or self.score_threshold is None:
+            return f"This model gives no overall score; {where}."
+        if self.score < self.score_threshold:
+            return f"No manipulation found (score {self.score:.2f}); {where}."
+        return f"Manipulation suspected (score {self.score:.2f}); {where}."
+
+    def plot(self) -> NDArray[np.uint8]:
+        """Return the picture with mask and outline drawn over it, [H, W, 3] uint8 BGR."""
+        from ftsdk.imaging.drawing import overlay
+
+        return overlay(self.picture.pixels, self.heatmap, self.mask)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as plain values, in the schema of `docs/result.md`."""
+        height, width = self.picture.pixels.shape[:2]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "picture": {
+                "name": self.picture.name,
+                "width": width,
+                "height": height,
+                "sha256": self.picture.sha256,
+            },
+            "finding": self.finding,
+            "score": self.score,
+            "score_threshold": self.score_threshold,
+            "regions": [asdict(region) for region in self.regions],
+            "region_probabilities": dict(self.region_probabilities),
+            "mask": {
+                "threshold": self.mask_threshold,
+                "area": float(self.mask.mean()),
+                "run_lengths": run_lengths(self.mask),
+            },
+            "report": self.report,
+            "corrected": self.corrected,
+            "warnings": [*self.picture.notes, *self.warnings],
+            "timings_ms": {step: round(ms, 3) for step, ms in self.timings.items()},
+            "provenance": asdict(self.provenance),
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return `to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+
+    def save(self, directory: str | Path, name: str | None = None) -> dict[str, Path]:
+        """Write overlay, mask and heat map as PNG and the answer as JSON; return their paths.
+
+        Files are called `{name}.overlay.png` and so on; `name` is the picture's by default.
+        """
+        from ftsdk.imaging.drawing import colour_heatmap
+        from ftsdk.imaging.files import write_atomically, write_png
+
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = name or Path(self.picture.name).stem
+        paths = {
+            kind: folder / f"{stem}.{kind}.png" for kind in ("overlay", "mask", "heatmap")
+        } | {"json": folder / f"{stem}.json"}
+        write_png(paths["overlay"], self.plot())
+        write_png(paths["mask"], self.mask.astype(np.uint8) * 255)
+        write_png(paths["heatmap"], colour_heatmap(self.heatmap))
+        write_atomically(paths["json"], self.to_json().encode())
+        return paths
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture of a batch that could not be analysed."""
+
+    name: str
+    error: FtsdkError
+
+
+def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
+    """Return the lengths of the runs of `mask` in raster order, first a run of False.
+
+    The first length is 0 when the first pixel is True; the lengths add up to H x W.
+    """
+    flat = mask.reshape(-1)
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    bounds = np.concatenate(([0], edges, [flat.size]))
+    lengths: list[int] = np.diff(bounds).tolist()
+    return [0, *lengths] if flat.size and flat[0] else lengths

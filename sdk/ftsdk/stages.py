@@ -1,0 +1,119 @@
+"""The bundle's graphs, loaded, and run by stage name over a dictionary of named tensors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import Bundle
+from ftsdk.engines.contract import Engine
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
+from ftsdk.errors import DeviceUnavailableError, NumericalError, OptionError
+
+TensorDict = dict[str, NDArray[np.generic]]
+
+
+class Stopwatch:
+    """Milliseconds by step."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, step: str) -> Iterator[None]:
+        """Add the time inside to `step`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - start) * 1e3
+            self.milliseconds[step] = self.milliseconds.get(step, 0.0) + spent
+
+    def timings(self) -> dict[str, float]:
+        """Return the steps and their sum as `total`."""
+        return {**self.milliseconds, "total": sum(self.milliseconds.values())}
+
+
+class Stages:
+    """Every graph of a bundle on one device.
+
+    Args:
+        bundle: a verified bundle.
+        device: `cpu`, `cuda`, `cuda:N`, or `auto` (CUDA where it works, else the CPU).
+        threads: threads inside one operator; 0 lets the runtime choose.
+
+    Raises:
+        OptionError: another device name.
+        DeviceUnavailableError: the device was asked for and cannot be used.
+        EngineLoadError: the runtime refused a graph.
+    """
+
+    def __init__(self, bundle: Bundle, device: str, threads: int) -> None:
+        _check_device(device)
+        self._entries = bundle.manifest.stages
+        self._bundle = bundle
+        self.runtime = f"onnxruntime {load_runtime().__version__}"
+        self.device, self._engines = self._load(device, threads)
+
+    def _load(self, device: str, threads: int) -> tuple[str, dict[str, Engine]]:
+        if device != "auto":
+            return device, self._load_on(device, threads)
+        try:
+            return "cuda:0", self._load_on("cuda:0", threads)
+        except DeviceUnavailableError:
+            return "cpu", self._load_on("cpu", threads)
+
+    def _load_on(self, device: str, threads: int) -> dict[str, Engine]:
+        return {
+            name: OnnxRuntimeEngine(self._bundle.file(entry.graph), device, threads)
+            for name, entry in self._entries.items()
+        }
+
+    def __getitem__(self, stage: str) -> Engine:
+        return self._engines[stage]
+
+    def run(self, stage: str, tensors: TensorDict, watch: Stopwatch) -> None:
+        """Run one stage on the tensors that it names and add its outputs to them.
+
+        Raises:
+            NumericalError: an output holds NaN or infinity.
+        """
+        with watch.measure(stage):
+            inputs = {name: tensors[name] for name in self._entries[stage].inputs}
+            outputs = self._engines[stage].infer(inputs)
+        for name, value in outputs.items():
+            require_finite(stage, name, value)
+        tensors |= outputs
+
+    def close(self) -> None:
+        """Free every graph."""
+        for engine in self._engines.values():
+            engine.close()
+
+
+def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:
+    """Raise NumericalError if a float tensor holds NaN or infinity."""
+    # A sum is NaN or infinite exactly when that is so, save for an overflow that is as wrong.
+    if value.dtype.kind == "f" and not np.isfinite(np.sum(value, dtype=np.float64)):
+        raise NumericalError(
+            f"the stage {stage} produced numbers that mean nothing",
+            expected=f"finite values in {name}",
+            found="NaN or infinity",
+            cure="run ft-analyze with --device cpu; if it persists, export the bundle again",
+        )
+
+
+def _check_device(device: str) -> None:
+    kind, _, index = device.partition(":")
+    valid = device in ("cpu", "auto") or (kind == "cuda" and (index.isdigit() or device == "cuda"))
+    if not valid:
+        raise OptionError(
+            f"'{device}' is no device",
+            expected="cpu, cuda, cuda:0 (or another number), or auto",
+            found=device,
+            cure='pass device="cpu" or device="cuda:0"',
+        )
