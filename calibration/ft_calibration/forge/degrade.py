@@ -1,0 +1,48 @@
+"""What happens to a picture on its way: compression, resizing, blur, noise.
+
+The same functions treat forged and untouched pictures, or a model would learn the codec.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .faces import Image
+
+_RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST)
+
+
+def jpeg(image: Image, quality: int) -> Image:
+    """Return `image` `[H, W, 3]` uint8 after JPEG at `quality` 1..100."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def add_noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
+    """Return `image` with Gaussian noise of `sigma` grey levels."""
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * sigma
+    return np.clip(np.round(image + noise), 0, 255).astype(np.uint8)
+
+
+def rescale(image: Image, factor: float, down: int, up: int) -> Image:
+    """Return `image` resized by `factor` and back to its size, with OpenCV's methods."""
+    small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=down)
+    return cv2.resize(small, image.shape[1::-1], interpolation=up)
+
+
+def degrade(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
+    """Return `image` after a random history; `strength` scales how often it is harmed.
+
+    `[H, W, 3]` uint8 in and out. About one picture in three passes unharmed at strength 1.
+    """
+    if rng.random() < 0.30 * strength:
+        down, up = rng.choice(len(_RESIZERS), 2)
+        image = rescale(image, float(rng.uniform(0.6, 0.97)), _RESIZERS[down], _RESIZERS[up])
+    if rng.random() < 0.12 * strength:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.1)))
+    if rng.random() < 0.12 * strength:
+        image = add_noise(image, float(rng.uniform(0.5, 5.0)), rng)
+    if rng.random() < 0.55 * strength:
+        image = jpeg(image, int(rng.integers(55, 99)))
+    return image

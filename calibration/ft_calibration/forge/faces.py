@@ -1,0 +1,100 @@
+"""The faces that forgeries are made from: pictures, landmarks, identities."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.errors import ImageFormatError, ImageNotFoundError
+
+from .geometry import Geometry
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face picture with its landmarks.
+
+    `image` is `[H, W, 3]` uint8 BGR, `geometry` its landmarks; `attribute` and `level` name the
+    step of a GAN attribute edit and are empty and 0 for a plain face.
+    """
+
+    image: Image
+    geometry: Geometry
+    identity: str
+    file: str = ""
+    attribute: str = ""
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a face folder's index."""
+
+    row: int
+    file: str
+    identity: str
+    attribute: str
+    level: int
+
+
+@dataclass
+class FaceSet:
+    """A folder of faces: `index.json`, `landmarks.npz`, `regions.json` and the pictures.
+
+    Raises ImageNotFoundError when the folder lacks its index.
+    """
+
+    root: Path
+    entries: list[Entry] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root = Path(self.root)
+        if not (self.root / "index.json").is_file():
+            raise ImageNotFoundError(
+                "The face folder has no index.json",
+                expected="index.json, landmarks.npz, regions.json and pictures",
+                found=str(self.root),
+                cure="point --faces at a folder in that layout",
+            )
+        index = json.loads((self.root / "index.json").read_text())
+        self.entries = [
+            Entry(row, item["file"], item["identity"], item["attribute"], int(item["level"]))
+            for row, item in enumerate(index)
+        ]
+        self.points = np.load(self.root / "landmarks.npz")["points"].astype(np.float32)
+        self.parts = json.loads((self.root / "regions.json").read_text())["parts"]
+
+    def load(self, entry: Entry) -> Face:
+        """Read one picture. Raises ImageFormatError when it cannot be decoded."""
+        image = cv2.imread(str(self.root / entry.file), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ImageFormatError(
+                "A face picture cannot be decoded",
+                expected="a JPEG or PNG picture",
+                found=str(self.root / entry.file),
+                cure="copy the face folder again",
+            )
+        geometry = Geometry(self.points[entry.row], self.parts, image.shape[:2])
+        attribute = entry.attribute
+        return Face(image, geometry, entry.identity, entry.file, attribute, entry.level)
+
+    def split(self, validation_share: float = 0.1) -> tuple[list[Entry], list[Entry]]:
+        """Return training and validation entries; no identity is in both.
+
+        The split hashes the identity, so it stays the same when faces are added.
+        """
+        held_out = {
+            entry.identity
+            for entry in self.entries
+            if zlib.crc32(f"split {entry.identity}".encode()) % 1000 < 1000 * validation_share
+        }
+        train = [entry for entry in self.entries if entry.identity not in held_out]
+        return train, [entry for entry in self.entries if entry.identity in held_out]

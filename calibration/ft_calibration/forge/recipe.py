@@ -1,0 +1,137 @@
+"""From a seed to a forgery: face, family, mask, labels and words, always the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .blend import Mask, changed_mask
+from .faces import Entry, Face, FaceSet, Image
+from .families import Edit, Family
+from .labels import labels_from_mask
+from .swaps import face_swap, gan_edit, part_swap, splice
+from .synthesis import copy_move, inpainting, local_warp, retouching
+
+FAMILIES: dict[str, Family] = {
+    "gan_edit": gan_edit,
+    "face_swap": face_swap,
+    "part_swap": part_swap,
+    "inpainting": inpainting,
+    "retouching": retouching,
+    "local_warp": local_warp,
+    "copy_move": copy_move,
+    "splice": splice,
+}
+UNTOUCHED = "untouched"
+
+#: The default mix: how often each family is made.
+DEFAULT_MIX: dict[str, float] = {
+    "gan_edit": 0.14, "face_swap": 0.14, "part_swap": 0.15, "inpainting": 0.11,
+    "retouching": 0.09, "local_warp": 0.09, "copy_move": 0.06, "splice": 0.07, UNTOUCHED: 0.15,
+}  # fmt: skip
+
+#: A smaller mask than this share of the picture, or a fainter mean change (of 255), is made anew.
+MINIMUM_AREA = 0.0008
+MINIMUM_CHANGE = 2.5
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """One made picture and everything known about it.
+
+    `image` `[H, W, 3]` uint8 BGR, `mask` `[H, W]` bool (all False when untouched), `multilabel`
+    `[21]` uint8, `strength` the mean absolute change inside the mask in grey levels of 255.
+    """
+
+    image: Image
+    mask: Mask
+    multilabel: NDArray[np.uint8]
+    family: str
+    face: Face
+    traces: tuple[str, ...]
+    strength: float
+
+
+class _Pool:
+    """Other faces for one chosen face."""
+
+    def __init__(self, faces: FaceSet, entries: list[Entry], chosen: Entry) -> None:
+        self.faces, self.entries, self.chosen = faces, entries, chosen
+
+    def other(self, rng: np.random.Generator) -> Face:
+        identity = self.chosen.identity
+        while True:
+            entry = self.entries[int(rng.integers(len(self.entries)))]
+            if entry.identity != identity:
+                return self.faces.load(entry)
+
+    def level(self, rng: np.random.Generator) -> Face | None:
+        if not self.chosen.attribute:
+            return None
+        same = [
+            e for e in self.entries
+            if e.identity == self.chosen.identity and e.row != self.chosen.row and e.attribute
+            and (e.attribute == self.chosen.attribute and e.level != self.chosen.level)
+        ]  # fmt: skip
+        return self.faces.load(same[int(rng.integers(len(same)))]) if same else None
+
+
+class Forge:
+    """Makes forgeries from the faces of `entries`, each from its own seed.
+
+    Args:
+        faces: the face folder.
+        entries: which of its pictures may be used (one side of an identity split).
+        mix: how often each family is made; names of :data:`FAMILIES` and "untouched".
+        seed: the first half of every picture's seed.
+    """
+
+    def __init__(
+        self, faces: FaceSet, entries: list[Entry], mix: dict[str, float] | None = None,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.faces, self.entries, self.seed = faces, entries, seed
+        self.mix = dict(DEFAULT_MIX if mix is None else mix)
+        self._edits = [entry for entry in entries if entry.attribute]
+        if not self._edits:
+            self.mix.pop("gan_edit", None)
+
+    def make(self, index: int, family: str | None = None) -> Forgery:
+        """Make picture number `index`; the same index and seed give the same picture."""
+        rng = np.random.default_rng([self.seed, index])
+        names = list(self.mix)
+        weights = np.array([self.mix[name] for name in names])
+        family = family or str(rng.choice(names, p=weights / weights.sum()))
+        while True:
+            made = self._attempt(family, rng)
+            if made is not None:
+                return made
+
+    def _attempt(self, family: str, rng: np.random.Generator) -> Forgery | None:
+        pool = self._edits if family == "gan_edit" else self.entries
+        # Edits are many pictures of few people: draw base faces more often than their share.
+        entry = pool[int(rng.integers(len(pool)))]
+        if family != "gan_edit" and entry.attribute and rng.random() < 0.7:
+            return None
+        face = self.faces.load(entry)
+        if family == UNTOUCHED:
+            empty = np.zeros(face.geometry.size, bool)
+            labels = labels_from_mask(empty, face.geometry)
+            return Forgery(face.image, empty, labels, family, face, (), 0.0)
+        edit = FAMILIES[family](face, _Pool(self.faces, self.entries, entry), rng)
+        return None if edit is None else _judged(face, edit, family)
+
+
+def _judged(face: Face, edit: Edit, family: str) -> Forgery | None:
+    """Return the forgery with its true mask, or None when nothing worth naming changed."""
+    mask = changed_mask(face.image, edit.image, edit.support)
+    if mask.mean() < MINIMUM_AREA:
+        return None
+    difference = np.abs(edit.image.astype(np.float32) - face.image).mean(axis=2)
+    strength = float(difference[mask].mean())
+    if strength < MINIMUM_CHANGE:
+        return None
+    labels = labels_from_mask(mask, face.geometry)
+    return Forgery(edit.image, mask, labels, family, face, edit.traces, strength)
