@@ -20,7 +20,9 @@ def mean_layout(faces: Path) -> dict[str, list[list[float]]]:
     parts = json.loads((faces / "regions.json").read_text(encoding="utf-8"))["parts"]
     points = np.load(faces / "landmarks.npz", allow_pickle=False)["points"].astype(np.float64)
     people = [number for number, entry in enumerate(index) if entry["kind"] == "base"]
-    side = cv2.imread(str(faces / index[0]["file"])).shape[0]
+    picture = cv2.imread(str(faces / index[0]["file"]))
+    assert picture is not None
+    side = picture.shape[0]
     mean = (points[people].mean(axis=0) / side).astype(np.float32)
     return {
         name: cv2.convexHull(mean[members])[:, 0].round(4).astype(float).round(4).tolist()
@@ -29,4 +31,6 @@ def mean_layout(faces: Path) -> dict[str, list[list[float]]]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(mean_layout(Path(sys.argv[1]))) + "\n", encoding="utf-8")
+    Path(sys.argv[2]).write_text(
+        json.dumps(mean_layout(Path(sys.argv[1]))) + "\n", encoding="utf-8"
+    )

@@ -92,13 +92,11 @@ class NanoArchitecture(_Strict):
     mask_size: PositiveInt
     labels: tuple[str, ...]
     prompt: Prompt
-    vision_encoder: dict[str, int | float]
-    forgery_prompter: dict[str, int | float]
-    mask_decoder: dict[str, int | float]
-    qformer: dict[str, int | float]
+    vision_encoder: dict[str, int]
+    forgery_prompter: dict[str, int]
+    mask_decoder: dict[str, int]
+    qformer: dict[str, int]
     language_model: LanguageFolder
-
-
 
 
 Architecture = ForgeryTalkerArchitecture | NanoArchitecture

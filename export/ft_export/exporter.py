@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from ft_export.bundle_writer import draft_manifest, finish_bundle, reserve
 from ft_export.gate import compare, require_equal_text, require_passed
 from ft_export.graphs import dynamic_axes, export_graph
+from ft_export.model.layers import Stage
 from ft_export.plan import ModelPlan, StagePlan
 from ft_export.torch_engine import TorchEngine
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import Bundle, GateEntry, Manifest, StageEntry
+from ftsdk.bundle import Bundle, GateEntry, Manifest, StageEntry, open_bundle
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.decode import decode
@@ -36,7 +38,9 @@ TensorDict = dict[str, NDArray[np.generic]]
 Progress = Callable[[str, str], None]
 
 
-def export_bundle(plan: ModelPlan, out: Path, progress: Progress, overwrite: bool = False) -> Bundle:
+def export_bundle(
+    plan: ModelPlan, out: Path, progress: Progress, overwrite: bool = False
+) -> Bundle:
     """Write the bundle at `out`, or nothing if any check fails.
 
     Args:
@@ -62,8 +66,6 @@ def export_bundle(plan: ModelPlan, out: Path, progress: Progress, overwrite: boo
         finish_bundle(folder, manifest)
         progress("bundle", "end-to-end check")
         run.check_end_to_end()
-    from ftsdk.bundle import open_bundle
-
     return open_bundle(out)
 
 
@@ -96,16 +98,17 @@ class _Export:
             graph=graph, inputs=tuple(module.inputs), outputs=tuple(module.outputs)
         )
         self.progress(stage.name, "reference")
-        decoder = stage.name == "language_decoder"
-        outputs = self._decode(TorchEngine(module)) if decoder else self._infer(TorchEngine(module))
+        decodes = stage.name == "language_decoder"
+        run = self._decode if decodes else partial(self._infer, stage.name)
+        outputs = run(TorchEngine(module))
         self.progress(stage.name, "exporting")
-        export_graph(module, self._example(module), dynamic_axes(module.inputs), self.folder / graph)
+        axes = dynamic_axes(module.inputs)
+        export_graph(module, self._example(module), axes, self.folder / graph)
         del module
         gc.collect()
         self.progress(stage.name, "gate")
         engine = OnnxRuntimeEngine(self.folder / graph)
-        found = self._decode(engine) if decoder else engine.infer(self._inputs(stage.name))
-        entries = compare(stage.name, found, outputs)
+        entries = compare(stage.name, run(engine), outputs)
         require_passed(entries)
         self.gate += entries
         self.reference |= outputs
@@ -117,7 +120,8 @@ class _Export:
         names = ("region_logits", "image_embeds", "mask_logits", "qformer_output", "encoder_output")
         golden = {name: self.reference[name] for name in names}
         path = self.folder / self.draft.golden_tensors
-        np.savez(path, report_ids=np.array([[0, *self.report_ids]]), **golden)
+        golden["report_ids"] = np.array([[self.draft.language.start_token, *self.report_ids]])
+        np.savez(path, **golden)  # type: ignore[arg-type]
         (self.folder / self.draft.golden_picture).write_bytes(GOLDEN_PICTURE.read_bytes())
 
     def check_end_to_end(self) -> None:
@@ -130,11 +134,8 @@ class _Export:
             require_passed(compare("end to end", trace, dict(golden)))
             require_equal_text(trace["report_ids"][0].tolist(), golden["report_ids"][0].tolist())
 
-    def _inputs(self, stage: str) -> TensorDict:
-        return {name: self.reference[name] for name in self.stages[stage].inputs}
-
-    def _infer(self, engine: TorchEngine) -> TensorDict:
-        return engine.infer({name: self.reference[name] for name in engine.module.inputs})
+    def _infer(self, stage: str, engine: Engine) -> TensorDict:
+        return engine.infer({name: self.reference[name] for name in self.stages[stage].inputs})
 
     def _decode(self, engine: Engine) -> TensorDict:
         """Return the logits [T, vocabulary] of the golden text; the first call writes the text."""
@@ -156,7 +157,7 @@ class _Export:
         ]
         self.reference |= self.prompts.build(named).tensors
 
-    def _example(self, module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    def _example(self, module: Stage) -> dict[str, torch.Tensor]:
         """Return inputs to trace with; no axis that varies has length 1."""
         dims = self.plan.language
         example = {

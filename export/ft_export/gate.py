@@ -48,8 +48,8 @@ def require_passed(entries: Sequence[GateEntry]) -> None:
             continue
         raise GateError(
             f"the exported stage {entry.stage} differs from float32; no bundle was written",
-            expected=f"{entry.tensor} within {MAX_ABSOLUTE:g} absolute and {MAX_RELATIVE:g} in norm",
-            found=f"{entry.max_absolute:.3g} absolute and {entry.relative:.3g} in norm",
+            expected=f"{entry.tensor}: {MAX_ABSOLUTE:g} absolute, {MAX_RELATIVE:g} in norm",
+            found=f"{entry.max_absolute:.3g} absolute, {entry.relative:.3g} in norm",
             cure="report the versions of torch, onnx and onnxruntime; try those of the README",
         )
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import onnx_ir as ir
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ft_export.model.layers import Stage
 
 OPSET = 20
 _INLINE_BYTES = 1 << 30
@@ -42,7 +44,7 @@ _SPECIAL_AXES = {
 
 
 def export_graph(
-    module: nn.Module, example: Mapping[str, Tensor], axes: DynamicAxes, path: Path
+    module: Stage, example: Mapping[str, Tensor], axes: DynamicAxes, path: Path
 ) -> None:
     """Write `module` as ONNX (opset 20), weights beside it in `{name}.data` when over 1 GiB.
 
@@ -53,12 +55,11 @@ def export_graph(
         path: the file to write.
     """
     arguments = tuple(example[name] for name in module.inputs)
-    shapes = tuple(
-        dict.fromkeys(axes[name], torch.export.Dim.DYNAMIC)
-        for name in module.inputs
-    )
+    shapes = tuple(dict.fromkeys(axes[name], torch.export.Dim.DYNAMIC) for name in module.inputs)
     with _quiet(), torch.no_grad():
-        exported = torch.export.export(module, arguments, dynamic_shapes=_as_signature(module, shapes))
+        exported = torch.export.export(
+            module, arguments, dynamic_shapes=_as_signature(module, shapes)
+        )
         program = torch.onnx.export(
             exported,
             input_names=list(module.inputs),
@@ -93,7 +94,7 @@ def _renamed(dim: int | ir.SymbolicDim, names: Mapping[str, str]) -> int | ir.Sy
     return ir.SymbolicDim(re.sub(r"\w+", lambda word: names.get(word[0], word[0]), dim.value))
 
 
-def _as_signature(module: nn.Module, shapes: tuple[object, ...]) -> tuple[object, ...]:
+def _as_signature(module: Stage, shapes: tuple[object, ...]) -> tuple[object, ...]:
     code = module.forward.__code__
     named = code.co_argcount - 1
     takes_rest = bool(code.co_flags & 0x04)

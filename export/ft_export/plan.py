@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from ft_export import language_folder as language
 from ft_export import weights as published
 from ft_export.architecture import Architecture, ForgeryTalkerArchitecture, NanoArchitecture
 from ft_export.model import nano
 from ft_export.model.language import LanguageDims
+from ft_export.model.layers import Stage
 from ft_export.tensors import Checkpoint, load_module, read_tensors
 from ft_export.tokenizer_files import bert_tokenizer, t5_tokenizer
 from ftsdk.bundle import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
@@ -49,7 +50,7 @@ class StagePlan:
     """A stage's name and how its float32 torch module is made."""
 
     name: str
-    load: Callable[[], nn.Module]
+    load: Callable[[], Stage]
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,11 @@ def plan_export(weights: Path, architecture: Architecture, name: str) -> ModelPl
     return _plan_published(weights, architecture, name)
 
 
-def _plan_published(
-    weights: Path, architecture: ForgeryTalkerArchitecture, name: str
-) -> ModelPlan:
+def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name: str) -> ModelPlan:
     checkpoint = published.open_published(weights, architecture)
     folder = language.find_language_folder(weights, architecture.language_model.folder)
     dims = language.read_language_dims(folder)
-    loaders: dict[str, Callable[[], nn.Module]] = {
+    loaders: dict[str, Callable[[], Stage]] = {
         "vision_encoder": partial(published.load_vision_encoder, checkpoint, architecture),
         "forgery_prompter": partial(published.load_forgery_prompter, checkpoint, architecture),
         "mask_decoder": partial(
@@ -126,7 +125,7 @@ def _plan_published(
 
 def _language_loaders(
     checkpoint: Checkpoint, dims: LanguageDims, qformer_width: int
-) -> dict[str, Callable[[], nn.Module]]:
+) -> dict[str, Callable[[], Stage]]:
     return {
         "language_encoder": partial(
             language.load_language_encoder, checkpoint, dims, qformer_width
@@ -149,13 +148,13 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
     folder = language.find_language_folder(weights, architecture.language_model.folder)
     checkpoint = Checkpoint(read_tensors(tensors) | language.read_language_tensors(folder))
     dims = language.read_language_dims(folder)
-    builders = {
+    builders: dict[str, Callable[[], Stage]] = {
         "vision_encoder": partial(nano.NanoVisionEncoder, **architecture.vision_encoder),
         "forgery_prompter": partial(nano.NanoForgeryPrompter, **architecture.forgery_prompter),
         "mask_decoder": partial(nano.NanoMaskDecoder, **architecture.mask_decoder),
         "qformer": partial(nano.NanoQFormer, **architecture.qformer),
     }
-    own = {
+    own: dict[str, Callable[[], Stage]] = {
         stage: partial(_load_nano, stage, build, checkpoint) for stage, build in builders.items()
     }
     width = checkpoint.tensor("t5_proj.weight").shape[1]
@@ -184,7 +183,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
     )
 
 
-def _load_nano(stage: str, build: Callable[[], nn.Module], checkpoint: Checkpoint) -> nn.Module:
+def _load_nano(stage: str, build: Callable[[], Stage], checkpoint: Checkpoint) -> Stage:
     with torch.random.fork_rng():
         module = build()
     return load_module(module, checkpoint, lambda name: f"{stage}.{name}")

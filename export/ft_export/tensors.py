@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,11 +37,7 @@ def read_tensors(path: Path) -> LazyTensors:
     state = _load_pickle(path)
     inner = state.get("model")
     state = inner if isinstance(inner, Mapping) else state
-    return {
-        name: (lambda tensor=value: tensor)
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
+    return {name: value.detach for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _read_safetensors(path: Path) -> LazyTensors:
@@ -47,7 +45,7 @@ def _read_safetensors(path: Path) -> LazyTensors:
         handle = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, "a safetensors file", error) from error
-    return {name: (lambda key=name: handle.get_tensor(key)) for name in handle.keys()}  # noqa: SIM118
+    return {name: partial(handle.get_tensor, name) for name in handle.keys()}  # noqa: SIM118
 
 
 def _load_pickle(path: Path) -> Mapping[str, object]:
@@ -121,12 +119,15 @@ class Checkpoint:
         return sorted(self._tensors.keys() - self.used)
 
 
+Module = TypeVar("Module", bound=nn.Module)
+
+
 def load_module(
-    module: nn.Module,
+    module: Module,
     checkpoint: Checkpoint,
     published_name: Callable[[str], str],
     convert: Callable[[Tensor], Tensor] = torch.Tensor.float,
-) -> nn.Module:
+) -> Module:
     """Fill a module that was built on the meta device, in float32, ready for inference.
 
     Raises:

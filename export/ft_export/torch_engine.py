@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from ft_export.model.layers import Stage
 from ftsdk.engines.contract import Binding, Engine, Tensors
 
 
 class TorchEngine(Engine):
     """Runs a stage's module in eager mode on the CPU."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Stage) -> None:
         self.module = module
 
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
@@ -32,7 +33,9 @@ class TorchEngine(Engine):
 
 
 class _TorchBinding(Binding):
-    def __init__(self, engine: TorchEngine, inputs: dict[str, NDArray[np.generic]], outputs: Tensors) -> None:
+    def __init__(
+        self, engine: TorchEngine, inputs: dict[str, NDArray[np.generic]], outputs: Tensors
+    ) -> None:
         self._engine, self._inputs, self._outputs = engine, inputs, outputs
 
     def run(self, changed: Tensors) -> None:

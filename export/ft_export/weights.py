@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ft_export.architecture import ForgeryTalkerArchitecture
 from ft_export.language_folder import find_language_folder, read_language_tensors
 from ft_export.model.forgery_prompter import ForgeryPrompter
+from ft_export.model.layers import Stage
 from ft_export.model.mask_decoder import MaskDecoder
 from ft_export.model.qformer import QFormer
 from ft_export.model.vision_encoder import VisionEncoder
@@ -67,9 +67,7 @@ def _prefixed(tensors: LazyTensors, prefix: str) -> LazyTensors:
     return {prefix + name: read for name, read in tensors.items()}
 
 
-def load_vision_encoder(
-    checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture
-) -> nn.Module:
+def load_vision_encoder(checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture) -> Stage:
     """Return the vision encoder stage in float32."""
     with torch.device("meta"):
         module = VisionEncoder(architecture)
@@ -82,9 +80,7 @@ def _vision_name(name: str) -> str:
     return VISION + name.replace("embed.proj.", "patch_embed.proj.").removeprefix("embed.")
 
 
-def load_forgery_prompter(
-    checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture
-) -> nn.Module:
+def load_forgery_prompter(checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture) -> Stage:
     """Return the forgery prompter stage in float32."""
     with torch.device("meta"):
         module = ForgeryPrompter(architecture)
@@ -106,7 +102,7 @@ _PROMPTER_NAMES = (
 
 def load_mask_decoder(
     checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture, d_model: int
-) -> nn.Module:
+) -> Stage:
     """Return the mask decoder stage in float32."""
     with torch.device("meta"):
         module = MaskDecoder(architecture, d_model)
@@ -119,10 +115,12 @@ _MASK_NAMES = (
 )
 
 
-def load_qformer(checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture) -> nn.Module:
+def load_qformer(checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture) -> Stage:
     """Return the Q-Former stage in float32; its tables' lengths are read from the file."""
-    tables = "Qformer.bert.embeddings.word_embeddings", "Qformer.bert.embeddings.position_embeddings"
-    vocabulary, positions = (checkpoint.tensor(f"{table}.weight").shape[0] for table in tables)
+    vocabulary, positions = (
+        checkpoint.tensor(f"{_QFORMER}embeddings.{table}_embeddings.weight").shape[0]
+        for table in ("word", "position")
+    )
     with torch.device("meta"):
         module = QFormer(architecture, vocabulary, positions)
     return load_module(module, checkpoint, _renamed("", _QFORMER_NAMES))

@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ftsdk.answer import AnswerBuilder
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.errors import FtsdkError, OptionError, RegionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
-from ftsdk.imaging.decode import Picture, decode
+from ftsdk.imaging.decode import decode
+from ftsdk.imaging.picture import Picture
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -41,7 +41,8 @@ class Analyzer:
     Args:
         bundle: a bundle directory; None is the nano model that comes with the package.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; never another than asked for.
-        language: how reports are decoded; None is as the bundle says.
+        language: how reports are decoded; None is as the bundle says. The attribute of this name
+            may be replaced between calls.
         threads: threads inside one operator; 0 lets the runtime choose.
 
     Raises:
@@ -63,7 +64,7 @@ class Analyzer:
     ) -> None:
         self._bundle = open_bundle(bundle or NANO)
         manifest = self._bundle.manifest
-        self._language = language or Language(**manifest.generation.model_dump())
+        self.language = language or Language(**manifest.generation.model_dump())
         self._preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
         self._embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
         self._prompts = PromptBuilder(self._bundle, self._embeddings)
@@ -108,7 +109,7 @@ class Analyzer:
         with watch.measure("decode"):
             picture = decode(image, color=color)
         self._look(picture, tensors, watch)
-        yield from self._answer(picture, tensors, watch, regions, report, self._language)
+        yield from self._answer(picture, tensors, watch, regions, report, self.language)
 
     def refine(self, result: Result, regions: Sequence[str]) -> Result:
         """Answer again with the regions that the user names; the picture is not encoded again.
@@ -126,9 +127,7 @@ class Analyzer:
             )
         tensors = dict(result.image_tensors)
         report = result.report is not None
-        events = self._answer(
-            result.picture, tensors, Stopwatch(), regions, report, self._language
-        )
+        events = self._answer(result.picture, tensors, Stopwatch(), regions, report, self.language)
         return _last(events)
 
     def analyze_many(

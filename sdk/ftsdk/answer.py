@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
-from ftsdk.imaging.decode import Picture
 from ftsdk.imaging.layout import covered_share
+from ftsdk.imaging.picture import Picture
 from ftsdk.result import Provenance, Region, Result
 from ftsdk.stages import Stages, TensorDict
 from ftsdk.version import __version__

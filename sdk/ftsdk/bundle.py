@@ -246,7 +246,10 @@ def _verify_files(manifest: Manifest, root: Path) -> None:
     present = {
         path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()
     } - {MANIFEST_NAME}
-    missing, extra = sorted(manifest.files.keys() - present), sorted(present - manifest.files.keys())
+    missing, extra = (
+        sorted(manifest.files.keys() - present),
+        sorted(present - manifest.files.keys()),
+    )
     if missing:
         raise BundleFileMissingError(
             f"the bundle at {root} is incomplete",

@@ -1,38 +1,38 @@
 """Every error that ftsdk, ft_export and ft_calibration raise on purpose.
 
-    FtsdkError
-    ├── InputError                  what was handed in is at fault
-    │   ├── ImageNotFoundError        no readable file at that path
-    │   ├── ImageFormatError          the bytes are no picture of a supported format
-    │   ├── ImageTruncatedError       the picture ends before its header said
-    │   ├── ImageDamagedError         the picture's bytes contradict themselves
-    │   ├── ImageSizeError            too many pixels, or too few, by the header
-    │   ├── ArrayError                an array of another dtype, shape or range
-    │   ├── RegionError               a region name that the model does not know
-    │   └── OptionError               a setting outside its range
-    ├── BundleError                 the bundle is at fault
-    │   ├── BundleNotFoundError       no bundle at that path
-    │   ├── ManifestError             manifest.json does not parse strictly
-    │   ├── ManifestVersionError      manifest.json was written by another ftsdk
-    │   ├── BundlePathError           a path that leaves the bundle directory
-    │   ├── BundleFileMissingError    a file of the manifest is not there
-    │   ├── BundleFileExtraError      a file is there that the manifest does not list
-    │   └── BundleFileAlteredError    a file's size or SHA-256 differs
-    ├── EngineError                 the inference runtime is at fault
-    │   ├── EngineNotInstalledError   no runtime for this bundle is installed
-    │   ├── DeviceUnavailableError    the asked-for device cannot be used
-    │   ├── EngineLoadError           the runtime refused a graph
-    │   └── NumericalError            a stage produced NaN or infinity
-    ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
-    └── ExportError                 ft-export could not make a bundle
-        ├── ArchitectureError         the architecture description is incomplete or wrong
-        ├── WeightsNotFoundError      a file of the published layout is missing
-        ├── WeightsFileError          a weight file cannot be read
-        ├── UnsafePickleError         a weight file holds more than tensors; nothing was run
-        ├── TensorMissingError        a tensor the architecture needs is in no file
-        ├── TensorShapeError          a tensor has another shape than the architecture says
-        ├── TensorValueError          a tensor holds NaN or infinity
-        └── GateError                 an exported stage differs from float32
+FtsdkError
+├── InputError                  what was handed in is at fault
+│   ├── ImageNotFoundError        no readable file at that path
+│   ├── ImageFormatError          the bytes are no picture of a supported format
+│   ├── ImageTruncatedError       the picture ends before its header said
+│   ├── ImageDamagedError         the picture's bytes contradict themselves
+│   ├── ImageSizeError            too many pixels, or too few, by the header
+│   ├── ArrayError                an array of another dtype, shape or range
+│   ├── RegionError               a region name that the model does not know
+│   └── OptionError               a setting outside its range
+├── BundleError                 the bundle is at fault
+│   ├── BundleNotFoundError       no bundle at that path
+│   ├── ManifestError             manifest.json does not parse strictly
+│   ├── ManifestVersionError      manifest.json was written by another ftsdk
+│   ├── BundlePathError           a path that leaves the bundle directory
+│   ├── BundleFileMissingError    a file of the manifest is not there
+│   ├── BundleFileExtraError      a file is there that the manifest does not list
+│   └── BundleFileAlteredError    a file's size or SHA-256 differs
+├── EngineError                 the inference runtime is at fault
+│   ├── EngineNotInstalledError   no runtime for this bundle is installed
+│   ├── DeviceUnavailableError    the asked-for device cannot be used
+│   ├── EngineLoadError           the runtime refused a graph
+│   └── NumericalError            a stage produced NaN or infinity
+├── AnalysisCancelledError      the caller cancelled, or a time-out passed
+└── ExportError                 ft-export could not make a bundle
+    ├── ArchitectureError         the architecture description is incomplete or wrong
+    ├── WeightsNotFoundError      a file of the published layout is missing
+    ├── WeightsFileError          a weight file cannot be read
+    ├── UnsafePickleError         a weight file holds more than tensors; nothing was run
+    ├── TensorMissingError        a tensor the architecture needs is in no file
+    ├── TensorShapeError          a tensor has another shape than the architecture says
+    ├── TensorValueError          a tensor holds NaN or infinity
+    └── GateError                 an exported stage differs from float32
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.errors import FtsdkError
-from ftsdk.imaging.decode import Picture
+from ftsdk.imaging.picture import Picture
 
 SCHEMA_VERSION = 1
 
@@ -89,14 +89,15 @@ class Result:
         """Manipulation probability [H, W] float32 at the picture's own size."""
         from ftsdk.imaging.mask import heatmap
 
-        return heatmap(self.probabilities, *self.picture.pixels.shape[:2])
+        return heatmap(self.probabilities, self.picture.height, self.picture.width)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
         """Manipulated pixels [H, W] bool at the picture's own size."""
         from ftsdk.imaging.mask import cut
 
-        return cut(self.probabilities, *self.picture.pixels.shape[:2], self.mask_threshold)
+        picture = self.picture
+        return cut(self.probabilities, picture.height, picture.width, self.mask_threshold)
 
     @property
     def finding(self) -> str:
@@ -117,13 +118,12 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain values, in the schema of `docs/result.md`."""
-        height, width = self.picture.pixels.shape[:2]
         return {
             "schema_version": SCHEMA_VERSION,
             "picture": {
                 "name": self.picture.name,
-                "width": width,
-                "height": height,
+                "width": self.picture.width,
+                "height": self.picture.height,
                 "sha256": self.picture.sha256,
             },
             "finding": self.finding,
@@ -158,9 +158,9 @@ class Result:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         stem = name or Path(self.picture.name).stem
-        paths = {
-            kind: folder / f"{stem}.{kind}.png" for kind in ("overlay", "mask", "heatmap")
-        } | {"json": folder / f"{stem}.json"}
+        paths = {kind: folder / f"{stem}.{kind}.png" for kind in ("overlay", "mask", "heatmap")} | {
+            "json": folder / f"{stem}.json"
+        }
         write_png(paths["overlay"], self.plot())
         write_png(paths["mask"], self.mask.astype(np.uint8) * 255)
         write_png(paths["heatmap"], colour_heatmap(self.heatmap))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ft_export.architecture import ForgeryTalkerArchitecture, VisionTransformer
-from ft_export.model.layers import Mlp, PatchEmbedding, attend, merge_heads, split_heads
+from ft_export.model.layers import Mlp, PatchEmbedding, Stage, attend, merge_heads, split_heads
 
 
 class Attention(nn.Module):
@@ -101,7 +101,7 @@ def _halved(size: int) -> int:
     return ((size + 1) // 2) // 2
 
 
-class ForgeryPrompter(nn.Module):
+class ForgeryPrompter(Stage):
     """`pixel_values` [B, 3, S, S] to `region_logits` [B, labels]."""
 
     inputs = ("pixel_values",)

@@ -9,12 +9,14 @@ longer text nor a reordered beam moves a byte of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ft_export.model.layers import merge_heads, split_heads
+from ft_export.model.layers import Stage, merge_heads, split_heads
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class CrossProjection(nn.Module):
         return key, split_heads(self.v(encoder_output), self.heads)
 
 
-class LanguageEncoder(nn.Module):
+class LanguageEncoder(Stage):
     """Soft tokens and prompt to `encoder_output` and every layer's cross keys and values.
 
     `qformer_output` [B, queries, width] and `prompt_embeds` [B, T, d_model] to `encoder_output`
@@ -145,11 +147,8 @@ class LanguageEncoder(nn.Module):
         self.relative_attention_bias = nn.Embedding(dims.buckets, dims.heads)
         self.block = nn.ModuleList(EncoderBlock(dims) for _ in range(dims.encoder_layers))
         self.final_layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
+        self.outputs = ("encoder_output", *cache_names("past_key_values", dims, "encoder"))
         self.cross = nn.ModuleList(CrossProjection(dims) for _ in range(dims.decoder_layers))
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("encoder_output", *cache_names("past_key_values", self.dims, "encoder"))
 
     def forward(self, qformer_output: Tensor, prompt_embeds: Tensor) -> tuple[Tensor, ...]:
         tokens = torch.cat((self.t5_proj(qformer_output), prompt_embeds), dim=1)
@@ -192,7 +191,7 @@ class DecoderBlock(nn.Module):
         return tokens + self.cross_o(attended.transpose(0, 1))
 
 
-class LanguageDecoder(nn.Module):
+class LanguageDecoder(Stage):
     """One token a beam: `inputs_embeds` [beams, 1, d_model] to `logits` [beams, vocabulary].
 
     Further inputs, in order: `slot_mapping` [beams] int64, the cache rows this step writes;
@@ -213,21 +212,15 @@ class LanguageDecoder(nn.Module):
         self.relative_attention_bias = nn.Embedding(dims.buckets, dims.heads)
         self.block = nn.ModuleList(DecoderBlock(dims) for _ in range(dims.decoder_layers))
         self.final_layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
-        self.lm_head = nn.Linear(dims.d_model, dims.vocabulary, bias=False)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (
+        self.inputs = (
             "inputs_embeds",
             "slot_mapping",
             "cache_indirection",
-            *cache_names("past_key_values", self.dims, "decoder"),
-            *cache_names("past_key_values", self.dims, "encoder"),
+            *cache_names("past_key_values", dims, "decoder"),
+            *cache_names("past_key_values", dims, "encoder"),
         )
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("logits", *cache_names("present", self.dims, "decoder"))
+        self.outputs = ("logits", *cache_names("present", dims, "decoder"))
+        self.lm_head = nn.Linear(dims.d_model, dims.vocabulary, bias=False)
 
     def forward(
         self,
@@ -240,7 +233,7 @@ class LanguageDecoder(nn.Module):
         cached = 2 * self.dims.decoder_layers
         caches, memories = past_key_values[:cached], past_key_values[cached:]
         present = []
-        for index, block in enumerate(self.block):
+        for index, block in enumerate(cast(Iterable[DecoderBlock], self.block)):
             query, key, value = block.project(tokens)
             keys, values = (
                 cache.index_put((slot_mapping,), row[:, 0])

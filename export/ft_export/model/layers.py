@@ -6,6 +6,13 @@ import torch
 from torch import Tensor, nn
 
 
+class Stage(nn.Module):
+    """A stage's module: what it takes and gives, by the names that travel in a bundle."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """Turn `[B, T, heads * d]` into `[B, heads, T, d]`."""
     batch, length, width = tokens.shape

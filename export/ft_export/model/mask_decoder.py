@@ -7,11 +7,14 @@ not part of these modules.
 
 from __future__ import annotations
 
+import itertools
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from ft_export.architecture import ForgeryTalkerArchitecture
-from ft_export.model.layers import attend, merge_heads, split_heads
+from ft_export.model.layers import Stage, attend, merge_heads, split_heads
 
 
 class OneTokenAttention(nn.Module):
@@ -88,18 +91,24 @@ class PerceptronStack(nn.Module):
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
         sizes = (width, width, width, out)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
 
     def hidden(self, tokens: Tensor) -> Tensor:
+        """Return what the last layer is given."""
         for layer in self.layers[:-1]:
             tokens = nn.functional.relu(layer(tokens))
         return tokens
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.layers[-1](self.hidden(tokens))
+        return self.last(self.hidden(tokens))
+
+    @property
+    def last(self) -> nn.Linear:
+        """The linear layer without ReLU."""
+        return cast(nn.Linear, self.layers[-1])
 
 
-class MaskDecoder(nn.Module):
+class MaskDecoder(Stage):
     """`image_embeds` [B, 1 + patches, width] and `region_embeds` [B, 21, d_model] to `mask_logits`.
 
     `mask_logits` is [B, M, M]; the mask is its sigmoid, cut at 0.5.
@@ -159,6 +168,6 @@ class MaskDecoder(nn.Module):
         # (h @ t) @ W.T + sum(h) * b equals h @ (t @ W.T + b) at 1/22 of the arithmetic.
         hyper = self.output_hypernetworks_mlps(mask_token)
         mixed = hyper @ self.output_upscaling_mlp.hidden(tokens)
-        last = self.output_upscaling_mlp.layers[-1]
+        last = self.output_upscaling_mlp.last
         flat = nn.functional.linear(mixed, last.weight) + hyper.sum(-1, keepdim=True) * last.bias
         return flat.reshape(-1, self.mask_size, self.mask_size)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ft_export.architecture import ForgeryTalkerArchitecture
 from ft_export.architecture import QFormer as QFormerDims
-from ft_export.model.layers import attend, merge_heads, split_heads
+from ft_export.model.layers import Stage, attend, merge_heads, split_heads
 
 
 class ResidualNorm(nn.Module):
@@ -77,7 +77,7 @@ class QFormerLayer(nn.Module):
         return torch.cat((queries, self.feed_forward_text(text)), dim=1)
 
 
-class QFormer(nn.Module):
+class QFormer(Stage):
     """`image_embeds` [B, N, C] and `qformer_ids` [B, T] to `qformer_output` [B, queries, width]."""
 
     inputs = ("image_embeds", "qformer_ids")

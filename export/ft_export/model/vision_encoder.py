@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ft_export.architecture import ForgeryTalkerArchitecture, VisionTransformer
-from ft_export.model.layers import Mlp, PatchEmbedding, attend, merge_heads, split_heads
+from ft_export.model.layers import Mlp, PatchEmbedding, Stage, attend, merge_heads, split_heads
 
 
 class EvaAttention(nn.Module):
@@ -44,7 +44,7 @@ class EvaBlock(nn.Module):
         return tokens + self.mlp(self.norm2(tokens))
 
 
-class VisionEncoder(nn.Module):
+class VisionEncoder(Stage):
     """`pixel_values` [B, 3, S, S] to `image_embeds` [B, 1 + patches, width], CLS first."""
 
     inputs = ("pixel_values",)

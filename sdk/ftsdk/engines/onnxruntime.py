@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def load_runtime() -> ModuleType:
         raise _not_installed(str(error)) from error
     if not hasattr(onnxruntime, "InferenceSession"):
         raise _not_installed("an empty onnxruntime package, left by uninstalling one of two")
-    return onnxruntime
+    return cast(ModuleType, onnxruntime)
 
 
 def _not_installed(found: str) -> EngineNotInstalledError:
@@ -99,9 +99,7 @@ def _open_session(runtime: ModuleType, path: Path, device: str, threads: int) ->
     options.log_severity_level = 3
     arguments = {"device_id": index or "0"} if kind == "cuda" else {}
     try:
-        session = runtime.InferenceSession(
-            str(path), options, providers=[(provider, arguments)]
-        )
+        session = runtime.InferenceSession(str(path), options, providers=[(provider, arguments)])
     except Exception as error:
         raise EngineLoadError(
             f"ONNX Runtime {runtime.__version__} refused {path.name}",

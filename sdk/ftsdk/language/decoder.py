@@ -40,7 +40,10 @@ class StepDecoder:
         self._logits = np.empty((beams, entry.vocabulary), np.float32)
         past, present = _cache(entry, beams * max_new_tokens)
         memory = {name: value for name, value in encoder_tensors.items() if ".encoder." in name}
-        fixed = {"inputs_embeds": self._inputs_embeds, "slot_mapping": self._slots}
+        fixed: dict[str, NDArray[np.generic]] = {
+            "inputs_embeds": self._inputs_embeds,
+            "slot_mapping": self._slots,
+        }
         self._binding = engine.bind(
             {**fixed, **past, **memory}, {"logits": self._logits, **present}
         )

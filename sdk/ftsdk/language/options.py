@@ -36,9 +36,13 @@ class Language:
 
     def __post_init__(self) -> None:
         _require("beams", self.beams, 1 <= self.beams <= 64, "1 to 64")
-        _require("max_new_tokens", self.max_new_tokens, 1 <= self.max_new_tokens <= 4096, "1 to 4096")
-        _require("min_length", self.min_length, 0 <= self.min_length, "0 or more")
-        _require("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0")
+        _require(
+            "max_new_tokens", self.max_new_tokens, 1 <= self.max_new_tokens <= 4096, "1 to 4096"
+        )
+        _require("min_length", self.min_length, self.min_length >= 0, "0 or more")
+        _require(
+            "repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0"
+        )
         _require("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1")
         if self.temperature is not None:
             _require("temperature", self.temperature, self.temperature > 0, "above 0, or None")

@@ -20,15 +20,17 @@ def penalise(scores: Scores, history: Ids, options: Language, end_token: int) ->
     if options.repetition_penalty != 1.0:
         seen = np.take_along_axis(scores, history, axis=1)
         penalty = np.float32(options.repetition_penalty)
-        np.put_along_axis(scores, history, np.where(seen < 0, seen * penalty, seen / penalty), axis=1)
+        penalised = np.where(seen < 0, seen * penalty, seen / penalty)
+        np.put_along_axis(scores, history, penalised, axis=1)
     if history.shape[1] < options.min_length:
         scores[:, end_token] = -np.inf
 
 
 def log_softmax(logits: Scores) -> Scores:
     """Return log-probabilities of `logits` [beams, vocabulary]."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    shifted: Scores = logits - logits.max(axis=1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted
 
 
 def sample(logits: Scores, temperature: float, top_p: float, random: np.random.Generator) -> int:

@@ -1,0 +1,154 @@
+"""`ft-analyze`: where pictures may have been manipulated, and why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, out, show_error
+from ftsdk.errors import FtsdkError
+from ftsdk.result import SCHEMA_VERSION, Result
+
+if TYPE_CHECKING:
+    from ftsdk.analyzer import Analyzer
+    from ftsdk.events import MaskReady
+
+_EXAMPLE = "Example: ft-analyze face.jpg --save answers/"
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.command(epilog=_EXAMPLE)
+def analyze(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG or WebP.")],
+    bundle: Annotated[
+        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    regions: Annotated[
+        str | None,
+        typer.Option(help="Use these regions, comma-separated, not those the model finds."),
+    ] = None,
+    beams: Annotated[
+        int | None, typer.Option(help="Beam search with N beams; 1 is greedy and streams.")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write the report, or stop at the mask.")] = True,
+    save: Annotated[
+        Path | None, typer.Option(help="Write overlay, mask, heat map and JSON to this directory.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a picture, nothing else.")
+    ] = False,
+) -> None:
+    """Say where face pictures may have been manipulated, and why."""
+    chosen = [name.strip() for name in regions.split(",") if name.strip()] if regions else None
+    with exit_on_error():
+        analyzer = _open(bundle, device, beams)
+    stems: dict[str, int] = {}
+    failed = False
+    with analyzer:
+        for picture in pictures:
+            try:
+                result = _analyze_one(analyzer, picture, chosen, report, quiet=as_json)
+                if save:
+                    _save(result, save, stems, quiet=as_json)
+                if as_json:
+                    typer.echo(result.to_json(indent=None))
+            except FtsdkError as error:
+                failed = True
+                _show_failure(picture, error, as_json)
+            except OSError as error:
+                failed = True
+                err.print(f"[bold red]error[/] cannot save: {escape(str(error))}")
+    if failed:
+        raise typer.Exit(WORK_FAILED)
+
+
+def _open(bundle: Path | None, device: str, beams: int | None) -> Analyzer:
+    from ftsdk.analyzer import Analyzer
+
+    analyzer = Analyzer(bundle, device=device)
+    if beams is not None:
+        analyzer.language = replace(analyzer.language, beams=beams)
+    return analyzer
+
+
+def _analyze_one(
+    analyzer: Analyzer, picture: Path, regions: list[str] | None, report: bool, quiet: bool
+) -> Result:
+    if quiet:
+        return analyzer.analyze(picture, regions=regions, report=report)
+    from ftsdk.events import Finished, MaskReady, ReportToken
+
+    out.print(f"[bold]{escape(str(picture))}[/]", soft_wrap=True)
+    for event in analyzer.stream(picture, regions=regions, report=report):
+        if isinstance(event, MaskReady):
+            _show_regions(event)
+        elif isinstance(event, ReportToken):
+            out.print(escape(event.text), end="", soft_wrap=True)
+        elif isinstance(event, Finished):
+            _show_end(event.result)
+            return event.result
+    raise AssertionError("a stream always ends with Finished")
+
+
+def _show_regions(event: MaskReady) -> None:
+    if not event.regions:
+        out.print("  no region stands out")
+        return
+    table = Table("region", "probability", "covered by mask", box=None, pad_edge=True)
+    for region in event.regions:
+        table.add_row(region.name, f"{region.probability:.2f}", f"{region.area or 0:.0%}")
+    out.print(table)
+
+
+def _show_end(result: Result) -> None:
+    if result.report is not None:
+        out.print()
+    out.print(f"[bold]{escape(result.finding)}[/]", soft_wrap=True)
+    for warning in (*result.picture.notes, *result.warnings):
+        out.print(f"[dim]note: {escape(warning)}[/]", soft_wrap=True)
+    provenance = result.provenance
+    out.print(
+        f"[dim]{provenance.bundle} on {provenance.device}, {result.timings['total']:.0f} ms[/]\n",
+        soft_wrap=True,
+    )
+
+
+def _save(result: Result, directory: Path, stems: dict[str, int], quiet: bool) -> None:
+    stem = Path(result.picture.name).stem
+    stems[stem] = stems.get(stem, 0) + 1
+    name = stem if stems[stem] == 1 else f"{stem}-{stems[stem]}"
+    paths = result.save(directory, name)
+    if not quiet:
+        out.print("[dim]saved " + escape(", ".join(map(str, paths.values()))) + "[/]\n",
+                  soft_wrap=True)  # fmt: skip
+
+
+def _show_failure(picture: Path, error: FtsdkError, as_json: bool) -> None:
+    if not as_json:
+        show_error(error, str(picture))
+        return
+    failure = {
+        "schema_version": SCHEMA_VERSION,
+        "picture": {"name": str(picture)},
+        "error": {
+            "class": type(error).__name__,
+            "what": error.what,
+            "expected": error.expected,
+            "found": error.found,
+            "cure": error.cure,
+        },
+    }
+    typer.echo(json.dumps(failure, ensure_ascii=False))
+
+
+def main() -> None:
+    """Run the command."""
+    app()

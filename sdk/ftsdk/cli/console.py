@@ -1,0 +1,39 @@
+"""What every command shares: where text goes, how an error looks, which code it exits with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ftsdk.errors import FtsdkError, OptionError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+WORK_FAILED, WRONG_USE = 1, 2
+
+
+def show_error(error: FtsdkError, about: str | None = None) -> None:
+    """Print what failed, what was expected and found, and the cure, to standard error."""
+    prefix = f"{escape(about)}: " if about else ""
+    err.print(f"[bold red]error[/] {prefix}{escape(error.what)}", soft_wrap=True)
+    for label, text in (
+        ("expected", error.expected),
+        ("found", error.found),
+        ("cure", error.cure),
+    ):
+        err.print(f"  [dim]{label:>8}[/]  {escape(text)}", soft_wrap=True)
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn an ftsdk error into its message and an exit code: 2 for wrong use, else 1."""
+    try:
+        yield
+    except FtsdkError as error:
+        show_error(error)
+        raise typer.Exit(WRONG_USE if isinstance(error, OptionError) else WORK_FAILED) from error
