@@ -21,6 +21,7 @@ from ftsdk.bundle import (
     sha256_of,
 )
 from ftsdk.errors import OptionError
+from ftsdk.imaging.files import write_atomically
 from ftsdk.version import __version__
 
 
@@ -110,18 +111,20 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
     )
 
 
-def finish_bundle(folder: Path, manifest: Manifest) -> None:
-    """Hash every file, sync it to disk, and write the manifest last."""
+def hash_files(folder: Path) -> dict[str, FileEntry]:
+    """Sync every file of the bundle to disk and return its size and SHA-256."""
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             _sync(path)
             entry = FileEntry(size=path.stat().st_size, sha256=sha256_of(path))
             files[path.relative_to(folder).as_posix()] = entry
-    complete = manifest.model_copy(update={"files": files})
-    target = folder / MANIFEST_NAME
-    target.write_text(complete.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    _sync(target)
+    return files
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json; until then the directory is no bundle."""
+    write_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
 def _sync(path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ft_export.bundle_writer import draft_manifest, finish_bundle, reserve
+from ft_export.bundle_writer import draft_manifest, hash_files, reserve, write_manifest
 from ft_export.gate import compare, require_equal_text, require_passed
 from ft_export.graphs import dynamic_axes, export_graph
 from ft_export.model.layers import Stage
@@ -63,9 +63,11 @@ def export_bundle(
                 "dead_tensors": len(plan.checkpoint.dead),
             }
         )
-        finish_bundle(folder, manifest)
-        progress("bundle", "end-to-end check")
-        run.check_end_to_end()
+        manifest = manifest.model_copy(update={"files": hash_files(folder)})
+        write_manifest(folder, manifest)
+        progress("bundle", "end to end")
+        measured = (*manifest.gate, *run.check_end_to_end())
+        write_manifest(folder, manifest.model_copy(update={"gate": measured}))
     return open_bundle(out)
 
 
@@ -124,15 +126,17 @@ class _Export:
         np.savez(path, **golden)  # type: ignore[arg-type]
         (self.folder / self.draft.golden_picture).write_bytes(GOLDEN_PICTURE.read_bytes())
 
-    def check_end_to_end(self) -> None:
-        """Hold the whole written chain against the reference."""
+    def check_end_to_end(self) -> list[GateEntry]:
+        """Hold the whole written chain against the reference and return what was measured."""
         with (
             Analyzer(self.folder, device="cpu") as analyzer,
             np.load(self.folder / self.draft.golden_tensors, allow_pickle=False) as golden,
         ):
             trace = analyzer.trace(GOLDEN_PICTURE, language=_GOLDEN_TEXT)
-            require_passed(compare("end to end", trace, dict(golden)))
+            entries = compare("end to end", trace, dict(golden))
+            require_passed(entries)
             require_equal_text(trace["report_ids"][0].tolist(), golden["report_ids"][0].tolist())
+        return entries
 
     def _infer(self, stage: str, engine: Engine) -> TensorDict:
         return engine.infer({name: self.reference[name] for name in self.stages[stage].inputs})

@@ -117,7 +117,7 @@ def load_language_encoder(
     """Return the encoder stage in float32; `t5_proj` is the one part that stays unrounded."""
     with torch.device("meta"):
         module = LanguageEncoder(dims, qformer_width)
-    load_module(module, checkpoint, _encoder_name)
+    load_module(module, checkpoint, encoder_name)
     for name, parameter in module.named_parameters():
         if not name.startswith("t5_proj."):
             parameter.copy_(bfloat16_rounded(parameter))
@@ -128,11 +128,12 @@ def load_language_decoder(checkpoint: Checkpoint, dims: LanguageDims) -> Languag
     """Return the decoder stage in float32."""
     with torch.device("meta"):
         module = LanguageDecoder(dims)
-    load_module(module, checkpoint, _decoder_name, bfloat16_rounded)
+    load_module(module, checkpoint, decoder_name, bfloat16_rounded)
     return module
 
 
-def _encoder_name(name: str) -> str:
+def encoder_name(name: str) -> str:
+    """Return the published name of a `LanguageEncoder` parameter."""
     if name.startswith("t5_proj."):
         return name
     if name.startswith("cross."):
@@ -141,7 +142,8 @@ def _encoder_name(name: str) -> str:
     return PREFIX + "encoder." + _block_name(name, feed_forward=1)
 
 
-def _decoder_name(name: str) -> str:
+def decoder_name(name: str) -> str:
+    """Return the published name of a `LanguageDecoder` parameter."""
     if name.startswith("lm_head."):
         return PREFIX + name
     return PREFIX + "decoder." + _block_name(name, feed_forward=2)

@@ -32,7 +32,7 @@ _QUESTION = (
     "manipulated either by replacing the entire face or by altering specific facial features. "
     "Please identify these areas and describe why they appear unnatural."
 )
-_PUBLISHED_PROMPT = PromptEntry(
+PUBLISHED_PROMPT = PromptEntry(
     with_regions=_QUESTION.format(": {regions}"), without_regions=_QUESTION.format("")
 )
 _PUBLISHED_LIMITS = (
@@ -114,7 +114,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
         preprocessing=PreprocessingEntry(
             size=architecture.image_size, mean=CLIP_MEAN, std=CLIP_STD
         ),
-        prompt=_PUBLISHED_PROMPT,
+        prompt=PUBLISHED_PROMPT,
         generation=GenerationEntry(max_new_tokens=100),
         region_threshold=0.5,
         mask_threshold=0.5,

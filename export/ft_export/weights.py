@@ -7,7 +7,6 @@ overrides the others by name: `visual_encoder.`, `multi_label_classifier.`, `t5_
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -71,10 +70,11 @@ def load_vision_encoder(checkpoint: Checkpoint, architecture: ForgeryTalkerArchi
     """Return the vision encoder stage in float32."""
     with torch.device("meta"):
         module = VisionEncoder(architecture)
-    return load_module(module, checkpoint, _vision_name)
+    return load_module(module, checkpoint, vision_name)
 
 
-def _vision_name(name: str) -> str:
+def vision_name(name: str) -> str:
+    """Return the published name of a `VisionEncoder` parameter."""
     if name.startswith("ln_vision."):
         return name
     return VISION + name.replace("embed.proj.", "patch_embed.proj.").removeprefix("embed.")
@@ -84,7 +84,7 @@ def load_forgery_prompter(checkpoint: Checkpoint, architecture: ForgeryTalkerArc
     """Return the forgery prompter stage in float32."""
     with torch.device("meta"):
         module = ForgeryPrompter(architecture)
-    return load_module(module, checkpoint, _renamed(PROMPTER, _PROMPTER_NAMES))
+    return load_module(module, checkpoint, prompter_name)
 
 
 _PROMPTER_NAMES = (
@@ -106,7 +106,7 @@ def load_mask_decoder(
     """Return the mask decoder stage in float32."""
     with torch.device("meta"):
         module = MaskDecoder(architecture, d_model)
-    return load_module(module, checkpoint, _renamed("", _MASK_NAMES))
+    return load_module(module, checkpoint, mask_name)
 
 
 _MASK_NAMES = (
@@ -123,7 +123,7 @@ def load_qformer(checkpoint: Checkpoint, architecture: ForgeryTalkerArchitecture
     )
     with torch.device("meta"):
         module = QFormer(architecture, vocabulary, positions)
-    return load_module(module, checkpoint, _renamed("", _QFORMER_NAMES))
+    return load_module(module, checkpoint, qformer_name)
 
 
 _LAYER = r"^layers\.(\d+)\."
@@ -140,12 +140,24 @@ _QFORMER_NAMES = (
 )  # fmt: skip
 
 
-def _renamed(prefix: str, table: tuple[tuple[str, str], ...]) -> Callable[[str], str]:
-    def published_name(name: str) -> str:
-        for pattern, replacement in table:
-            renamed, count = re.subn(pattern, replacement, name)
-            if count:
-                return prefix + renamed
-        return prefix + name
+def prompter_name(name: str) -> str:
+    """Return the published name of a `ForgeryPrompter` parameter."""
+    return PROMPTER + _renamed(name, _PROMPTER_NAMES)
 
-    return published_name
+
+def mask_name(name: str) -> str:
+    """Return the published name of a `MaskDecoder` parameter."""
+    return _renamed(name, _MASK_NAMES)
+
+
+def qformer_name(name: str) -> str:
+    """Return the published name of a `QFormer` parameter."""
+    return _renamed(name, _QFORMER_NAMES)
+
+
+def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in table:
+        renamed, count = re.subn(pattern, replacement, name)
+        if count:
+            return renamed
+    return name
