@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .nano_layers import ConvBlock, Lite0Trunk, ResidualBlock, TransformerBlock
+from ft_export.model.layers import Stage
+from ft_export.model.nano_layers import ConvBlock, Lite0Trunk, ResidualBlock, TransformerBlock
 
 #: Number of region names; their order is the bundle's `labels`.
 REGIONS = 21
@@ -57,7 +58,7 @@ class HighPass(nn.Module):
         return residual / (residual.abs() + _KNEE)
 
 
-class NanoVisionEncoder(nn.Module):
+class NanoVisionEncoder(Stage):
     """Semantic trunk at half size joined by a high-pass branch at full size.
 
     S = image size. `pixel_values` [B, 3, S, S] float32 (CLIP mean and deviation) ->
@@ -125,7 +126,7 @@ def region_overlap(region_maps: Tensor, area: Tensor) -> Tensor:
     return torch.cat([mean, (inside * area).amax((2, 3))], dim=1)
 
 
-class NanoForgeryPrompter(nn.Module):
+class NanoForgeryPrompter(Stage):
     """Which regions look manipulated, and whether the picture does at all.
 
     `image_embeds` [B, N, embed], `detail_48` [B, 64, H, W], `region_maps` [B, 11, H, W] ->
@@ -171,7 +172,7 @@ class NanoForgeryPrompter(nn.Module):
         return region_logits, self.score(torch.cat([peaks, pooled], dim=1))
 
 
-class NanoMaskDecoder(nn.Module):
+class NanoMaskDecoder(Stage):
     """Where the picture was changed, given which regions are held to be manipulated.
 
     `detail_48` [B, 64, H, W], `detail_96` [B, 32, 2H, 2W], `region_maps` [B, 11, H, W],
@@ -208,7 +209,7 @@ class NanoMaskDecoder(nn.Module):
         return functional.pixel_shuffle(self.head(x), 2).squeeze(1)
 
 
-class NanoQFormer(nn.Module):
+class NanoQFormer(Stage):
     """Tokens for the text: one a region, three for the whole, which know the mask.
 
     `image_embeds` [B, N, embed], `region_maps` [B, 11, H, W], `mask_logits` [B, 4H, 4W],
