@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from .faces import Image
 
-Alpha = NDArray[np.float32]
+#: Weights 0..1, `[H, W]` float32.
+Alpha = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 #: A pixel counts as changed when its smoothed largest channel difference exceeds this (of 255).

@@ -16,7 +16,8 @@ _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEARES
 def jpeg(image: Image, quality: int) -> Image:
     """Return `image` `[H, W, 3]` uint8 after JPEG at `quality` 1..100."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    decoded: Image = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+    return decoded
 
 
 def add_noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:

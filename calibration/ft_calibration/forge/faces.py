@@ -6,6 +6,7 @@ import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ from ftsdk.errors import ImageFormatError, ImageNotFoundError
 
 from .geometry import Geometry
 
-Image = NDArray[np.uint8]
+#: A picture, `[H, W, 3]` uint8 BGR. OpenCV's stubs do not tell the dtype of what they return.
+Image = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ class Geometry:
         """Return the part's convex hull as `[H, W]` bool, grown by `grow` face widths."""
         key = (part, round(grow, 3))
         if key not in self._hulls:
-            canvas = np.zeros(self.size, np.uint8)
+            canvas: NDArray[Any] = np.zeros(self.size, np.uint8)
             outline = cv2.convexHull(np.round(self.part_points(part)).astype(np.int32))
             cv2.fillConvexPoly(canvas, outline, 1)
             radius = round(grow * self.face_width)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from .blend import Blend, Mask, composite, random_blend
+from .blend import Alpha, Blend, Mask, composite, random_blend
 from .degrade import add_noise
 from .faces import Face, Image
 from .families import Donors, Edit
@@ -21,8 +24,8 @@ def _some_area(face: Face, rng: np.random.Generator, patches: float) -> Mask:
 
 def _fill_by_pyramid(image: Image, hole: Mask) -> Image:
     """Fill `hole` `[H, W]` bool with ever wider averages of what surrounds it."""
-    known = (~hole).astype(np.float32)
-    total, weight = image * known[..., None], known
+    weight: Alpha = (~hole).astype(np.float32)
+    total: NDArray[Any] = image * weight[..., None]
     levels = [(total, weight)]
     while min(weight.shape) > 4:
         total, weight = cv2.pyrDown(total), cv2.pyrDown(weight)

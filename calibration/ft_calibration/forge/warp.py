@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .faces import Image
 
-Field = NDArray[np.float32]
+#: A position or an offset for each pixel, `[H, W, 2]` float32 (x, y).
+Field = NDArray[Any]
 
 #: Landmarks used for a mesh warp: every fourth, and the whole outline of the face.
 _MESH = np.unique(np.concatenate([np.arange(0, 468, 4), [10, 152, 234, 454, 127, 356, 58, 288]]))
 
 
 def _sample(image: Image, field: Field, interpolation: int) -> Image:
-    return cv2.remap(image, field, None, interpolation, borderMode=cv2.BORDER_REFLECT)
+    return cv2.remap(
+        image, field[..., 0], field[..., 1], interpolation, borderMode=cv2.BORDER_REFLECT
+    )
 
 
 def identity_field(size: tuple[int, int]) -> Field:

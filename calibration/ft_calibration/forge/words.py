@@ -222,3 +222,9 @@ def all_sentences() -> list[str]:
     for group in (*_SIGNS.values(), *_ENDINGS.values()):
         texts += [f"{clause}." for clause in group]
     return texts
+
+
+def named_regions(text: str) -> set[str]:
+    """Return the regions that a report names; "eyes" implies no pupils, "mouth" no lips."""
+    words = set(text.lower().replace(",", " ").replace(":", " ").replace(".", " ").split())
+    return {name for name, phrase in PHRASES.items() if phrase in words or name in words}

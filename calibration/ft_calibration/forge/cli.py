@@ -1,0 +1,108 @@
+"""`ft-forge`: make a data set of forgeries with known masks, parts and words."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ftsdk.errors import FtsdkError, OptionError
+
+from .faces import Entry, FaceSet
+from .recipe import DEFAULT_MIX, UNTOUCHED, Forge, Forgery
+from .records import write_records
+from .sheet import contact_sheet
+
+app = typer.Typer(add_completion=False)
+_console = Console()
+
+#: Pictures on a contact sheet.
+_SHEET = 48
+
+
+class Split(str, Enum):
+    """Which identities the faces are taken from."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    ALL = "all"
+
+
+def _mix(families: str) -> dict[str, float]:
+    if not families:
+        return DEFAULT_MIX
+    names = [name.strip() for name in families.split(",")]
+    unknown = [name for name in names if name not in DEFAULT_MIX]
+    if unknown:
+        raise OptionError(
+            "Unknown forgery family",
+            expected=", ".join(DEFAULT_MIX),
+            found=", ".join(unknown),
+            cure="name families from that list, separated by commas",
+        )
+    return {name: DEFAULT_MIX[name] for name in names}
+
+
+def _summary(families: Counter[str], out: Path) -> Table:
+    table = Table("family", "pictures", title=str(out))
+    for name in (*(n for n in DEFAULT_MIX if n != UNTOUCHED), UNTOUCHED):
+        if families[name]:
+            table.add_row(name, str(families[name]))
+    return table
+
+
+def _entries(faces: FaceSet, split: Split) -> list[Entry]:
+    train, held_out = faces.split()
+    return {Split.TRAIN: train, Split.VALIDATION: held_out, Split.ALL: faces.entries}[split]
+
+
+def _make(
+    faces: Path, out: Path, count: int, seed: int, families: str, split: Split, sheet: Path | None
+) -> None:
+    folder = FaceSet(faces)
+    forge = Forge(folder, _entries(folder, split), _mix(families), seed)
+    kept: list[Forgery] = []
+    counts: Counter[str] = Counter()
+
+    def made() -> Iterator[Forgery]:
+        for index in track(range(count), "forging", console=_console):
+            one = forge.make(index)
+            counts[one.family] += 1
+            if sheet is not None and len(kept) < _SHEET:
+                kept.append(one)
+            yield one
+
+    write_records(made(), out, seed)
+    if sheet is not None:
+        cv2.imwrite(str(sheet), contact_sheet(kept))
+    _console.print(_summary(counts, out))
+
+
+@app.command()
+def forge(
+    faces: Annotated[Path, typer.Argument(help="Face folder with index.json and landmarks.npz.")],
+    out: Annotated[Path, typer.Argument(help="Where the data set is written.")],
+    count: Annotated[int, typer.Option(min=1, help="Pictures to make.")] = 500,
+    seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
+    families: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    split: Annotated[Split, typer.Option(help="Which identities to use.")] = Split.VALIDATION,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here.")] = None,
+) -> None:
+    """Make forgeries of real faces, for example: ft-forge faces/ set/ --count 500 --sheet s.png"""
+    try:
+        _make(faces, out, count, seed, families, split, sheet)
+    except OptionError as error:
+        _console.print(str(error), style="red")
+        sys.exit(2)
+    except FtsdkError as error:
+        _console.print(str(error), style="red")
+        sys.exit(1)

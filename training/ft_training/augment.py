@@ -1,0 +1,98 @@
+"""Changes a sample the way pictures in the wild differ, picture and truth together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ft_calibration.forge.degrade import degrade
+from ft_calibration.forge.faces import Image
+from ft_calibration.forge.labels import GEOMETRIC_LABELS
+
+from .store import MAP_SIZE, Sample
+
+CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the vision stages learn for one picture of side S.
+
+    `pixels` `[3, S, S]` float32 CLIP-normalised RGB, `mask` `[S/2, S/2]` float32 share changed,
+    `maps` `[11, S/8, S/8]` float32 share inside each part, `labels` `[21]` float32.
+    """
+
+    pixels: NDArray[Any]
+    mask: NDArray[Any]
+    maps: NDArray[Any]
+    labels: NDArray[Any]
+
+
+def normalised(image: Image) -> NDArray[np.float32]:
+    """Return `image` `[H, W, 3]` uint8 BGR as CLIP-normalised `[3, H, W]` float32 RGB."""
+    pixels = (image[..., ::-1].astype(np.float32) / 255 - CLIP_MEAN) / CLIP_STD
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _framing(size: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Draw an affine map `[2, 3]`: zoom, small turn, shift about the centre."""
+    zoom, turn = float(np.exp(rng.uniform(-0.25, 0.35))), float(rng.normal(0, 6))
+    matrix: NDArray[Any] = cv2.getRotationMatrix2D((size / 2, size / 2), turn, zoom)
+    matrix[:, 2] += rng.uniform(-0.08, 0.08, 2) * size
+    return matrix
+
+
+def _warp_maps(maps: Image, matrix: NDArray[Any], size: int) -> Image:
+    small = matrix.copy()
+    small[:, 2] *= MAP_SIZE / size
+    shape = (MAP_SIZE, MAP_SIZE)
+    # warpAffine takes at most four channels.
+    return np.dstack([
+        cv2.warpAffine(np.ascontiguousarray(maps[..., i : i + 4]), small, shape)
+        for i in range(0, maps.shape[-1], 4)
+    ])  # fmt: skip
+
+
+def _relight(image: Image, rng: np.random.Generator) -> Image:
+    gain, bias = rng.uniform(0.75, 1.25), rng.uniform(-20, 20)
+    tint = rng.uniform(0.94, 1.06, 3)
+    return np.clip(np.round(image * (gain * tint) + bias), 0, 255).astype(np.uint8)
+
+
+def augment(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Return `sample` flipped, reframed, relit and degraded at random; truth follows."""
+    image, mask, maps = sample.image, sample.mask, sample.maps
+    if rng.random() < 0.5:
+        image, mask, maps = image[:, ::-1], mask[:, ::-1], maps[:, ::-1]
+    image = np.ascontiguousarray(image)
+    if rng.random() < 0.35:
+        size = image.shape[0]
+        matrix = _framing(size, rng)
+        method = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
+        image = cv2.warpAffine(image, matrix, (size, size), flags=method,
+                               borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+        mask = cv2.warpAffine(np.ascontiguousarray(mask), matrix, (size, size))
+        maps = _warp_maps(maps, matrix, size)
+    if rng.random() < 0.3:
+        image = _relight(image, rng)
+    return Sample(degrade(image, rng), mask, maps, sample.multilabel, sample.meta)
+
+
+def target(sample: Sample) -> Target:
+    """Return the arrays that the vision stages are trained on."""
+    size = sample.image.shape[0]
+    half, eighth = size // 2, size // 8
+    mask = cv2.resize(sample.mask.astype(np.float32), (half, half), interpolation=cv2.INTER_AREA)
+    maps = cv2.resize(sample.maps, (eighth, eighth), interpolation=cv2.INTER_AREA)
+    maps = maps.reshape(eighth, eighth, len(GEOMETRIC_LABELS)).transpose(2, 0, 1)
+    return Target(
+        normalised(sample.image),
+        mask,
+        maps.astype(np.float32) / 255,
+        sample.multilabel.astype(np.float32),
+    )

@@ -1,0 +1,61 @@
+"""Turns score logits into a likelihood and picks operating points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+Scores = NDArray[np.floating]
+
+
+def auc(untouched: Scores, forged: Scores) -> float:
+    """Return the area under the ROC curve: the chance that a forged picture scores higher."""
+    order = np.sort(untouched)
+    below = np.searchsorted(order, forged, "left") + np.searchsorted(order, forged, "right")
+    return float(below.mean() / (2 * len(untouched)))
+
+
+def fit_temperature(untouched: Scores, forged: Scores) -> tuple[float, float]:
+    """Return `temperature` and `bias` so that sigmoid(logit / temperature + bias) is calibrated.
+
+    Platt's fit by maximum likelihood, both classes weighing the same: the share of forged
+    pictures among a user's is unknown.
+    """
+    logits = torch.tensor(np.concatenate([untouched, forged]), dtype=torch.float64)
+    truth = torch.cat([torch.zeros(len(untouched)), torch.ones(len(forged))]).double()
+    weight = torch.where(truth > 0, 0.5 / len(forged), 0.5 / len(untouched))
+    slope = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    bias = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([slope, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = functional.binary_cross_entropy_with_logits(
+            logits * slope + bias, truth, weight, reduction="sum"
+        )
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return 1 / max(float(slope.detach()), 1e-3), float(bias.detach())
+
+
+def likelihood(logits: Scores, score: dict[str, Any]) -> Scores:
+    """Return sigmoid(logit / temperature + bias) for a calibration's `score` entry."""
+    result: Scores = 1 / (1 + np.exp(-(logits / score["temperature"] + score["bias"])))
+    return result
+
+
+def calibrate(untouched: Scores, forged: Scores) -> dict[str, Any]:
+    """Return the `calibration.json` that fits score logits of untouched and forged pictures."""
+    temperature, bias = fit_temperature(untouched, forged)
+    score: dict[str, Any] = {"tensor": "score_logits", "temperature": temperature, "bias": bias}
+    quiet = likelihood(untouched, score)
+    at_5 = float(np.quantile(quiet, 0.95, method="higher"))
+    points = {"fpr_0.01": float(np.quantile(quiet, 0.99, method="higher")), "fpr_0.05": at_5}
+    score["operating_points"] = {**points, "default": at_5}
+    return {"score": score, "region_threshold": 0.5, "mask_threshold": 0.5}

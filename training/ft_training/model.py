@@ -1,0 +1,94 @@
+"""The nano model as training sees it: all stages, and what they say about a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ft_export.model.nano import (
+    NanoForgeryPrompter,
+    NanoMaskDecoder,
+    NanoQFormer,
+    NanoVisionEncoder,
+)
+
+#: Constructor arguments of each stage; they go into `architecture.json` as they are.
+DIMENSIONS: dict[str, dict[str, Any]] = {
+    "vision_encoder": {"image_size": 384, "embed": 160, "heads": 5, "depth": 2},
+    "forgery_prompter": {"embed": 160, "hidden": 128},
+    "mask_decoder": {"width": 64},
+    "qformer": {"embed": 160, "width": 192, "heads": 6, "depth": 2},
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the vision stages give for a batch; shapes as in ft_export.model.nano."""
+
+    image_embeds: Tensor
+    detail_48: Tensor
+    detail_96: Tensor
+    region_maps: Tensor
+    evidence: Tensor
+    region_logits: Tensor
+    score_logits: Tensor
+
+
+class Nano(nn.Module):
+    """The four stages under the names that the weights folder uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vision_encoder = NanoVisionEncoder(**DIMENSIONS["vision_encoder"])
+        self.forgery_prompter = NanoForgeryPrompter(**DIMENSIONS["forgery_prompter"])
+        self.mask_decoder = NanoMaskDecoder(**DIMENSIONS["mask_decoder"])
+        self.qformer = NanoQFormer(**DIMENSIONS["qformer"])
+
+    def see(self, pixel_values: Tensor) -> Seen:
+        """Run the vision encoder and the prompter on `[B, 3, S, S]`."""
+        embeds, at_48, at_96, maps = self.vision_encoder(pixel_values)
+        evidence = self.forgery_prompter.evidence(at_48)
+        regions, score = self.forgery_prompter.from_evidence(evidence, embeds, maps)
+        return Seen(embeds, at_48, at_96, maps, evidence, regions, score)
+
+    def mask(self, seen: Seen, region_labels: Tensor) -> Tensor:
+        """Return mask logits `[B, S/2, S/2]` under `region_labels` `[B, 21]`."""
+        logits: Tensor = self.mask_decoder(
+            seen.detail_48, seen.detail_96, seen.region_maps, region_labels
+        )
+        return logits
+
+    def tokens(self, seen: Seen, mask_logits: Tensor, region_labels: Tensor) -> Tensor:
+        """Return the Q-Former's tokens `[B, 24, width]`."""
+        tokens: Tensor = self.qformer(
+            seen.image_embeds, seen.region_maps, mask_logits, region_labels,
+            seen.region_logits, seen.score_logits,
+        )  # fmt: skip
+        return tokens
+
+
+def channels_last(model: Nano) -> None:
+    """Lay the convolutions' weights out as this processor likes them, in place."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def conditioning(labels: Tensor, region_logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw the `region_labels` `[B, 21]` that the mask decoder is trained under.
+
+    The model's own, the truth, none, the truth with flips, and (rarely) nonsense: a correction
+    must move the mask, and a wrong one must not destroy it.
+    """
+    draw = torch.rand(len(labels), 1, generator=generator)
+    flips = (torch.rand(labels.shape, generator=generator) < 0.12).float()
+    nonsense = (torch.rand(labels.shape, generator=generator) < 0.2).float()
+    chosen = (region_logits > 0).float()
+    chosen = torch.where(draw < 0.65, labels, chosen)
+    chosen = torch.where(draw < 0.45, torch.zeros_like(labels), chosen)
+    chosen = torch.where(draw < 0.22, (labels - flips).abs(), chosen)
+    return torch.where(draw < 0.06, nonsense, chosen)

@@ -1,0 +1,92 @@
+"""Stage two: Q-Former and language model, on the cached words of the frozen vision stages."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ft_calibration.forge import LABELS, UNTOUCHED
+from ft_calibration.forge.words import nothing_found, report
+
+from .features import Features
+from .language import Reporter, prompt_for
+from .model import DIMENSIONS, Nano
+
+CHECKPOINT = "text.pt"
+
+#: What can be said where an untouched picture got a mask: no more than that it looks odd.
+_FALSE_ALARM = ("retouching", ("texture",), 4.0)
+
+
+def sentence(named: list[str] | None, meta: dict[str, object], rng: np.random.Generator) -> str:
+    """Return the report to learn: about the parts of the predicted mask, in the true words."""
+    if named is None:
+        return nothing_found(rng)
+    family, traces, strength = meta["family"], meta["traces"], meta["strength"]
+    if family == UNTOUCHED:
+        family, traces, strength = _FALSE_ALARM
+    return report(named, str(family), list(traces), float(strength), rng)  # type: ignore
+
+
+def _names(labels: Tensor) -> list[str]:
+    return [name for name, bit in zip(LABELS, labels.tolist(), strict=True) if bit]
+
+
+class TextModel(nn.Module):
+    """Q-Former and reporter together."""
+
+    def __init__(self, nano: Nano) -> None:
+        super().__init__()
+        self.qformer = nano.qformer
+        self.reporter = Reporter(DIMENSIONS["qformer"]["width"])
+
+    def tokens(self, features: Features, rows: Tensor) -> tuple[Tensor, list[str]]:
+        """Return Q-Former tokens `[B, 24, W]` and prompts for some rows of `features`."""
+        values = {name: features.tensors[name][rows].float() for name in self.qformer.inputs}
+        prompts = [prompt_for(_names(labels)) for labels in values["region_labels"]]
+        return self.qformer(*values.values()), prompts
+
+
+def _batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(count, generator=generator).split(size)
+
+
+def train_text(
+    model: TextModel, features: Features, minutes: float, run: Path, batch: int = 32,
+    rate: float = 1e-3, seed: int = 0,
+) -> None:  # fmt: skip
+    """Train for a wall-time budget with a cosine rate; the result is written to the run."""
+    rng = np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    model.train()
+    began, mean = time.monotonic(), 0.0
+    for step, rows in enumerate(_batches(len(features.named), batch, seed)):
+        part = (time.monotonic() - began) / (60 * minutes)
+        if part >= 1:
+            break
+        factor = min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * part) + 0.01)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
+        tokens, prompts = model.tokens(features, rows)
+        reports = [sentence(features.named[i], features.meta[i], rng) for i in rows.tolist()]
+        loss = model.reporter.loss(tokens, prompts, reports)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        mean += float(loss.detach()) / 50
+        if step % 50 == 49:
+            print(f"text step {step + 1} {60 * minutes * part:.0f} s loss {mean:.4f}", flush=True)
+            mean = 0.0
+    model.eval()
+    model.reporter.round_to_bfloat16()
+    torch.save(model.state_dict(), run / "text.tmp")
+    (run / "text.tmp").replace(run / CHECKPOINT)

@@ -1,0 +1,151 @@
+"""Stage one: vision encoder, prompter and mask decoder, trained until a wall-time budget ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from .batches import Batch, TrainingBatches
+from .model import Nano, channels_last, conditioning
+from .pretrained import load_lite0
+
+#: Trunk stages kept as ImageNet made them: generic, and the dearest to train.
+FROZEN_STAGES = 2
+CHECKPOINT = "vision.pt"
+
+
+def _dice(logits: Tensor, truth: Tensor) -> Tensor:
+    """1 - soft dice of each picture, mean over those with something to find."""
+    found, wanted = logits.sigmoid().flatten(1), truth.flatten(1)
+    overlap = 2 * (found * wanted).sum(1)
+    dice = 1 - (overlap + 1) / (found.sum(1) + wanted.sum(1) + 1)
+    forged = (wanted.amax(1) > 0.5).float()
+    return (dice * forged).sum() / forged.sum().clamp_min(1)
+
+
+def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return the weighted terms of the loss; the sigmoid is taken once, inside each of them."""
+    pixels, mask, maps, labels = batch
+    bce = functional.binary_cross_entropy_with_logits
+    seen = model.see(pixels.to(memory_format=torch.channels_last))
+    chosen = conditioning(labels, seen.region_logits, generator)
+    logits = model.mask(seen, chosen)
+    coarse = functional.avg_pool2d(mask[:, None], 4)
+    forged = (labels.sum(1, keepdim=True) + mask.amax((1, 2))[:, None] > 0.5).float()
+    return {
+        "mask": bce(logits, mask) + 0.7 * _dice(logits, mask),
+        "evidence": 0.5 * bce(seen.evidence, coarse) + 0.3 * _dice(seen.evidence, coarse),
+        "maps": 0.5 * bce(seen.region_maps, maps),
+        "regions": bce(seen.region_logits, labels),
+        "score": 0.3 * bce(seen.score_logits, forged),
+    }
+
+
+def _freeze(model: Nano) -> None:
+    trunk = model.vision_encoder.trunk
+    for part in (trunk.stem, *trunk.stages[:FROZEN_STAGES]):
+        part.requires_grad_(False)
+        part.eval()
+
+
+def _optimizer(model: Nano, rate: float) -> torch.optim.AdamW:
+    vision = [model.vision_encoder, model.forgery_prompter, model.mask_decoder]
+    trunk = {id(p) for p in model.vision_encoder.trunk.parameters()}
+    every = [p for part in vision for p in part.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in every if id(p) in trunk], "scale": 0.3},
+        {"params": [p for p in every if id(p) not in trunk], "scale": 1.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=0.02)
+
+
+class VisionTraining:
+    """A resumable run; its state is one file, replaced whole.
+
+    Args:
+        faces: the face folder.
+        run: the run's folder with the shards.
+        minutes: wall time at which the learning rate reaches zero.
+        batch: pictures a step.
+    """
+
+    def __init__(
+        self, faces: Path, run: Path, minutes: float, batch: int = 16, rate: float = 1.2e-3
+    ) -> None:
+        torch.manual_seed(0)
+        self.run, self.budget, self.rate = run, minutes * 60, rate
+        self.model = Nano()
+        load_lite0(self.model.vision_encoder.trunk)
+        channels_last(self.model)
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.step, self.elapsed = 0, 0.0
+        _freeze(self.model.train())
+        self.optimizer = _optimizer(self.model, rate)
+        if (run / CHECKPOINT).exists():
+            self._restore(torch.load(run / CHECKPOINT, weights_only=True))
+        self.generator = torch.Generator().manual_seed(self.step)
+        stream = TrainingBatches(faces, run, batch, seed=7 + self.step)
+        self.loader = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average, self.step, self.elapsed = state["average"], state["step"], state["elapsed"]
+
+    def save(self) -> None:
+        """Write the checkpoint: temporary file, then rename."""
+        state = {
+            "model": self.model.state_dict(), "average": self.average,
+            "optimizer": self.optimizer.state_dict(), "step": self.step, "elapsed": self.elapsed,
+        }  # fmt: skip
+        torch.save(state, self.run / "vision.tmp")
+        (self.run / "vision.tmp").replace(self.run / CHECKPOINT)
+
+    def _schedule(self) -> None:
+        part = min(self.elapsed / self.budget, 1.0)
+        factor = min(1.0, (self.step + 1) / 150) * (0.5 + 0.5 * math.cos(math.pi * part) + 0.01)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * group["scale"] * factor
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the averaged weights; short at first, so that early checkpoints are of use."""
+        keep = min(0.998, (1 + self.step) / (10 + self.step))
+        for name, value in self.model.state_dict().items():
+            mean = self.average[name]
+            if value.is_floating_point():
+                mean.lerp_(value, 1 - keep)
+            else:
+                mean.copy_(value)
+
+    def train(self, log_every: int = 25, save_every: float = 120.0) -> None:
+        """Train until the budget is used up."""
+        last, saved, sums = time.monotonic(), time.monotonic(), dict[str, float]()
+        while self.elapsed < self.budget:
+            self._schedule()
+            terms = losses(self.model, next(self.loader), self.generator)
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(terms.values())).sum().backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+            self.optimizer.step()
+            self.step += 1
+            self._follow()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) / log_every
+            now = time.monotonic()
+            self.elapsed, last = self.elapsed + now - last, now
+            if self.step % log_every == 0:
+                text = " ".join(f"{name} {value:.4f}" for name, value in sums.items())
+                print(f"step {self.step} {self.elapsed / 60:.1f} min {text}", flush=True)
+                sums.clear()
+            if now - saved > save_every:
+                self.save()
+                saved = now
+        self.save()
