@@ -20,7 +20,8 @@ from ftsdk.errors import (
     ImageSizeError,
     OptionError,
 )
-from ftsdk.imaging.header import Header, png, read_header, read_size
+from ftsdk.imaging.header import Header, jpeg, png, read_header, read_size
+from ftsdk.imaging.header.facts import truncated
 from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
 
 __all__ = ["Picture", "decode"]
@@ -29,6 +30,8 @@ Color = Literal["bgr", "rgb"]
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[Any], Any]
 
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+# What JPEG decoders draw where data is missing: zero coefficients, as YCbCr and as CMYK.
+_MISSING_GREYS = (128, 65)
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
     "PNG": {".png", ".apng"},
@@ -108,14 +111,16 @@ def _max_bytes(max_pixels: int) -> int:
 def _read_path(path: Path, max_pixels: int) -> bytes:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise _not_found(str(path), kind)
-        if status.st_size > _max_bytes(max_pixels):
-            raise _too_many_bytes(status.st_size, max_pixels)
-        return path.read_bytes()
+        file = path.open("rb") if stat.S_ISREG(status.st_mode) else None
     except (OSError, ValueError) as error:
         raise _not_found(str(path), getattr(error, "strerror", None) or str(error)) from error
+    if file is None:
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise _not_found(str(path), kind)
+    with file:
+        if status.st_size > _max_bytes(max_pixels):
+            raise _too_many_bytes(status.st_size, max_pixels)
+        return _read_file(file, max_pixels)
 
 
 def _read_file(file: BinaryIO, max_pixels: int) -> bytes:
@@ -164,6 +169,14 @@ def _decode_bytes(data: bytes, name: str, max_pixels: int) -> Picture:
 def _decode_still(data: bytes, header: Header) -> NDArray[np.uint8]:
     if header.format == "PNG" and header.frames > 1:
         data = png.still(data)
+    pixels = _imdecode(data, header)
+    if header.format == "JPEG" and _ends_grey(pixels) and _starved(data, header, pixels):
+        found = "compressed data that ends before the picture does"
+        raise truncated("JPEG", "data for every pixel", found)
+    return pixels
+
+
+def _imdecode(data: bytes, header: Header) -> NDArray[np.uint8]:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
     except cv2.error as error:
@@ -173,6 +186,15 @@ def _decode_still(data: bytes, header: Header) -> NDArray[np.uint8]:
     if pixels.shape != (header.height, header.width, 3):
         raise _refused(header, f"pixels of shape {list(pixels.shape)}")
     return pixels.astype(np.uint8, copy=False)
+
+
+def _ends_grey(pixels: NDArray[np.uint8]) -> bool:
+    corner = pixels[-1, -1].astype(int)
+    return any((np.abs(corner - grey) <= 2).all() for grey in _MISSING_GREYS)
+
+
+def _starved(data: bytes, header: Header, pixels: NDArray[np.uint8]) -> bool:
+    return not np.array_equal(pixels, _imdecode(jpeg.padded(data), header))
 
 
 def _refused(header: Header, found: str) -> ImageDamagedError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from ftsdk.errors import ImageFormatError
@@ -17,11 +18,14 @@ _HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _NEXT_MARKER = re.compile(rb"\xff+[^\x00\x01\xd0-\xd7\xff]")
 # A progressive picture needs some ten scans; thousands of them only burn time.
 _MAX_SCANS = 200
+# No run of zeros, which can be a legal end of blocks; and no marker.
+_PADDING = b"\x5a\xc3\x96" * 32
 
 
 class _Segment(NamedTuple):
     marker: int
     body: bytes
+    start: int
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -34,7 +38,7 @@ def size(data: bytes) -> tuple[int, int]:
     """
     for segment in _segments(data):
         if segment.marker in _FRAMES:
-            frame = _frame(segment)
+            frame = _frame(segment.marker, segment.body)
             return frame.width, frame.height
         if segment.marker in (_SOS, _EOI):
             break
@@ -46,31 +50,53 @@ def read(data: bytes) -> Header:
 
     Raises:
         ImageFormatError: a kind of JPEG that is not supported.
-        ImageTruncatedError: the file has no end marker.
+        ImageTruncatedError: the file has no end marker, or lacks scans before it.
         ImageDamagedError: segments in an impossible order.
     """
     frame: Header | None = None
-    turn, profile, scans = 1, False, 0
-    for marker, body in _segments(data):
+    components = b""
+    turn, profile = 1, False
+    scans: list[bytes] = []
+    for marker, body, _ in _segments(data):
         if marker in _FRAMES and frame is None:
-            frame = _frame(_Segment(marker, body))
+            frame, components = _frame(marker, body), body[6::3]
         elif marker == _APP1 and body[:6] == b"Exif\0\0" and turn == 1:
             turn = orientation(body)
         elif marker == _APP2 and body[:12] == b"ICC_PROFILE\0":
             profile = True
-        scans += marker == _SOS
-        if scans > _MAX_SCANS:
-            raise damaged("JPEG", f"at most {_MAX_SCANS} scans", "more")
-    if frame is None or scans == 0:
+        elif marker == _SOS:
+            scans.append(body)
+    if frame is None or not scans:
         raise damaged("JPEG", "a frame header and a scan", "none")
-    return Header(
-        "JPEG",
-        frame.width,
-        frame.height,
-        orientation=turn,
-        cmyk=frame.cmyk,
-        profile=profile,
-    )
+    _check_scans(components, scans)
+    return replace(frame, orientation=turn, profile=profile)
+
+
+def padded(data: bytes) -> bytes:
+    """Return the file with bytes before its end marker that only a starved decoder reads.
+
+    A decoder whose compressed data ends early draws the rest grey and is content. With
+    padding it draws something else there, while a picture that is all there stays the same.
+    """
+    end = next(segment.start for segment in _segments(data) if segment.marker == _EOI)
+    return data[:end] + _PADDING + data[end:]
+
+
+def _check_scans(components: bytes, scans: list[bytes]) -> None:
+    """Raise unless every component's 64 coefficients arrive down to their last bit."""
+    if len(scans) > _MAX_SCANS:
+        raise damaged("JPEG", f"at most {_MAX_SCANS} scans", f"{len(scans)}")
+    missing = {(component, k) for component in components for k in range(64)}
+    for body in scans:
+        count = body[0] if body else 0
+        members, tail = body[1 : 1 + 2 * count : 2], body[1 + 2 * count :]
+        if len(tail) < 3:
+            raise damaged("JPEG", "a scan header of its full length", f"{len(body)} bytes")
+        first, last, bit = tail[0], tail[1], tail[2] & 15
+        if bit == 0:
+            missing -= {(member, k) for member in members for k in range(first, last + 1)}
+    if missing:
+        raise truncated("JPEG", "scans for all coefficients", f"{len(scans)} scans that lack some")
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
@@ -83,7 +109,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         at = found.end()
         marker = data[at - 1]
         if marker == _EOI:
-            yield _Segment(marker, b"")
+            yield _Segment(marker, b"", at - 2)
             return
         if marker == _SOI:
             continue
@@ -92,19 +118,18 @@ def _segments(data: bytes) -> Iterator[_Segment]:
             raise truncated("JPEG", f"{at + length} bytes or more", f"{len(data)} bytes")
         if length < 2:
             raise damaged("JPEG", "segments of 2 bytes or more", f"one of {length} at byte {at}")
-        yield _Segment(marker, data[at + 2 : at + length])
+        yield _Segment(marker, data[at + 2 : at + length], at - 2)
         at += length
 
 
-def _frame(segment: _Segment) -> Header:
-    if segment.marker not in _HUFFMAN_FRAMES or len(segment.body) < 6 or segment.body[0] != 8:
-        kind = f"frame type {segment.marker & 15} of {segment.body[:1].hex() or 'no'} bits"
+def _frame(marker: int, body: bytes) -> Header:
+    if marker not in _HUFFMAN_FRAMES or len(body) < 6 or body[0] != 8:
         raise ImageFormatError(
             "This kind of JPEG is not supported.",
             expected="baseline or progressive JPEG of 8 bits a channel",
-            found=kind,
+            found=f"frame type {marker & 15} of {body[0] if body else 'no'} bits",
             cure="Open it in a picture editor and save it as ordinary JPEG or PNG.",
         )
-    height = int.from_bytes(segment.body[1:3], "big")
-    width = int.from_bytes(segment.body[3:5], "big")
-    return Header("JPEG", width, height, cmyk=segment.body[5] == 4)
+    height = int.from_bytes(body[1:3], "big")
+    width = int.from_bytes(body[3:5], "big")
+    return Header("JPEG", width, height, cmyk=body[5] == 4)
