@@ -8,12 +8,13 @@ answer why. Tensors travel by the names that the bundle's manifest gives them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ftsdk.answer import AnswerBuilder
 from ftsdk.bundle import NANO, open_bundle
@@ -33,6 +34,22 @@ from ftsdk.stages import Stages, Stopwatch, TensorDict
 Image = Any
 Color = Literal["bgr", "rgb"]
 TRACE_LANGUAGE = Language()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one picture; None leaves it to the model."""
+
+    regions: list[str] | None
+    mask_logits: NDArray[np.float32] | None
+    report: bool
+    language: Language
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """What the user decided in the model's place."""
+        decided = {"regions": self.regions, "mask": self.mask_logits}
+        return tuple(name for name, value in decided.items() if value is not None)
 
 
 class Analyzer:
@@ -78,6 +95,7 @@ class Analyzer:
         color: Color = "bgr",
         regions: Sequence[str] | None = None,
         report: bool = True,
+        timeout: float | None = None,
     ) -> Result:
         """Return mask, regions and report of one picture.
 
@@ -86,12 +104,15 @@ class Analyzer:
             color: channel order of an array.
             regions: names to use in place of the regions that the model finds.
             report: False stops after the mask.
+            timeout: seconds after which the analysis is given up, at the latest one token later.
 
         Raises:
             InputError: the picture or an argument is at fault.
             EngineError: a stage failed.
+            AnalysisCancelledError: the time-out passed.
         """
-        return _last(self.stream(image, color=color, regions=regions, report=report))
+        events = self.stream(image, color=color, regions=regions, report=report, timeout=timeout)
+        return _last(events)
 
     def stream(
         self,
@@ -100,22 +121,36 @@ class Analyzer:
         color: Color = "bgr",
         regions: Sequence[str] | None = None,
         report: bool = True,
+        timeout: float | None = None,
     ) -> Iterator[Event]:
         """Yield RegionsFound, MaskReady, ReportToken..., Finished as they become known.
 
-        Closing the generator stops the engine within one token.
+        Takes what `analyze` takes. Closing the generator stops the engine within one token.
         """
-        watch, tensors = Stopwatch(), TensorDict()
+        watch, tensors = Stopwatch(timeout), TensorDict()
         with watch.measure("decode"):
             picture = decode(image, color=color)
         self._look(picture, tensors, watch)
-        yield from self._answer(picture, tensors, watch, regions, report, self.language)
+        question = Question(self._known(regions), None, report, self.language)
+        yield from self._answer(picture, tensors, watch, question)
 
-    def refine(self, result: Result, regions: Sequence[str]) -> Result:
-        """Answer again with the regions that the user names; the picture is not encoded again.
+    def refine(
+        self,
+        result: Result,
+        regions: Sequence[str] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> Result:
+        """Answer again with the user's corrections; the picture is not encoded again.
+
+        Args:
+            result: an answer of this analyzer's bundle.
+            regions: the regions that are manipulated; None keeps the result's.
+            mask: the manipulated pixels [H, W] bool at the picture's size; None keeps a mask that
+                was painted before, or lets the model mask the regions.
 
         Raises:
             RegionError: a name is no label of this bundle.
+            ArrayError: the mask has another dtype or shape.
             OptionError: the result is another bundle's.
         """
         if result.provenance.bundle_sha256 != self._bundle.sha256:
@@ -125,10 +160,17 @@ class Analyzer:
                 found=result.provenance.bundle,
                 cure="refine it with an Analyzer of the bundle that made it",
             )
+        kept = (
+            [region.name for region in result.regions] if "regions" in result.corrections else None
+        )
+        question = Question(
+            regions=self._known(kept if regions is None else regions),
+            mask_logits=self._answers.painted(result, mask),
+            report=result.report is not None,
+            language=self.language,
+        )
         tensors = dict(result.image_tensors)
-        report = result.report is not None
-        events = self._answer(result.picture, tensors, Stopwatch(), regions, report, self.language)
-        return _last(events)
+        return _last(self._answer(result.picture, tensors, Stopwatch(), question))
 
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True
@@ -159,9 +201,9 @@ class Analyzer:
         picture = decode(image, color=color)
         self._look(picture, tensors, watch)
         named: dict[str, Any] = {}
-        result = _last(
-            self._answer(picture, tensors, watch, regions, True, language, on_prompt=named.update)
-        )
+        question = Question(self._known(regions), None, True, language)
+        events = self._answer(picture, tensors, watch, question, on_prompt=named.update)
+        result = _last(events)
         ids = np.array([result.report_ids], np.int64)
         return {**tensors, **named, "report_ids": ids, "report": result.report}
 
@@ -191,34 +233,36 @@ class Analyzer:
         picture: Picture,
         tensors: TensorDict,
         watch: Stopwatch,
-        regions: Sequence[str] | None,
-        report: bool,
-        language: Language,
+        question: Question,
         on_prompt: Callable[[dict[str, str]], None] = lambda _: None,
     ) -> Iterator[Event]:
-        names = self._answers.suspected(tensors) if regions is None else self._known(regions)
+        suspected = self._answers.suspected(tensors)
+        names = suspected if question.regions is None else question.regions
         yield RegionsFound(self._answers.regions(tensors, names))
         image_tensors = dict(tensors)
         with watch.measure("prompt"):
             prompt = self._prompts.build(names)
             tensors |= prompt.tensors
             on_prompt({"prompt": prompt.text})
-        self._stages.run("mask_decoder", tensors, watch)
+        if question.mask_logits is None:
+            self._stages.run("mask_decoder", tensors, watch)
+        else:
+            tensors["mask_logits"] = question.mask_logits
         answer = self._answers.localised(picture, tensors, names, image_tensors)
         yield MaskReady(answer.probabilities, answer.regions, answer.score)
         ids: list[int] = []
         words: list[str] = []
-        if report:
-            for token, text in self._write(tensors, language, watch):
+        if question.report:
+            for token, text in self._write(tensors, question.language, watch):
                 ids.append(token)
                 words.append(text)
                 yield ReportToken(token, text)
         yield Finished(
             replace(
                 answer,
-                report="".join(words) if report else None,
-                report_ids=(self._bundle.manifest.language.start_token, *ids) if report else (),
-                corrected=regions is not None,
+                report="".join(words) if question.report else None,
+                report_ids=(self._bundle.manifest.language.start_token, *ids) if ids else (),
+                corrections=question.corrections,
                 timings=watch.timings(),
             )
         )
@@ -236,6 +280,7 @@ class Analyzer:
                 tensors,
                 language.beams,
                 language.max_new_tokens,
+                before_step=watch.check,
             )
         pieces = self._prompts.tokenizer.decode_stream(generate(decoder, language))
         while True:
@@ -245,7 +290,9 @@ class Analyzer:
                 return
             yield piece
 
-    def _known(self, regions: Sequence[str]) -> list[str]:
+    def _known(self, regions: Sequence[str] | None) -> list[str] | None:
+        if regions is None:
+            return None
         labels = self._bundle.manifest.labels
         unknown = [name for name in regions if name not in labels]
         if unknown or isinstance(regions, str):

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
+from ftsdk.errors import ArrayError
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.result import Provenance, Region, Result
 from ftsdk.stages import Stages, TensorDict
 from ftsdk.version import __version__
+
+# How far a painted mask's probabilities stay from 0 and 1, where a logit would be infinite.
+_SURE = 1e-3
 
 
 def sigmoid(logits: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -61,12 +66,31 @@ class AnswerBuilder:
             report_ids=(),
             score=score,
             score_threshold=threshold,
-            corrected=False,
+            corrections=(),
             warnings=manifest.limits,
             timings={},
             provenance=self._provenance(picture),
             image_tensors=image_tensors,
         )
+
+    def painted(self, result: Result, mask: NDArray[np.bool_] | None) -> NDArray[np.float32] | None:
+        """Return `mask_logits` [1, M, M] of a mask painted now, or before, or None.
+
+        Raises:
+            ArrayError: the mask is not [H, W] bool at the picture's size.
+        """
+        if mask is None:
+            painted = result.probabilities if "mask" in result.corrections else None
+        else:
+            _check_painted(mask, result)
+            size = (self._manifest.mask_size,) * 2
+            shares = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+            painted = shares.astype(np.float32)
+        if painted is None:
+            return None
+        sure = np.clip(painted, _SURE, 1 - _SURE)
+        logits: NDArray[np.float32] = np.log(sure / (1 - sure))[None].astype(np.float32)
+        return logits
 
     def _region_probabilities(self, tensors: TensorDict) -> dict[str, float]:
         values = sigmoid(tensors["region_logits"])[0].tolist()
@@ -90,4 +114,15 @@ class AnswerBuilder:
             device=self._device,
             picture_sha256=picture.sha256,
             created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        )
+
+
+def _check_painted(mask: NDArray[np.bool_], result: Result) -> None:
+    expected = (result.picture.height, result.picture.width)
+    if mask.dtype != np.bool_ or mask.shape != expected:
+        raise ArrayError(
+            "the painted mask does not fit the picture",
+            expected=f"bool {list(expected)}",
+            found=f"{mask.dtype} {list(mask.shape)}",
+            cure="paint at the picture's own size, as result.mask has it",
         )

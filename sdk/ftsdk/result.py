@@ -62,7 +62,7 @@ class Result:
         report_ids: its token ids, the start token first; empty without a report.
         score: calibrated likelihood of manipulation, 0 to 1; None if the model has none.
         score_threshold: the operating point that `finding` uses; None without a score.
-        corrected: the regions were chosen by a user.
+        corrections: what a user decided in the model's place: `regions`, `mask`, both or nothing.
         warnings: what limits this answer.
         timings: milliseconds by step; `total` is their sum.
         provenance: what made this answer.
@@ -78,7 +78,7 @@ class Result:
     report_ids: tuple[int, ...]
     score: float | None
     score_threshold: float | None
-    corrected: bool
+    corrections: tuple[str, ...]
     warnings: tuple[str, ...]
     timings: Mapping[str, float]
     provenance: Provenance
@@ -137,7 +137,7 @@ class Result:
                 "run_lengths": run_lengths(self.mask),
             },
             "report": self.report,
-            "corrected": self.corrected,
+            "corrections": list(self.corrections),
             "warnings": [*self.picture.notes, *self.warnings],
             "timings_ms": {step: round(ms, 3) for step, ms in self.timings.items()},
             "provenance": asdict(self.provenance),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +13,37 @@ from numpy.typing import NDArray
 from ftsdk.bundle import Bundle
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
-from ftsdk.errors import DeviceUnavailableError, NumericalError, OptionError
+from ftsdk.errors import AnalysisCancelledError, DeviceUnavailableError, NumericalError, OptionError
 
 TensorDict = dict[str, NDArray[np.generic]]
 
 
 class Stopwatch:
-    """Milliseconds by step."""
+    """Milliseconds by step, and the end of the caller's patience.
 
-    def __init__(self) -> None:
+    Args:
+        timeout: seconds from now after which `check` raises; None never does.
+    """
+
+    def __init__(self, timeout: float | None = None) -> None:
         self.milliseconds: dict[str, float] = {}
+        self._timeout = timeout
+        self._deadline = math.inf if timeout is None else time.perf_counter() + timeout
+
+    def check(self) -> None:
+        """Raise AnalysisCancelledError if the time is up."""
+        if time.perf_counter() > self._deadline:
+            raise AnalysisCancelledError(
+                "the analysis took longer than its time-out",
+                expected=f"an answer within {self._timeout:g} s",
+                found=", ".join(f"{k} {v:.0f} ms" for k, v in self.milliseconds.items()),
+                cure="allow more time, lower max_new_tokens, or ask for no report",
+            )
 
     @contextmanager
     def measure(self, step: str) -> Iterator[None]:
-        """Add the time inside to `step`."""
+        """Add the time inside to `step`; raises AnalysisCancelledError if the time is up."""
+        self.check()
         start = time.perf_counter()
         try:
             yield

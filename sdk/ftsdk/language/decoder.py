@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ class StepDecoder:
         encoder_tensors: Mapping[str, NDArray[np.generic]],
         beams: int,
         max_new_tokens: int,
+        before_step: Callable[[], None] = lambda: None,
     ) -> None:
+        self._before_step = before_step
         self.start_token, self.end_token = entry.start_token, entry.end_token
         self._embeddings = embeddings
         self._steps = 0
@@ -52,8 +54,10 @@ class StepDecoder:
         """Return the logits [beams, vocabulary] that follow `tokens` [beams].
 
         `parents` [beams] says which beam of the previous step each one continues; None is itself.
-        The returned array is this decoder's own and is overwritten by the next step.
+        `before_step`, given at construction, may raise to stop here. The returned array is this
+        decoder's own and is overwritten by the next step.
         """
+        self._before_step()
         beams, length = len(tokens), self._steps + 1
         if parents is not None:
             self._rows[:, : self._steps] = self._rows[parents, : self._steps]
