@@ -1,0 +1,76 @@
+"""A face folder made from the public-domain portrait that scikit-image carries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from skimage import data
+
+SIDE = 192
+#: Part name to centre and radii, in shares of the picture's side.
+_LAYOUT: dict[str, tuple[float, float, float, float]] = {
+    "left_eye": (0.60, 0.42, 0.055, 0.025),
+    "right_eye": (0.40, 0.42, 0.055, 0.025),
+    "left_eyebrow": (0.61, 0.36, 0.075, 0.018),
+    "right_eyebrow": (0.39, 0.36, 0.075, 0.018),
+    "left_pupil": (0.60, 0.42, 0.018, 0.018),
+    "right_pupil": (0.40, 0.42, 0.018, 0.018),
+    "lip": (0.50, 0.68, 0.10, 0.035),
+    "nose": (0.50, 0.54, 0.06, 0.08),
+    "face_oval": (0.50, 0.53, 0.26, 0.34),
+    "forehead": (0.50, 0.27, 0.18, 0.07),
+    "chin": (0.50, 0.80, 0.10, 0.05),
+    "right_cheek": (0.34, 0.56, 0.06, 0.07),
+    "left_cheek": (0.66, 0.56, 0.06, 0.07),
+    "right_jaw": (0.34, 0.72, 0.05, 0.05),
+    "left_jaw": (0.66, 0.72, 0.05, 0.05),
+}
+_OUTLINE = 12
+PARTS = {
+    part: list(range(_OUTLINE * number, _OUTLINE * (number + 1)))
+    for number, part in enumerate(_LAYOUT)
+}
+
+
+def landmarks(jitter: float = 0.0, seed: int = 0) -> np.ndarray:
+    """Return `[478, 2]` float32 landmarks in pixels; those of no part fill the face oval."""
+    rng = np.random.default_rng(seed)
+    angles = np.linspace(0, 2 * np.pi, _OUTLINE, endpoint=False)
+    ring = np.stack([np.cos(angles), np.sin(angles)], 1)
+    outlines = [np.array([x, y]) + ring * [w, h] for x, y, w, h in _LAYOUT.values()]
+    points = np.concatenate(outlines)
+    x, y, w, h = _LAYOUT["face_oval"]
+    rest = np.array([x, y]) + rng.uniform(-0.7, 0.7, (478 - len(points), 2)) * [w, h]
+    points = np.concatenate([points, rest])
+    return (SIDE * (points + jitter * rng.standard_normal(points.shape))).astype(np.float32)
+
+
+def write_faces(folder: Path, people: int = 6) -> None:
+    """Write a face folder: `people` relit portraits, the first two at three edit levels each."""
+    portrait = cv2.cvtColor(data.astronaut()[0:220, 110:330], cv2.COLOR_RGB2BGR)
+    portrait = cv2.resize(portrait, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    rng = np.random.default_rng(3)
+    index, points = [], []
+
+    def add(image: np.ndarray, identity: str, attribute: str, level: int) -> None:
+        file = f"{identity}_{attribute or 'base'}_{level}.png"
+        cv2.imwrite(str(folder / file), image)
+        index.append({
+            "file": file, "kind": "edit" if attribute else "base", "identity": identity,
+            "attribute": attribute, "level": level,
+        })  # fmt: skip
+        points.append(landmarks(0.002, int(identity)))
+
+    for person in range(people):
+        tint = rng.uniform(0.7, 1.2, 3)
+        image = np.clip(portrait * tint + rng.normal(0, 3, portrait.shape), 0, 255)
+        add(image.astype(np.uint8), str(person), "", 1)
+        for level in range(3 if person < 2 else 0):
+            shifted = np.clip(image + 14 * level, 0, 255).astype(np.uint8)
+            add(shifted, str(person), "age", level)
+    (folder / "index.json").write_text(json.dumps(index))
+    np.savez(folder / "landmarks.npz", points=np.array(points, np.float16))
+    (folder / "regions.json").write_text(json.dumps({"parts": PARTS}))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ft_export.model.nano import (
+    LOCATED,
+    REGIONS,
+    NanoForgeryPrompter,
+    NanoMaskDecoder,
+    NanoQFormer,
+    NanoVisionEncoder,
+    region_overlap,
+)
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, torch.Tensor]:
+    """Every tensor of the chain for two random pictures of a 64-pixel model."""
+    torch.manual_seed(0)
+    stages = [
+        NanoVisionEncoder(SIDE, embed=32, heads=2, depth=1),
+        NanoForgeryPrompter(embed=32, hidden=16),
+        NanoMaskDecoder(width=16),
+        NanoQFormer(embed=32, width=24, heads=2, depth=1),
+    ]
+    tensors = {"pixel_values": torch.randn(2, 3, SIDE, SIDE)}
+    tensors["region_labels"] = torch.zeros(2, REGIONS)
+    with torch.no_grad():
+        for stage in stages:
+            result = stage.eval()(*(tensors[name] for name in stage.inputs))
+            result = result if isinstance(result, tuple) else (result,)
+            tensors |= dict(zip(stage.outputs, result, strict=True))
+    return tensors
+
+
+def test_every_stage_gives_the_documented_shapes(seen: dict[str, torch.Tensor]) -> None:
+    shapes = {name: tuple(value.shape) for name, value in seen.items()}
+    assert shapes["image_embeds"] == (2, (SIDE // 32) ** 2, 32)
+    assert shapes["detail_48"] == (2, 64, SIDE // 8, SIDE // 8)
+    assert shapes["detail_96"] == (2, 32, SIDE // 4, SIDE // 4)
+    assert shapes["region_maps"] == (2, len(LOCATED), SIDE // 8, SIDE // 8)
+    assert shapes["region_logits"] == (2, REGIONS)
+    assert shapes["score_logits"] == (2, 1)
+    assert shapes["mask_logits"] == (2, SIDE // 2, SIDE // 2)
+    assert shapes["qformer_output"] == (2, 24, 24)
+
+
+def test_pictures_of_a_batch_do_not_see_each_other(seen: dict[str, torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    encoder = NanoVisionEncoder(SIDE, embed=32, heads=2, depth=1).eval()
+    with torch.no_grad():
+        alone = encoder(seen["pixel_values"][1:])
+        together = encoder(seen["pixel_values"])
+    for one, both in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, both[1:], atol=1e-5, rtol=1e-4)
+
+
+def test_region_labels_reach_the_mask(seen: dict[str, torch.Tensor]) -> None:
+    decoder = NanoMaskDecoder(width=16).eval()
+    none = torch.zeros(2, REGIONS)
+    nose = none.clone()
+    nose[:, 4] = 1
+    inputs = [seen[name] for name in ("detail_48", "detail_96", "region_maps")]
+    with torch.no_grad():
+        assert not torch.allclose(decoder(*inputs, none), decoder(*inputs, nose))
+
+
+def test_region_overlap_is_the_share_of_a_region_that_the_area_covers() -> None:
+    maps = torch.full((1, len(LOCATED), 8, 8), -20.0)
+    maps[0, 0, :, :4] = 20.0
+    area = torch.zeros(1, 1, 8, 8)
+    area[..., :4, :] = 1.0
+    mean, most = region_overlap(maps, area).chunk(2, dim=1)
+    # One is added to the region's 32 cells, so that an absent region divides by no zero.
+    assert mean[0, 0].item() == pytest.approx(16 / 33, abs=1e-4)
+    assert most[0, 0].item() == pytest.approx(1.0, abs=1e-4)
+    assert np.allclose(mean[0, 1:].numpy(), 0, atol=1e-4)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ft_calibration.forge import LABELS
+from ft_calibration.forge.words import all_sentences
+from ft_training.augment import augment, target
+from ft_training.calibration import auc, calibrate, fit_temperature, likelihood
+from ft_training.features import covered_regions
+from ft_training.language import build_tokenizer, prompt_for
+from ft_training.model import conditioning
+from ft_training.store import MAP_SIZE, Sample
+
+
+def test_auc_of_separated_equal_and_swapped_scores() -> None:
+    low, high = np.arange(5.0), np.arange(10.0, 15.0)
+    assert auc(low, high) == 1.0
+    assert auc(high, low) == 0.0
+    assert auc(low, low) == 0.5
+
+
+def test_calibration_makes_the_likelihood_honest() -> None:
+    rng = np.random.default_rng(0)
+    untouched, forged = rng.normal(-1, 1, 4000), rng.normal(1, 1, 4000)
+    temperature, bias = fit_temperature(untouched, forged)
+    # Two unit normals at -1 and 1: the true log odds of x are 2 x.
+    assert temperature == pytest.approx(0.5, abs=0.05)
+    assert bias == pytest.approx(0.0, abs=0.08)
+
+
+def test_operating_points_keep_their_false_positive_rate() -> None:
+    rng = np.random.default_rng(1)
+    untouched, forged = rng.normal(0, 2, 1000), rng.normal(3, 2, 1000)
+    score = calibrate(untouched, forged)["score"]
+    quiet = likelihood(untouched, score)
+    assert (quiet > score["operating_points"]["fpr_0.01"]).mean() <= 0.01
+    assert (quiet > score["operating_points"]["fpr_0.05"]).mean() <= 0.05
+
+
+@given(st.sampled_from(all_sentences()))
+def test_the_tokenizer_gives_every_sentence_back(text: str) -> None:
+    tokenizer = build_tokenizer()
+    encoded = tokenizer.encode(text)
+    assert encoded.ids[-1] == 1
+    assert 2 not in encoded.ids
+    assert tokenizer.decode(encoded.ids, skip_special_tokens=True) == text
+
+
+def test_the_tokenizer_knows_every_prompt() -> None:
+    tokenizer = build_tokenizer()
+    assert tokenizer.token_to_id("<pad>") == 0
+    assert 2 not in tokenizer.encode(prompt_for(list(LABELS))).ids
+    assert 2 not in tokenizer.encode(prompt_for([])).ids
+
+
+def test_conditioning_draws_zeros_and_ones_and_varies() -> None:
+    labels = torch.zeros(400, 21)
+    labels[:, 4] = 1
+    drawn = conditioning(labels, -torch.ones(400, 21), torch.Generator().manual_seed(0))
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    exact = (drawn == labels).all(1).float().mean()
+    assert 0.1 < exact < 0.5
+
+
+def test_only_regions_under_the_mask_are_covered() -> None:
+    maps = np.zeros((11, 48, 48), np.float32)
+    maps[0, 10:14, 10:20] = 1  # eye
+    maps[4, 20:30, 20:28] = 1  # nose
+    mask = np.zeros((48, 48), bool)
+    assert covered_regions(mask, maps) is None
+    mask[20:30, 20:28] = True
+    assert covered_regions(mask, maps) == ["nose"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_picture_mask_and_maps_are_augmented_together(seed: int) -> None:
+    image = np.full((192, 192, 3), 60, np.uint8)
+    image[60:120, 50:110] = 220
+    mask = np.zeros((192, 192), np.uint8)
+    mask[60:120, 50:110] = 1
+    maps = np.zeros((MAP_SIZE, MAP_SIZE, 11), np.uint8)
+    maps[30:60, 25:55] = 255
+    sample = Sample(image, mask, maps, np.zeros(21, np.uint8), {})
+    changed = augment(sample, np.random.default_rng(seed))
+    bright = changed.image.mean(axis=2) > 0.5 * (changed.image.max() + float(changed.image.min()))
+    agreement = (bright & (changed.mask > 0)).sum() / (bright | (changed.mask > 0)).sum()
+    assert agreement > 0.85
+    arrays = target(changed)
+    assert arrays.pixels.shape == (3, 192, 192)
+    assert arrays.mask.shape == (96, 96)
+    assert arrays.maps.shape == (11, 24, 24)
+    coarse = arrays.mask.reshape(24, 4, 24, 4).mean((1, 3))
+    assert np.abs(coarse - arrays.maps[0]).mean() < 0.05
