@@ -41,7 +41,7 @@ def mesh_warp(
     affine, _ = cv2.estimateAffine2D(target[_MESH], source[_MESH], method=cv2.LMEDS)
     knots = target[_MESH]
     residual = source[_MESH] - (knots @ affine[:, :2].T + affine[:, 2])
-    step = 12
+    step = 13  # odd, so that a knot falls on a pixel after resizing
     ys, xs = np.mgrid[0 : size[0] + step : step, 0 : size[1] + step : step]
     grid = np.stack([xs, ys], -1).reshape(-1, 2).astype(np.float32)
     squared = ((grid[:, None] - knots[None]) ** 2).sum(-1)
