@@ -22,10 +22,7 @@ from ft_export.tensors import Checkpoint, load_module, read_tensors
 from ft_export.tokenizer_files import bert_tokenizer, t5_tokenizer
 from ftsdk.bundle import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
 from ftsdk.errors import WeightsNotFoundError
-
-# OpenAI CLIP's normalisation, which the published preprocessing uses.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 
 _QUESTION = (
     "The following facial areas may have been modified by AI{}. These areas might have been "
