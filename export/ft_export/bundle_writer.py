@@ -82,6 +82,7 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
         mask_threshold=plan.mask_threshold,
         mask_size=plan.architecture.mask_size,
         region_tokens=plan.region_tokens,
+        framing=plan.framing,
         preprocessing=plan.preprocessing,
         prompt=plan.prompt,
         qformer_tokenizer=TokenizerEntry(

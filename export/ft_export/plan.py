@@ -22,6 +22,7 @@ from ft_export.tensors import Checkpoint, load_module, read_tensors
 from ft_export.tokenizer_files import bert_tokenizer, t5_tokenizer
 from ftsdk.bundle import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
 from ftsdk.errors import WeightsNotFoundError
+from ftsdk.imaging.faces import Framing
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 
 _QUESTION = (
@@ -64,6 +65,7 @@ class ModelPlan:
     qformer_tokenizer: Tokenizer | None
     max_text_tokens: int
     region_tokens: int
+    framing: Framing
     preprocessing: PreprocessingEntry
     prompt: PromptEntry
     generation: GenerationEntry
@@ -108,6 +110,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
         qformer_tokenizer=bert_tokenizer(weights / "bert-base-uncased"),
         max_text_tokens=architecture.qformer.max_text_tokens,
         region_tokens=architecture.mask_decoder.prompt_tokens,
+        framing="picture",
         preprocessing=PreprocessingEntry(
             size=architecture.image_size, mean=CLIP_MEAN, std=CLIP_STD
         ),
@@ -168,6 +171,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         qformer_tokenizer=None,
         max_text_tokens=128,
         region_tokens=len(architecture.labels),
+        framing="face",
         preprocessing=PreprocessingEntry(
             size=architecture.image_size, mean=CLIP_MEAN, std=CLIP_STD
         ),

@@ -126,6 +126,7 @@ class Manifest(_Strict):
     mask_threshold: float = Field(ge=0, le=1)
     mask_size: int = Field(gt=0)
     region_tokens: int = Field(gt=0)
+    framing: Literal["picture", "face"]
     preprocessing: PreprocessingEntry
     prompt: PromptEntry
     qformer_tokenizer: TokenizerEntry | None
