@@ -55,6 +55,7 @@ def manifest() -> dict[str, Any]:
         "manifest_version": 1,
         "name": "tiny",
         "created_by": "a test",
+        "licence": "none",
         "precision": "float32",
         "labels": ["eye", "nose", "lip"],
         "region_threshold": 0.5,

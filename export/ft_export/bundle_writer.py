@@ -76,6 +76,7 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
         manifest_version=1,
         name=plan.name,
         created_by=f"ftsdk {__version__}, torch {torch.__version__}",
+        licence=plan.licence,
         precision="float32",
         labels=plan.architecture.labels,
         region_threshold=plan.region_threshold,

@@ -42,6 +42,11 @@ _NANO_LIMITS = (
     "nano is a small model trained on synthetic faces: treat its answer as a hint, not as proof.",
 )
 
+_NANO_LICENCE = (
+    "CC BY-NC-SA 4.0; trained on faces of the One Million Impressions dataset (Peterson, "
+    "Uddenberg, Griffiths, Todorov and Suchow, PNAS 2022)"
+)
+
 
 @dataclass(frozen=True)
 class StagePlan:
@@ -73,6 +78,7 @@ class ModelPlan:
     mask_threshold: float
     score: ScoreEntry | None
     limits: tuple[str, ...]
+    licence: str
 
 
 def plan_export(weights: Path, architecture: Architecture, name: str) -> ModelPlan:
@@ -120,6 +126,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
         mask_threshold=0.5,
         score=None,
         limits=_PUBLISHED_LIMITS,
+        licence="that of the published weights",
     )
 
 
@@ -181,6 +188,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         mask_threshold=facts["mask_threshold"],
         score=_score_entry(facts["score"]),
         limits=_NANO_LIMITS,
+        licence=_NANO_LICENCE,
     )
 
 

@@ -127,6 +127,7 @@ class Manifest(_Strict):
     manifest_version: Literal[1]
     name: str
     created_by: str
+    licence: str
     precision: Literal["float32"]
     labels: tuple[str, ...]
     region_threshold: float = Field(ge=0, le=1)
