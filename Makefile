@@ -34,5 +34,5 @@ $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
 
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) -e ".[cpu,export,train,test]"
+	$(INSTALL) -e ".[cpu,eval,export,train,test]"
 	touch $@
