@@ -50,6 +50,7 @@ def analyze(
     chosen = [name.strip() for name in regions.split(",") if name.strip()] if regions else None
     with exit_on_error():
         analyzer = _open(bundle, device, beams)
+        analyzer.known_regions(chosen)
     stems: dict[str, int] = {}
     failed = False
     with analyzer:
