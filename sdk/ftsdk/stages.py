@@ -29,9 +29,19 @@ class Stopwatch:
 
     Args:
         timeout: seconds from now after which `check` raises; None never does.
+
+    Raises:
+        OptionError: the time-out is negative or no number.
     """
 
     def __init__(self, timeout: float | None = None) -> None:
+        if timeout is not None and not timeout >= 0:
+            raise OptionError(
+                "the time-out is outside its range",
+                expected="0 or more seconds, or None",
+                found=repr(timeout),
+                cure="pass another timeout",
+            )
         self.milliseconds: dict[str, float] = {}
         self._timeout = timeout
         self._deadline = math.inf if timeout is None else time.perf_counter() + timeout
