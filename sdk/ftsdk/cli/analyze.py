@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,14 +52,14 @@ def analyze(
     with exit_on_error():
         analyzer = _open(bundle, device, beams)
         analyzer.known_regions(chosen)
-    stems: dict[str, int] = {}
+    used: set[str] = set()
     failed = False
     with analyzer:
         for picture in pictures:
             try:
                 result = _analyze_one(analyzer, picture, chosen, report, quiet=as_json)
                 if save:
-                    _save(result, save, stems, quiet=as_json)
+                    _save(result, save, used, quiet=as_json)
                 if as_json:
                     typer.echo(result.to_json(indent=None))
             except FtsdkError as error:
@@ -122,10 +123,11 @@ def _show_end(result: Result) -> None:
     )
 
 
-def _save(result: Result, directory: Path, stems: dict[str, int], quiet: bool) -> None:
+def _save(result: Result, directory: Path, used: set[str], quiet: bool) -> None:
     stem = Path(result.picture.name).stem
-    stems[stem] = stems.get(stem, 0) + 1
-    name = stem if stems[stem] == 1 else f"{stem}-{stems[stem]}"
+    candidates = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    name = next(candidate for candidate in candidates if candidate not in used)
+    used.add(name)
     paths = result.save(directory, name)
     if not quiet:
         out.print("[dim]saved " + escape(", ".join(map(str, paths.values()))) + "[/]\n",
