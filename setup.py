@@ -46,7 +46,7 @@ setup(
         if "." not in package
     },
     package_data={
-        "ftsdk": ["py.typed", "imaging/*.json", "models/nano/**/*"],
+        "ftsdk": ["py.typed", "imaging/*.json", "report/*.css", "serve/static/*", "models/nano/**/*"],
         "ftsdk._native": ["*.pyi"],
     },
     include_package_data=False,

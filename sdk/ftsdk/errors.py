@@ -24,6 +24,12 @@ FtsdkError
 │   ├── EngineLoadError           the runtime refused a graph
 │   └── NumericalError            a stage produced NaN or infinity
 ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
+├── ServiceError                ft-serve refuses a request
+│   ├── AnalysisNotFoundError     no analysis of that id is kept
+│   ├── NotReadyError             the service is starting or stopping
+│   ├── QueueFullError            as many pictures wait already as may
+│   ├── RequestError              the request is not what the API takes
+│   └── TokenError                no token, or a wrong one
 └── ExportError                 ft-export could not make a bundle
     ├── ArchitectureError         the architecture description is incomplete or wrong
     ├── WeightsNotFoundError      a file of the published layout is missing
@@ -159,6 +165,30 @@ class NumericalError(EngineError):
 
 class AnalysisCancelledError(FtsdkError):
     """The caller cancelled the analysis, or its time-out passed."""
+
+
+class ServiceError(FtsdkError):
+    """ft-serve refuses a request."""
+
+
+class AnalysisNotFoundError(ServiceError):
+    """No analysis of that id is kept."""
+
+
+class NotReadyError(ServiceError):
+    """The service is starting or stopping."""
+
+
+class QueueFullError(ServiceError):
+    """As many pictures wait already as may."""
+
+
+class RequestError(ServiceError):
+    """The request is not what the API takes."""
+
+
+class TokenError(ServiceError):
+    """The request has no token, or a wrong one."""
 
 
 class ExportError(FtsdkError):
