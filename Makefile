@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Setuptools warns of every editable install; pip shows it in spite of --quiet.
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 BUILD := setup.py pyproject.toml CMakeLists.txt $(wildcard sdk/ftsdk/_native/*.cpp sdk/ftsdk/_native/*.h)
 PICTURES := examples/pictures/portrait.jpg examples/pictures/portrait_forged.jpg
 
@@ -27,10 +29,10 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e ".[cpu]"
+	$(INSTALL) -e ".[cpu]"
 	touch $@
 
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet -e ".[cpu,export,train,test]"
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) -e ".[cpu,eval,export,train,test]"
 	touch $@

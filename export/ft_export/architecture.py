@@ -10,11 +10,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 from pydantic import ValidationError as PydanticError
 
 from ftsdk.errors import ArchitectureError
-
-LABELS = (
-    "eye", "pupil", "lip", "mouth", "nose", "ear", "cheek", "forehead", "chin", "jaw", "eyebrow",
-    "tooth", "tongue", "beard", "mustache", "skin", "hair", "wrinkle", "freckle", "scar", "dimple",
-)  # fmt: skip
+from ftsdk.labels import LABELS
 
 
 class _Strict(BaseModel):

@@ -23,6 +23,7 @@ from ftsdk.bundle import Bundle, GateEntry, Manifest, StageEntry, open_bundle
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.decode import decode
+from ftsdk.imaging.faces import frame
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -89,7 +90,8 @@ class _Export:
         self.embeddings = TokenEmbeddings(bundle.file(self.draft.language.token_embeddings))
         self.prompts = PromptBuilder(bundle, self.embeddings)
         preprocessing = Preprocessing(**self.draft.preprocessing.model_dump())
-        self.reference["pixel_values"] = preprocessing.pixel_values(decode(GOLDEN_PICTURE).pixels)
+        framed = frame(decode(GOLDEN_PICTURE).pixels, self.draft.framing)
+        self.reference["pixel_values"] = preprocessing.pixel_values(framed.pixels)
 
     def export(self, stage: StagePlan) -> None:
         """Export one stage and hold it against its torch module."""

@@ -22,10 +22,8 @@ from ft_export.tensors import Checkpoint, load_module, read_tensors
 from ft_export.tokenizer_files import bert_tokenizer, t5_tokenizer
 from ftsdk.bundle import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
 from ftsdk.errors import WeightsNotFoundError
-
-# OpenAI CLIP's normalisation, which the published preprocessing uses.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+from ftsdk.imaging.faces import Framing
+from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 
 _QUESTION = (
     "The following facial areas may have been modified by AI{}. These areas might have been "
@@ -42,6 +40,11 @@ _PUBLISHED_LIMITS = (
 )
 _NANO_LIMITS = (
     "nano is a small model trained on synthetic faces: treat its answer as a hint, not as proof.",
+)
+
+_NANO_LICENCE = (
+    "CC BY-NC-SA 4.0; trained on faces of the One Million Impressions dataset (Peterson, "
+    "Uddenberg, Griffiths, Todorov and Suchow, PNAS 2022)"
 )
 
 
@@ -67,6 +70,7 @@ class ModelPlan:
     qformer_tokenizer: Tokenizer | None
     max_text_tokens: int
     region_tokens: int
+    framing: Framing
     preprocessing: PreprocessingEntry
     prompt: PromptEntry
     generation: GenerationEntry
@@ -74,6 +78,7 @@ class ModelPlan:
     mask_threshold: float
     score: ScoreEntry | None
     limits: tuple[str, ...]
+    licence: str
 
 
 def plan_export(weights: Path, architecture: Architecture, name: str) -> ModelPlan:
@@ -111,6 +116,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
         qformer_tokenizer=bert_tokenizer(weights / "bert-base-uncased"),
         max_text_tokens=architecture.qformer.max_text_tokens,
         region_tokens=architecture.mask_decoder.prompt_tokens,
+        framing="picture",
         preprocessing=PreprocessingEntry(
             size=architecture.image_size, mean=CLIP_MEAN, std=CLIP_STD
         ),
@@ -120,6 +126,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
         mask_threshold=0.5,
         score=None,
         limits=_PUBLISHED_LIMITS,
+        licence="that of the published weights",
     )
 
 
@@ -171,6 +178,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         qformer_tokenizer=None,
         max_text_tokens=128,
         region_tokens=len(architecture.labels),
+        framing="face",
         preprocessing=PreprocessingEntry(
             size=architecture.image_size, mean=CLIP_MEAN, std=CLIP_STD
         ),
@@ -180,6 +188,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         mask_threshold=facts["mask_threshold"],
         score=_score_entry(facts["score"]),
         limits=_NANO_LIMITS,
+        licence=_NANO_LICENCE,
     )
 
 

@@ -7,7 +7,7 @@ answer why. Tensors travel by the names that the bundle's manifest gives them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +16,12 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.answer import AnswerBuilder
+from ftsdk.answer import AnswerBuilder, View
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.errors import FtsdkError, OptionError, RegionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.picture import Picture
+from ftsdk.imaging.faces import frame
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -127,12 +127,9 @@ class Analyzer:
 
         Takes what `analyze` takes. Closing the generator stops the engine within one token.
         """
-        watch, tensors = Stopwatch(timeout), TensorDict()
-        with watch.measure("decode"):
-            picture = decode(image, color=color)
-        self._look(picture, tensors, watch)
+        watch = Stopwatch(timeout)
         question = Question(self._known(regions), None, report, self.language)
-        yield from self._answer(picture, tensors, watch, question)
+        yield from self._answer(self._look(image, color, watch), watch, question)
 
     def refine(
         self,
@@ -185,7 +182,8 @@ class Analyzer:
             language=self.language,
         )
         tensors = dict(result.image_tensors)
-        yield from self._answer(result.picture, tensors, Stopwatch(timeout), question)
+        view = View(result.picture, result.face, result.warnings, tensors)
+        yield from self._answer(view, Stopwatch(timeout), question)
 
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True
@@ -212,15 +210,12 @@ class Analyzer:
         `qformer_output`, `prompt`, `prompt_ids`, `encoder_output`, `report_ids` [1, T] int64 with
         the start token, `report`; and `qformer_ids` where the model has them.
         """
-        watch, tensors = Stopwatch(), TensorDict()
-        picture = decode(image, color=color)
-        self._look(picture, tensors, watch)
+        watch = Stopwatch()
         named: dict[str, Any] = {}
         question = Question(self._known(regions), None, True, language)
-        events = self._answer(picture, tensors, watch, question, on_prompt=named.update)
-        result = _last(events)
+        result = _last(self._answer(self._look(image, color, watch), watch, question, named))
         ids = np.array([result.report_ids], np.int64)
-        return {**tensors, **named, "report_ids": ids, "report": result.report}
+        return {**named, "report_ids": ids, "report": result.report}
 
     @property
     def bundle(self) -> Bundle:
@@ -242,33 +237,37 @@ class Analyzer:
     ) -> None:
         self.close()
 
-    def _look(self, picture: Picture, tensors: TensorDict, watch: Stopwatch) -> None:
+    def _look(self, image: Image, color: Color, watch: Stopwatch) -> View:
+        manifest = self._bundle.manifest
+        with watch.measure("decode"):
+            picture = decode(image, color=color)
+        with watch.measure("face"):
+            framed = frame(picture.pixels, manifest.framing)
         with watch.measure("preprocess"):
-            tensors["pixel_values"] = self._preprocessing.pixel_values(picture.pixels)
+            tensors: TensorDict = {"pixel_values": self._preprocessing.pixel_values(framed.pixels)}
         self._stages.run("vision_encoder", tensors, watch)
         self._stages.run("forgery_prompter", tensors, watch)
+        return View(picture, framed.box, (*framed.notes, *manifest.limits), tensors)
 
     def _answer(
         self,
-        picture: Picture,
-        tensors: TensorDict,
+        view: View,
         watch: Stopwatch,
         question: Question,
-        on_prompt: Callable[[dict[str, str]], None] = lambda _: None,
+        named: dict[str, Any] | None = None,
     ) -> Iterator[Event]:
+        tensors = dict(view.tensors)
         suspected = self._answers.suspected(tensors)
         names = suspected if question.regions is None else question.regions
         yield RegionsFound(self._answers.regions(tensors, names))
-        image_tensors = dict(tensors)
         with watch.measure("prompt"):
             prompt = self._prompts.build(names)
             tensors |= prompt.tensors
-            on_prompt({"prompt": prompt.text})
         if question.mask_logits is None:
             self._stages.run("mask_decoder", tensors, watch)
         else:
             tensors["mask_logits"] = question.mask_logits
-        answer = self._answers.localised(picture, tensors, names, image_tensors)
+        answer = self._answers.localised(view, tensors, names)
         yield MaskReady(answer.probabilities, answer.regions, answer.score)
         ids: list[int] = []
         words: list[str] = []
@@ -277,6 +276,8 @@ class Analyzer:
                 ids.append(token)
                 words.append(text)
                 yield ReportToken(token, text)
+        if named is not None:
+            named |= tensors | {"prompt": prompt.text}
         yield Finished(
             replace(
                 answer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
 from ftsdk.errors import ArrayError
+from ftsdk.imaging.faces import Box, cut_out, place
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.result import Provenance, Region, Result
@@ -24,6 +26,23 @@ _SURE = 1e-3
 def sigmoid(logits: NDArray[np.generic]) -> NDArray[np.float32]:
     """Return 1 / (1 + exp(-x)) as float32, without overflow."""
     return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture as the vision stages have seen it.
+
+    Attributes:
+        picture: the whole picture.
+        face: the square of it that they saw; None for all of it.
+        warnings: what limits an answer to this picture.
+        tensors: every tensor that they left, by name.
+    """
+
+    picture: Picture
+    face: Box | None
+    warnings: tuple[str, ...]
+    tensors: TensorDict
 
 
 class AnswerBuilder:
@@ -44,18 +63,17 @@ class AnswerBuilder:
         probabilities = self._region_probabilities(tensors)
         return tuple(Region(name, probabilities[name]) for name in names)
 
-    def localised(
-        self, picture: Picture, tensors: TensorDict, names: Sequence[str], image_tensors: TensorDict
-    ) -> Result:
+    def localised(self, view: View, tensors: TensorDict, names: Sequence[str]) -> Result:
         """Return the answer as far as the mask decoder knows it: all but the report."""
-        manifest = self._manifest
+        manifest, picture = self._manifest, view.picture
         probabilities = sigmoid(tensors["mask_logits"])[0]
         mask = probabilities > manifest.mask_threshold
         region_probabilities = self._region_probabilities(tensors)
         score, threshold = self._score(tensors)
         return Result(
             picture=picture,
-            probabilities=probabilities,
+            face=view.face,
+            probabilities=place(probabilities, view.face, picture.height, picture.width),
             mask_threshold=manifest.mask_threshold,
             regions=tuple(
                 Region(name, region_probabilities[name], covered_share(mask, name))
@@ -67,10 +85,10 @@ class AnswerBuilder:
             score=score,
             score_threshold=threshold,
             corrections=(),
-            warnings=manifest.limits,
+            warnings=view.warnings,
             timings={},
             provenance=self._provenance(picture),
-            image_tensors=image_tensors,
+            image_tensors=view.tensors,
             operating_point=manifest.score.default if manifest.score else None,
         )
 
@@ -80,16 +98,17 @@ class AnswerBuilder:
         Raises:
             ArrayError: the mask is not [H, W] bool at the picture's size.
         """
-        if mask is None:
-            painted = result.probabilities if "mask" in result.corrections else None
-        else:
+        if mask is not None:
             _check_painted(mask, result)
-            size = (self._manifest.mask_size,) * 2
-            shares = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-            painted = shares.astype(np.float32)
-        if painted is None:
+        elif "mask" in result.corrections:
+            mask = result.mask
+        else:
             return None
-        sure = np.clip(painted, _SURE, 1 - _SURE)
+        if result.face:
+            mask = cut_out(mask, result.face)
+        size = (self._manifest.mask_size,) * 2
+        shares = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        sure = np.clip(shares, _SURE, 1 - _SURE)
         logits: NDArray[np.float32] = np.log(sure / (1 - sure))[None].astype(np.float32)
         return logits
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ftsdk.consistency import contradictions
 from ftsdk.errors import (
     BundleFileAlteredError,
     BundleFileExtraError,
@@ -29,10 +31,15 @@ MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = 1
 NANO = Path(__file__).parent / "models" / "nano"
 _CHUNK = 1 << 20
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"
+_PLAIN_PATH = re.compile(rf"{_NAME}(/{_NAME}){{0,9}}")
+
+
+_Positive = Annotated[float, Field(gt=0)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class FileEntry(_Strict):
@@ -53,9 +60,9 @@ class StageEntry(_Strict):
 class PreprocessingEntry(_Strict):
     """The squash to `size` x `size` px and the normalisation of [0, 1] channels, RGB."""
 
-    size: int = Field(gt=0)
+    size: int = Field(gt=0, le=4096)
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[_Positive, _Positive, _Positive]
 
 
 class TokenizerEntry(_Strict):
@@ -80,18 +87,18 @@ class LanguageEntry(_Strict):
     heads: int = Field(gt=0)
     d_kv: int = Field(gt=0)
     vocabulary: int = Field(gt=0)
-    start_token: int = 0
-    end_token: int = 1
+    start_token: int = Field(default=0, ge=0)
+    end_token: int = Field(default=1, ge=0)
     clean_up_spaces: bool = True
 
 
 class GenerationEntry(_Strict):
     """How this model's reports are decoded unless the caller says otherwise."""
 
-    beams: int = 1
-    max_new_tokens: int = 100
-    min_length: int = 5
-    repetition_penalty: float = 1.5
+    beams: int = Field(default=1, ge=1, le=64)
+    max_new_tokens: int = Field(default=100, ge=1, le=4096)
+    min_length: int = Field(default=5, ge=0, le=4097)
+    repetition_penalty: _Positive = 1.5
     length_penalty: float = 1.0
 
 
@@ -120,12 +127,14 @@ class Manifest(_Strict):
     manifest_version: Literal[1]
     name: str
     created_by: str
+    licence: str
     precision: Literal["float32"]
     labels: tuple[str, ...]
     region_threshold: float = Field(ge=0, le=1)
     mask_threshold: float = Field(ge=0, le=1)
     mask_size: int = Field(gt=0)
     region_tokens: int = Field(gt=0)
+    framing: Literal["picture", "face"]
     preprocessing: PreprocessingEntry
     prompt: PromptEntry
     qformer_tokenizer: TokenizerEntry | None
@@ -192,20 +201,33 @@ def _read_manifest(root: Path) -> bytes:
 
 def _parse(raw: bytes, root: Path) -> Manifest:
     try:
-        version = json.loads(raw).get("manifest_version")
+        version = json.loads(raw, object_pairs_hook=_unique).get("manifest_version")
     except (ValueError, AttributeError, RecursionError) as error:
         raise _manifest_error(root, f"no JSON object: {error}") from error
-    if version != MANIFEST_VERSION:
+    if type(version) is not int or version != MANIFEST_VERSION:
         raise ManifestVersionError(
             f"the bundle at {root} has another manifest version",
             expected=str(MANIFEST_VERSION),
-            found=str(version),
+            found=repr(version),
             cure="export it again with this ftsdk, or install the ftsdk that wrote it",
         )
     try:
-        return Manifest.model_validate_json(raw)
+        manifest = Manifest.model_validate_json(raw)
     except ValidationError as error:
-        raise _manifest_error(root, str(error)) from error
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        found = (f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in problems)
+        raise _manifest_error(root, "; ".join(found)) from error
+    if found_together := "; ".join(contradictions(manifest)):
+        raise _manifest_error(root, found_together)
+    return manifest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"twice: {', '.join(n for n in fields if names.count(n) > 1)}")
+    return fields
 
 
 def _manifest_error(root: Path, found: str) -> ManifestError:
@@ -227,14 +249,11 @@ def _named_files(manifest: Manifest) -> Iterator[str]:
 
 def _verify_paths(manifest: Manifest, root: Path) -> None:
     for name in (*manifest.files, *_named_files(manifest)):
-        pure = PurePosixPath(name)
-        escapes = pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name
-        inside = not escapes and (root / name).resolve().is_relative_to(root.resolve())
-        if not inside or str(pure) != name or name == MANIFEST_NAME:
+        if not _PLAIN_PATH.fullmatch(name) or name == MANIFEST_NAME or _leads_out(root, name):
             raise BundlePathError(
                 f"the manifest of {root} names a path that may not be in a bundle",
                 expected="plain relative paths inside the bundle",
-                found=name,
+                found=repr(name)[:400],
                 cure="do not use this bundle; get it again from where it was made",
             )
     unlisted = set(_named_files(manifest)) - manifest.files.keys()
@@ -242,21 +261,25 @@ def _verify_paths(manifest: Manifest, root: Path) -> None:
         raise _manifest_error(root, f"files without a hash: {', '.join(sorted(unlisted))}")
 
 
+def _leads_out(root: Path, name: str) -> bool:
+    try:
+        return not (root / name).resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # a link that leads to itself
+        return True
+
+
 def _verify_files(manifest: Manifest, root: Path) -> None:
-    present = {
-        path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()
-    } - {MANIFEST_NAME}
-    missing, extra = (
-        sorted(manifest.files.keys() - present),
-        sorted(present - manifest.files.keys()),
-    )
+    missing = sorted(name for name in manifest.files if not (root / name).is_file())
     if missing:
         raise BundleFileMissingError(
             f"the bundle at {root} is incomplete",
             expected=", ".join(missing),
-            found="not there",
+            found="no such file",
             cure="copy the whole directory again, or export the bundle again",
         )
+    present = (path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
+    names = {path.relative_to(root).as_posix() for path in present} - {MANIFEST_NAME}
+    extra = sorted(names - manifest.files.keys())
     if extra:
         raise BundleFileExtraError(
             f"the bundle at {root} holds files that its manifest does not list",
@@ -269,8 +292,11 @@ def _verify_files(manifest: Manifest, root: Path) -> None:
 
 
 def _verify_file(path: Path, entry: FileEntry) -> None:
-    size = path.stat().st_size
-    found = f"{size} bytes" if size != entry.size else f"SHA-256 {sha256_of(path)}"
+    try:
+        size = path.stat().st_size
+        found = f"{size} bytes" if size != entry.size else f"SHA-256 {sha256_of(path)}"
+    except OSError as error:
+        size, found = entry.size, error.strerror or type(error).__name__
     expected = f"{entry.size} bytes" if size != entry.size else f"SHA-256 {entry.sha256}"
     if found != expected:
         raise BundleFileAlteredError(

@@ -24,6 +24,9 @@ FtsdkError
 │   ├── EngineLoadError           the runtime refused a graph
 │   └── NumericalError            a stage produced NaN or infinity
 ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
+├── DataError                   a data set is at fault
+│   ├── DataNotFoundError         no data set at that path
+│   └── RecordError               a record lacks a field or contradicts itself
 ├── ServiceError                ft-serve refuses a request
 │   ├── AnalysisNotFoundError     no analysis of that id is kept
 │   ├── NotReadyError             the service is starting or stopping
@@ -165,6 +168,18 @@ class NumericalError(EngineError):
 
 class AnalysisCancelledError(FtsdkError):
     """The caller cancelled the analysis, or its time-out passed."""
+
+
+class DataError(FtsdkError):
+    """A data set is at fault."""
+
+
+class DataNotFoundError(DataError):
+    """No data set is at that path."""
+
+
+class RecordError(DataError):
+    """A record lacks a field, or contradicts itself or the model."""
 
 
 class ServiceError(FtsdkError):

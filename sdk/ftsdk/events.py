@@ -19,8 +19,8 @@ class RegionsFound:
 
 @dataclass(frozen=True)
 class MaskReady:
-    """Where: manipulation probability [M, M] float32 at the model's mask size, and the regions'
-    areas under it; `score` is the calibrated likelihood of manipulation or None."""
+    """Where: manipulation probability of the whole picture as in `Result.probabilities`, and the
+    regions' areas under it; `score` is the calibrated likelihood of manipulation or None."""
 
     probabilities: NDArray[np.float32]
     regions: tuple[Region, ...]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.errors import FtsdkError
+from ftsdk.imaging.faces import Box
 from ftsdk.imaging.picture import Picture
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class Result:
 
     Attributes:
         picture: the picture as it was analysed, EXIF orientation applied.
-        probabilities: manipulation probability [M, M] float32 at the model's mask size.
+        face: the square that the model looked at, in px; None for the whole picture.
+        probabilities: manipulation probability of the whole picture at the model's resolution,
+            [M, M] float32, or of the picture's own aspect ratio and 0 outside the face.
         mask_threshold: cut between the mask and the rest.
         regions: the suspicious regions, in label order.
         region_probabilities: every label's probability.
@@ -74,6 +77,7 @@ class Result:
     """
 
     picture: Picture
+    face: Box | None
     probabilities: NDArray[np.float32]
     mask_threshold: float
     regions: tuple[Region, ...]
@@ -131,6 +135,7 @@ class Result:
                 "height": self.picture.height,
                 "sha256": self.picture.sha256,
             },
+            "face": asdict(self.face) if self.face else None,
             "finding": self.finding,
             "score": self.score,
             "score_threshold": self.score_threshold,

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from ftsdk.bundle import Bundle
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
-from ftsdk.errors import AnalysisCancelledError, DeviceUnavailableError, NumericalError, OptionError
+from ftsdk.errors import (
+    AnalysisCancelledError,
+    DeviceUnavailableError,
+    EngineLoadError,
+    NumericalError,
+    OptionError,
+)
 
 TensorDict = dict[str, NDArray[np.generic]]
 
@@ -82,7 +88,7 @@ class Stages:
             return device, self._load_on(device, threads)
         try:
             return "cuda:0", self._load_on("cuda:0", threads)
-        except DeviceUnavailableError:
+        except (DeviceUnavailableError, EngineLoadError):
             return "cpu", self._load_on("cpu", threads)
 
     def _load_on(self, device: str, threads: int) -> dict[str, Engine]:

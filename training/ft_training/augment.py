@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ft_calibration.forge.degrade import degrade
 from ft_calibration.forge.faces import Image
 from ft_calibration.forge.labels import GEOMETRIC_LABELS
+from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 
 from .store import MAP_SIZE, Sample
 
-CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+_MEAN, _STD = np.array(CLIP_MEAN, np.float32), np.array(CLIP_STD, np.float32)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Target:
 
 def normalised(image: Image) -> NDArray[np.float32]:
     """Return `image` `[H, W, 3]` uint8 BGR as CLIP-normalised `[3, H, W]` float32 RGB."""
-    pixels = (image[..., ::-1].astype(np.float32) / 255 - CLIP_MEAN) / CLIP_STD
+    pixels = (image[..., ::-1].astype(np.float32) / 255 - _MEAN) / _STD
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

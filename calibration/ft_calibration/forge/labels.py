@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Geometry
+from ftsdk.labels import LABELS
 
-LABELS: tuple[str, ...] = (
-    "eye", "pupil", "lip", "mouth", "nose", "ear", "cheek", "forehead", "chin", "jaw", "eyebrow",
-    "tooth", "tongue", "beard", "mustache", "skin", "hair", "wrinkle", "freckle", "scar", "dimple",
-)  # fmt: skip
+from .geometry import Geometry
 
 #: Labels that landmarks can locate, in the order of :data:`LABELS`.
 GEOMETRIC_LABELS: tuple[str, ...] = (

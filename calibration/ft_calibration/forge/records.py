@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from ..mmtt import RECORDS, Record
 from .degrade import degrade
 from .recipe import Forgery
 from .words import words_for
-
-#: The file that holds the records, a JSON list.
-RECORDS = "annotations.json"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One line of an MMTT data set.
-
-    `img_path` and `mask_path` are relative to the folder, `multilabel` holds 21 x 0/1 and
-    `attribute` the forgery's family ("untouched" where nothing was changed).
-    """
-
-    image_id: str
-    instance_id: int
-    img_path: str
-    mask_path: str
-    caption: str
-    multilabel: list[int]
-    attribute: str
 
 
 def write_records(
@@ -41,6 +22,7 @@ def write_records(
     """Write pictures and masks as PNG, and `annotations.json`; return the records.
 
     Every picture, forged or not, gets the same kind of random history; `strength` scales it.
+    Paths are relative to the folder, `attribute` is the family ("untouched" where nothing changed).
     """
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ft_export.model.layers import Stage
 from ft_export.model.nano_layers import ConvBlock, Lite0Trunk, ResidualBlock, TransformerBlock
+from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 
 #: Number of region names; their order is the bundle's `labels`.
 REGIONS = 21
@@ -19,8 +20,6 @@ REGIONS = 21
 #: lip, mouth, nose, cheek, forehead, chin, jaw, eyebrow, skin.
 LOCATED = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 15)
 
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 #: Three high-pass filters of the spatial rich model (Fridrich and Kodovsky, 2012), as in Zhou et
 #: al., "Learning rich features for image manipulation detection", 2018.
@@ -50,7 +49,7 @@ class HighPass(nn.Module):
         kernels = torch.tensor(_SRM) / torch.tensor(_SRM_SCALE)[:, None, None]
         kernel = kernels[:, None].repeat(3, 1, 1, 1)
         self.register_buffer("kernel", kernel, persistent=False)
-        scale = 255 * torch.tensor(_CLIP_STD)[:, None, None]
+        scale = 255 * torch.tensor(CLIP_STD)[:, None, None]
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
@@ -76,7 +75,7 @@ class NanoVisionEncoder(Stage):
     def __init__(self, image_size: int, embed: int = 160, heads: int = 5, depth: int = 2) -> None:
         super().__init__()
         # CLIP-normalised pixels to the -1..1 that EfficientNet-Lite0 was trained on.
-        mean, std = torch.tensor(_CLIP_MEAN), torch.tensor(_CLIP_STD)
+        mean, std = torch.tensor(CLIP_MEAN), torch.tensor(CLIP_STD)
         self.register_buffer("scale", (2 * std)[:, None, None], persistent=False)
         self.register_buffer("shift", (2 * mean - 1)[:, None, None], persistent=False)
         self.trunk, self.high_pass = Lite0Trunk(), HighPass()

@@ -89,17 +89,17 @@ FTSDK_INLINE void transpose(const Picture& picture, int top, uint8_t* columns) {
   }
 }
 
-// Rows [begin, end) to three planes of height x size bytes.
+// Rows [begin, end) to three planes of height x size bytes; `columns` is scratch for one
+// transpose. Allocates nothing, so that it cannot throw within a thread.
 FTSDK_INLINE void horizontal(const Picture& picture, const Weights& weights, int size, int begin,
-                             int end, uint8_t* squashed) {
-  std::vector<uint8_t> columns(static_cast<size_t>(picture.width) * 3 * kLanes);
+                             int end, uint8_t* columns, uint8_t* squashed) {
   for (int top = begin; top < end; top += kLanes) {
-    transpose(picture, top, columns.data());
+    transpose(picture, top, columns);
     const int rows = std::min(kLanes, end - top);
     for (int x = 0; x < size; ++x) {
       int32_t sums[3 * kLanes];
       for (int i = 0; i < 3 * kLanes; ++i) sums[i] = kHalf;
-      const uint8_t* column = &columns[static_cast<size_t>(weights.first[x]) * 3 * kLanes];
+      const uint8_t* column = columns + static_cast<size_t>(weights.first[x]) * 3 * kLanes;
       const int32_t* weight = weights.of(x);
       for (int t = 0; t < weights.count[x]; ++t) {
         for (int i = 0; i < 3 * kLanes; ++i) sums[i] += weight[t] * column[i];
@@ -139,17 +139,17 @@ FTSDK_INLINE void vertical(const uint8_t* input, std::ptrdiff_t stride, int widt
   }
 }
 
-using Horizontal = void(const Picture&, const Weights&, int, int, int, uint8_t*);
+using Horizontal = void(const Picture&, const Weights&, int, int, int, uint8_t*, uint8_t*);
 using Vertical = void(const uint8_t*, std::ptrdiff_t, int, const Weights&, int, uint8_t*);
 
 FTSDK_AVX2 void horizontal_avx2(const Picture& picture, const Weights& weights, int size,
-                                int begin, int end, uint8_t* squashed) {
-  horizontal(picture, weights, size, begin, end, squashed);
+                                int begin, int end, uint8_t* columns, uint8_t* squashed) {
+  horizontal(picture, weights, size, begin, end, columns, squashed);
 }
 
 void horizontal_portable(const Picture& picture, const Weights& weights, int size, int begin,
-                         int end, uint8_t* squashed) {
-  horizontal(picture, weights, size, begin, end, squashed);
+                         int end, uint8_t* columns, uint8_t* squashed) {
+  horizontal(picture, weights, size, begin, end, columns, squashed);
 }
 
 FTSDK_AVX2 void vertical_avx2(const uint8_t* input, std::ptrdiff_t stride, int width,
@@ -173,9 +173,12 @@ std::vector<uint8_t> squash_columns(Horizontal pass, const Picture& picture, int
   const Weights weights = make_weights(picture.width, size);
   std::vector<uint8_t> squashed(static_cast<size_t>(3) * picture.height * size);
   const int threads = thread_count(picture);
+  const size_t scratch = static_cast<size_t>(picture.width) * 3 * kLanes;
+  std::vector<uint8_t> columns(scratch * threads);
   const auto run = [&](long band) {
     pass(picture, weights, size, static_cast<int>(picture.height * band / threads),
-         static_cast<int>(picture.height * (band + 1) / threads), squashed.data());
+         static_cast<int>(picture.height * (band + 1) / threads), columns.data() + band * scratch,
+         squashed.data());
   };
   std::vector<std::thread> helpers;
   helpers.reserve(threads);

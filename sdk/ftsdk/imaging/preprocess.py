@@ -12,6 +12,10 @@ from ftsdk.errors import ArrayError, OptionError
 
 Triple = tuple[float, float, float]
 
+CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
+"""OpenAI CLIP's normalisation in RGB order, with which the published model was trained."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:

@@ -11,6 +11,7 @@ from ftsdk.bundle import LanguageEntry
 from ftsdk.engines.contract import Engine
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.scores import Ids, Scores
+from ftsdk.stages import require_finite
 
 
 class StepDecoder:
@@ -67,6 +68,7 @@ class StepDecoder:
         indirection[:] = self._rows[:, :length]
         self._embeddings.look_up(tokens, out=self._inputs_embeds[:, 0])
         self._binding.run({"cache_indirection": indirection})
+        require_finite("language_decoder", "logits", self._logits)
         self._steps = length
         return self._logits
 

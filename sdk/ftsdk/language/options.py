@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
+from numbers import Integral, Real
 
 from ftsdk.errors import OptionError
 
@@ -35,25 +37,36 @@ class Language:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        _require("beams", self.beams, 1 <= self.beams <= 64, "1 to 64")
-        _require(
-            "max_new_tokens", self.max_new_tokens, 1 <= self.max_new_tokens <= 4096, "1 to 4096"
+        self._require("beams", _whole(self.beams, 1, 64), "a whole number, 1 to 64")
+        self._require(
+            "max_new_tokens", _whole(self.max_new_tokens, 1, 4096), "a whole number, 1 to 4096"
         )
-        _require("min_length", self.min_length, self.min_length >= 0, "0 or more")
-        _require(
-            "repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0"
+        self._require("min_length", _whole(self.min_length, 0, 4097), "a whole number, 0 to 4097")
+        penalty, length_penalty = self.repetition_penalty, self.length_penalty
+        self._require("repetition_penalty", _finite(penalty) and penalty > 0, "finite and above 0")
+        self._require("length_penalty", _finite(length_penalty), "a finite number")
+        self._require("top_p", _finite(self.top_p) and 0 < self.top_p <= 1, "above 0, at most 1")
+        self._require(
+            "seed", self.seed is None or _whole(self.seed, 0, 1 << 64), "0 or more, or None"
         )
-        _require("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1")
         if self.temperature is not None:
-            _require("temperature", self.temperature, self.temperature > 0, "above 0, or None")
-            _require("beams", self.beams, self.beams == 1, "1 when a temperature is set")
+            warm = _finite(self.temperature) and self.temperature > 0
+            self._require("temperature", warm, "finite and above 0, or None")
+            self._require("beams", self.beams == 1, "1 when a temperature is set")
+
+    def _require(self, name: str, valid: bool, expected: str) -> None:
+        if not valid:
+            raise OptionError(
+                f"Language.{name} is outside its range",
+                expected=expected,
+                found=repr(getattr(self, name)),
+                cure=f"pass another {name}",
+            )
 
 
-def _require(name: str, value: float, valid: bool, expected: str) -> None:
-    if not valid:
-        raise OptionError(
-            f"Language.{name} is outside its range",
-            expected=expected,
-            found=str(value),
-            cure=f"pass another {name}",
-        )
+def _whole(value: object, lowest: int, highest: int) -> bool:
+    return isinstance(value, Integral) and lowest <= int(value) <= highest
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, Real) and isfinite(value)

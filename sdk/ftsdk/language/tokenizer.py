@@ -47,7 +47,8 @@ class TextTokenizer:
     def decode_stream(self, ids: Iterator[int]) -> Iterator[tuple[int, str]]:
         """Yield `(id, new text)` for each id; the pieces together are `decode` of all ids.
 
-        A word is held back until the next one begins, since later tokens may still change it.
+        A word and the spaces before it are held back until the next one begins, since later
+        tokens may still change them.
         """
         seen: list[int] = []
         written = 0
@@ -55,7 +56,7 @@ class TextTokenizer:
         for token in ids:
             if pending is not None:
                 text = self.decode(seen)
-                stable = max(text.rfind(" "), written)
+                stable = max(len(text.rpartition(" ")[0].rstrip(" ")), written)
                 yield pending, text[written:stable]
                 written = stable
             seen.append(token)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.imaging.decode import decode
+from ftsdk.imaging.faces import Box
 from ftsdk.report.credentials import Credentials
 from ftsdk.report.edits import Edit
 from ftsdk.result import Provenance, Region, Result
@@ -105,6 +106,7 @@ def _write(analysis: Analysis, folder: Path) -> None:
         "credentials": asdict(analysis.credentials),
         "regions": [asdict(region) for region in result.regions],
         "provenance": asdict(result.provenance),
+        "face": asdict(result.face) if result.face else None,
         **{name: _plain(getattr(result, name)) for name in _PLAIN},
     }
     (folder / "original").write_bytes(analysis.original)
@@ -147,6 +149,7 @@ def _result(document: dict[str, Any], original: bytes, folder: Path) -> Result:
     plain |= {name: tuple(plain[name]) for name in _TUPLES}
     return Result(
         picture=decode(Upload(original, document["name"]).open()),
+        face=Box(**document["face"]) if document["face"] else None,
         probabilities=probabilities,
         regions=tuple(Region(**region) for region in document["regions"]),
         provenance=Provenance(**document["provenance"]),

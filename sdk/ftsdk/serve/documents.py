@@ -96,7 +96,7 @@ class AnalysisDocument(BaseModel):
     content_credentials: CredentialsDocument
     schema_version: int
     picture: PictureDocument
-    face: FaceDocument | None = None
+    face: FaceDocument | None
     finding: str
     score: float | None
     score_threshold: float | None

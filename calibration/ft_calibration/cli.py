@@ -1,0 +1,169 @@
+"""`ft-eval`: how good a bundle's answers are, on pictures whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, out
+from ftsdk.errors import OptionError
+
+if TYPE_CHECKING:
+    from .evaluate import Evaluation
+    from .outcomes import Summary
+
+_EXAMPLE = "Example: ft-eval --bundle xl.bundle --data mmtt/test.json --limit 500 --json"
+_COLUMNS = {
+    "IoU": "iou", "prec.": "precision", "recall": "recall", "F1": "f1", "AUC": "auc",
+    "found": "found", "FPR": "false_positive_rate", "region F1": "region_f1",
+    "agree": "report_agreement", "named": "report_names_part",
+}  # fmt: skip
+_TEXT_COLUMNS = {
+    "CIDEr": "cider", "BLEU-1": "bleu_1", "BLEU-2": "bleu_2", "BLEU-3": "bleu_3",
+    "BLEU-4": "bleu_4", "ROUGE-L": "rouge_l", "METEOR": "meteor",
+}  # fmt: skip
+_SHOWN_FAILURES = 10
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.command(epilog=_EXAMPLE)
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Option(exists=True, help="A data set in MMTT's layout, or its record file."),
+    ],
+    bundle: Annotated[
+        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also after JPEG, resizing, blur and noise.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="N pictures, spread over the data set.")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write reports, or stop at the masks.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+) -> None:
+    """Hold a bundle's masks, scores, regions and reports against the truth.
+
+    Masks: mean over forged pictures, cut at 0.5, at the truth's size. Found and FPR: at the
+    bundle's own threshold. Every figure is a share from 0 to 1; papers print captions' scores
+    times 100.
+    """
+    with exit_on_error():
+        done = _evaluate(data, bundle, device, robustness, limit, report)
+    if as_json:
+        typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _show(done)
+    if done.failures:
+        _show_failures(done)
+        raise typer.Exit(WORK_FAILED)
+
+
+def _evaluate(
+    folder: Path, bundle: Path | None, device: str, robustness: bool, limit: int | None,
+    report: bool,
+) -> Evaluation:  # fmt: skip
+    from ftsdk.analyzer import Analyzer
+
+    try:
+        from .evaluate import evaluate as run
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            "ft-eval needs a package that is not installed.",
+            expected=str(error.name),
+            found="no such module",
+            cure='run: pip install "ftsdk[eval]"',
+        ) from error
+    from .mmtt import MmttData
+    from .robustness import DISTORTIONS
+
+    data = MmttData(folder, limit)
+    with Analyzer(bundle, device=device) as analyzer, _progress() as progress:
+        task = progress.add_task("evaluating", total=len(data.records))
+        return run(
+            analyzer,
+            data,
+            report=report,
+            distortions=tuple(DISTORTIONS) if robustness else (),
+            advance=lambda: progress.advance(task),
+        )
+
+
+def _progress() -> Progress:
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(TextColumn("{task.description}"), *columns, console=err, transient=True)
+
+
+def _show(done: Evaluation) -> None:
+    made, total = done.provenance, done.total
+    rows = {**done.families, "total": total}
+    out.print(_table(f"{made.bundle} on {made.device}", "family", rows))
+    if total.text is not None:
+        out.print(_text_table(rows))
+    if done.robustness:
+        out.print(_table("robustness, all pictures", "after", done.robustness))
+    for what, value in (
+        ("shipped threshold of the score", done.score_threshold),
+        ("expected calibration error, both classes weighing half", total.calibration_error),
+        ("untouched pictures with a mask", total.false_mask_rate),
+    ):
+        out.print(f"{what}: {_number(value, 3)}", soft_wrap=True)
+
+
+def _table(title: str, first: str, rows: dict[str, Summary]) -> Table:
+    columns = {
+        heading: name
+        for heading, name in _COLUMNS.items()
+        if any(getattr(summary, name) is not None for summary in rows.values())
+    }
+    table = _empty_table(title, first, "n", *columns)
+    for name, summary in rows.items():
+        figures = (_number(getattr(summary, column)) for column in columns.values())
+        table.add_row(escape(name), str(summary.pictures), *figures)
+    return table
+
+
+def _text_table(rows: dict[str, Summary]) -> Table:
+    table = _empty_table("reports", "family", *_TEXT_COLUMNS)
+    for name, summary in rows.items():
+        if summary.text is not None:
+            figures = (_number(getattr(summary.text, c)) for c in _TEXT_COLUMNS.values())
+            table.add_row(escape(name), *figures)
+    return table
+
+
+def _empty_table(title: str, first: str, *columns: str) -> Table:
+    table = Table(title=escape(title), box=None, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _show_failures(done: Evaluation) -> None:
+    count = len(done.failures)
+    of = count + done.total.pictures
+    err.print(f"[bold red]error[/] {count} of {of} pictures are in no figure: not analysed")
+    for failure in done.failures[:_SHOWN_FAILURES]:
+        what = f"{failure.name}: {failure.error.what} ({failure.error.found})"
+        err.print(f"  {escape(what)}", soft_wrap=True)
+    if count > _SHOWN_FAILURES:
+        err.print("  ... and more; --json lists them all")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,56 @@
+"""What a picture suffers on its way, in fixed strengths, to see what of an answer survives.
+
+The first three after JPEG are the authors' sets: down to 0.75 and back with nearest neighbour,
+Gaussian blur 5x5 (OpenCV's sigma for that kernel, 1.1), and both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .forge.degrade import add_noise, jpeg, rescale
+
+Pixels = NDArray[np.uint8]
+Distortion = Callable[[Pixels, np.random.Generator], Pixels]
+
+#: Standard deviation of the noise in grey levels of 255.
+NOISE = 5.0
+#: The size at which a viewer shows the picture that is then captured.
+SCREEN = 0.8
+
+
+def _resize(image: Pixels) -> Pixels:
+    return rescale(image, 0.75, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
+
+
+def _blur(image: Pixels) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(image, (5, 5), 0), np.uint8)
+
+
+def _screenshot(image: Pixels) -> Pixels:
+    """Show the picture smaller, bilinear and without antialiasing, and capture that."""
+    shown = cv2.resize(image, None, fx=SCREEN, fy=SCREEN, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(shown, np.uint8)
+
+
+#: By name: a function of a picture [H, W, 3] uint8 BGR that returns another, of its size but for
+#: the screenshot.
+DISTORTIONS: dict[str, Distortion] = {
+    "jpeg_90": lambda image, _: jpeg(image, 90),
+    "jpeg_70": lambda image, _: jpeg(image, 70),
+    "jpeg_50": lambda image, _: jpeg(image, 50),
+    "resize_0.75": lambda image, _: _resize(image),
+    "blur_5x5": lambda image, _: _blur(image),
+    "resize_0.75_blur_5x5": lambda image, _: _blur(_resize(image)),
+    "noise_5": lambda image, rng: add_noise(image, NOISE, rng),
+    "screenshot_0.8": lambda image, _: _screenshot(image),
+}
+
+
+def distort(image: Pixels, name: str, seed: int) -> Pixels:
+    """Return `image` after the distortion `name`; the same seed gives the same noise."""
+    return DISTORTIONS[name](image, np.random.default_rng(seed))

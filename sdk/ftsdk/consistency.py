@@ -1,0 +1,71 @@
+"""What a manifest's fields must have to do with one another, beyond each one's own range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ftsdk.bundle import Manifest
+
+#: The stages in the order in which they run, and what the rest of the SDK reads of each.
+STAGES = {
+    "vision_encoder": ("image_embeds",),
+    "forgery_prompter": ("region_logits",),
+    "mask_decoder": ("mask_logits",),
+    "qformer": ("qformer_output",),
+    "language_encoder": ("encoder_output",),
+    "language_decoder": ("logits",),
+}
+#: What the host adds once the regions are known.
+_PROMPT = ("region_labels", "region_embeds", "prompt_ids", "prompt_embeds")
+_STEP = ("inputs_embeds", "slot_mapping", "cache_indirection")
+
+
+def contradictions(manifest: Manifest) -> Iterator[str]:
+    """Yield a sentence for each thing that could not work."""
+    if not manifest.labels or len(set(manifest.labels)) < len(manifest.labels):
+        yield "labels are missing or named twice"
+    language = manifest.language
+    if max(language.start_token, language.end_token) >= language.vocabulary:
+        yield "a special token is beyond the vocabulary"
+    if set(manifest.stages) != STAGES.keys():
+        yield f"the stages are not {', '.join(STAGES)}"
+        return
+    yield from _dataflow(manifest)
+    yield from _score(manifest)
+
+
+def _dataflow(manifest: Manifest) -> Iterator[str]:
+    known = {"pixel_values"}
+    promised: tuple[str, ...]
+    for stage, promised in STAGES.items():
+        if stage == "mask_decoder":
+            known |= {*_PROMPT, *(("qformer_ids",) if manifest.qformer_tokenizer else ())}
+        if stage == "language_decoder":
+            known |= {*_STEP, *_cache("past_key_values", manifest)}
+            promised = (*promised, *_cache("present", manifest))
+        entry = manifest.stages[stage]
+        if unknown := [name for name in entry.inputs if name not in known]:
+            yield f"{stage} asks for {', '.join(unknown)} before it exists"
+        if absent := [name for name in promised if name not in entry.outputs]:
+            yield f"{stage} does not yield {', '.join(absent)}"
+        known |= set(entry.outputs)
+
+
+def _cache(prefix: str, manifest: Manifest) -> tuple[str, ...]:
+    return tuple(
+        f"{prefix}.{layer}.decoder.{part}"
+        for layer in range(manifest.language.layers)
+        for part in ("key", "value")
+    )
+
+
+def _score(manifest: Manifest) -> Iterator[str]:
+    if manifest.score is None:
+        return
+    if manifest.score.default not in manifest.score.operating_points:
+        yield f"the score has no operating point {manifest.score.default}"
+    seen = (manifest.stages[stage].outputs for stage in ("vision_encoder", "forgery_prompter"))
+    if not any(manifest.score.tensor in outputs for outputs in seen):
+        yield f"no stage that looks at the picture yields {manifest.score.tensor}"

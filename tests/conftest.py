@@ -1,0 +1,108 @@
+"""What many tests share: the parity miniature, exported once, and analyzers over it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from typer.testing import CliRunner
+
+from ftsdk.analyzer import Analyzer
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The suite tries the same examples every time; `--hypothesis-profile=search` looks for new ones.
+_COMMON = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ftsdk", _COMMON, derandomize=True)
+settings.register_profile("search", _COMMON, max_examples=1000, print_blob=True)
+settings.load_profile("ftsdk")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A bundle and what `ft-export` printed while it wrote it."""
+
+    bundle: Path
+    printed: str
+
+
+@pytest.fixture(scope="session")
+def parity() -> Path:
+    """The folder of the parity miniature: `FTSDK_PARITY`, or `shared/` beside the repository."""
+    chosen = os.environ.get("FTSDK_PARITY")
+    folder = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "parity" / "mini"
+    if not (folder / "architecture.json").is_file():
+        pytest.skip(f"the parity miniature is not at {folder}; set FTSDK_PARITY to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mini_weights(parity: Path) -> Path:
+    """The miniature in the published layout."""
+    return parity / "model_parameter"
+
+
+@pytest.fixture(scope="session")
+def mini_export(parity: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The miniature, exported by the command line."""
+    from ft_export.cli import app
+
+    out = tmp_path_factory.mktemp("export") / "mini.bundle"
+    architecture = str(parity / "architecture.json")
+    arguments = [str(parity / "model_parameter"), "--architecture", architecture, "--out", str(out)]
+    done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return Exported(out, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def mini_bundle(mini_export: Exported) -> Path:
+    """The miniature's bundle; not to be changed."""
+    return mini_export.bundle
+
+
+@pytest.fixture(scope="session")
+def mini(mini_bundle: Path) -> Iterator[Analyzer]:
+    """An analyzer of the miniature on the CPU."""
+    with Analyzer(mini_bundle, device="cpu") as analyzer:
+        yield analyzer
+
+
+@pytest.fixture
+def edited_bundle(
+    mini_bundle: Path, tmp_path: Path
+) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
+    """A function that copies the miniature's bundle and lets its argument edit the manifest."""
+
+    def edit(change: Callable[[dict[str, Any]], None]) -> Path:
+        copy = tmp_path / "edited.bundle"
+        for source in mini_bundle.rglob("*"):
+            if source.is_file():
+                target = copy / source.relative_to(mini_bundle)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(source, target)
+        manifest = json.loads((mini_bundle / "manifest.json").read_text(encoding="utf-8"))
+        change(manifest)
+        (copy / "manifest.json").unlink()
+        (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        return copy
+
+    return edit
+
+
+@pytest.fixture(scope="session")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small PNG picture of coloured noise; the miniature's weights mean nothing either."""
+    from ftsdk.imaging.files import write_png
+
+    path = tmp_path_factory.mktemp("pictures") / "face.png"
+    random = np.random.default_rng(20)
+    write_png(path, random.integers(0, 256, (90, 120, 3), np.uint8))
+    return path

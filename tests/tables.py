@@ -1,0 +1,42 @@
+"""A decoder whose logits are a pure function of the text so far: decoding without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+START, END = 0, 1
+
+
+def scores_after(seed: int, history: Sequence[int], vocabulary: int) -> NDArray[np.float32]:
+    """Return logits [vocabulary] that depend on every token of `history` and on nothing else."""
+    random = np.random.default_rng([seed, *history])
+    return random.normal(0, 2, vocabulary).astype(np.float32)
+
+
+class TableDecoder:
+    """The stepping contract of `StepDecoder` over `scores_after`."""
+
+    start_token, end_token = START, END
+
+    def __init__(self, seed: int, vocabulary: int, end_bias: float = 0.0) -> None:
+        self.seed, self.vocabulary, self.end_bias = seed, vocabulary, end_bias
+        self.histories: list[list[int]] = []
+        self.steps = 0
+
+    def step(
+        self, tokens: NDArray[np.int64], parents: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        old = self.histories or [[] for _ in tokens]
+        order = range(len(tokens)) if parents is None else parents.tolist()
+        pairs = zip(order, tokens.tolist(), strict=True)
+        self.histories = [[*old[parent], token] for parent, token in pairs]
+        self.steps += 1
+        return np.stack([self.logits(history) for history in self.histories])
+
+    def logits(self, history: Sequence[int]) -> NDArray[np.float32]:
+        logits = scores_after(self.seed, history, self.vocabulary)
+        logits[END] += np.float32(self.end_bias)
+        return logits

@@ -1,0 +1,69 @@
+"""The decoding loop: greedy and sampled texts, when they end, and who may stop them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tables import END, START, TableDecoder
+
+from ftsdk import Language
+from ftsdk.language.generate import generate
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def greedy_by_definition(table: TableDecoder, options: Language) -> list[int]:
+    history = [START]
+    while len(history) <= options.max_new_tokens and history[-1] != END:
+        logits = table.logits(history)
+        for token in set(history):
+            penalty = options.repetition_penalty
+            logits[token] = (
+                logits[token] * penalty if logits[token] < 0 else logits[token] / penalty
+            )
+        if len(history) < options.min_length:
+            logits[END] = float("-inf")
+        history.append(int(logits.argmax()))
+    return history[1:]
+
+
+@given(seeds, st.integers(1, 20), st.integers(0, 8), st.sampled_from([0.8, 1.0, 1.5, 4.0]))
+def test_greedy_decoding_is_its_definition(
+    seed: int, limit: int, minimum: int, penalty: float
+) -> None:
+    options = Language(max_new_tokens=limit, min_length=minimum, repetition_penalty=penalty)
+    table = TableDecoder(seed, 12, end_bias=1.5)
+    assert list(generate(table, options)) == greedy_by_definition(table, options)
+
+
+@given(seeds, st.integers(0, 99), st.floats(0.3, 2), st.floats(0.1, 1))
+def test_sampling_repeats_with_its_seed(
+    table: int, seed: int, temperature: float, top_p: float
+) -> None:
+    options = Language(temperature=temperature, top_p=top_p, seed=seed, max_new_tokens=15)
+    first, second = (list(generate(TableDecoder(table, 12), options)) for _ in range(2))
+    assert first == second
+
+
+def test_sampling_without_a_seed_varies() -> None:
+    options = Language(temperature=2.0, max_new_tokens=20)
+    texts = {tuple(generate(TableDecoder(1, 50, -20.0), options)) for _ in range(5)}
+    assert len(texts) == 5
+
+
+@given(seeds)
+def test_a_nucleus_of_one_token_is_greedy(seed: int) -> None:
+    sampled = Language(temperature=1.0, top_p=1e-9, seed=0)
+    assert list(generate(TableDecoder(seed, 30), sampled)) == list(
+        generate(TableDecoder(seed, 30), Language())
+    )
+
+
+@given(seeds, st.integers(1, 10))
+def test_a_caller_who_stops_reading_stops_the_decoder(seed: int, count: int) -> None:
+    decoder = TableDecoder(seed, 20, end_bias=-30.0)
+    tokens = generate(decoder, Language(max_new_tokens=40))
+    for _ in range(count):
+        next(tokens)
+    tokens.close()
+    assert decoder.steps == count

@@ -1,0 +1,72 @@
+"""Distortions do what their names say, the same each time, and leave their input alone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from picture_files import scene
+
+from ft_calibration.robustness import DISTORTIONS, distort
+
+NAMES = pytest.mark.parametrize("name", DISTORTIONS)
+
+
+@NAMES
+def test_same_seed_same_picture_and_the_input_is_left_alone(name: str) -> None:
+    picture = scene()
+    before = picture.copy()
+    picture.setflags(write=False)
+    first, again = distort(picture, name, 3), distort(picture, name, 3)
+    assert first.dtype == np.uint8
+    assert (first == again).all()
+    assert (picture == before).all()
+    assert first.shape != picture.shape or (first != picture).any()
+
+
+@given(st.sampled_from(sorted(DISTORTIONS)), st.integers(16, 70), st.integers(16, 70))
+def test_sizes_stay_but_for_the_screenshot(name: str, height: int, width: int) -> None:
+    harmed = distort(scene(height, width), name, 0)
+    factor = 0.8 if name == "screenshot_0.8" else 1.0
+    assert harmed.shape[2] == 3
+    assert abs(harmed.shape[0] - height * factor) <= 0.5
+    assert abs(harmed.shape[1] - width * factor) <= 0.5
+
+
+def test_resizing_with_nearest_neighbour_makes_no_new_colours() -> None:
+    picture = np.arange(64 * 64, dtype=np.uint32).astype(np.uint8).reshape(64, 64)
+    picture = np.dstack([picture] * 3)
+    harmed = distort(picture, "resize_0.75", 0)
+    # 64 columns come back from 48, so 16 of them are lost.
+    assert len(np.unique(harmed[0], axis=0)) == 48
+
+
+def test_blur_is_a_normalised_5x5_kernel() -> None:
+    picture = np.zeros((17, 17, 3), np.uint8)
+    picture[8, 8] = 255
+    harmed = distort(picture, "blur_5x5", 0)[:, :, 0]
+    ys, xs = np.nonzero(harmed)
+    assert (ys.min(), ys.max(), xs.min(), xs.max()) == (6, 10, 6, 10)
+    assert abs(int(harmed.sum()) - 255) <= 25 / 2
+
+
+def test_both_is_resizing_then_blur() -> None:
+    picture = scene()
+    both = distort(distort(picture, "resize_0.75", 0), "blur_5x5", 0)
+    assert (distort(picture, "resize_0.75_blur_5x5", 0) == both).all()
+
+
+def test_noise_has_five_grey_levels_and_depends_on_the_seed() -> None:
+    picture = np.full((200, 200, 3), 128, np.uint8)
+    one, other = distort(picture, "noise_5", 1), distort(picture, "noise_5", 2)
+    assert np.std(one.astype(float)) == pytest.approx(5, abs=0.1)
+    assert (one != other).any()
+
+
+def test_lower_jpeg_quality_loses_more() -> None:
+    picture = scene()
+    losses = [cv2.norm(picture, distort(picture, f"jpeg_{q}", 0)) for q in (90, 70, 50)]
+    assert losses == sorted(losses)
+    assert losses[0] > 0
