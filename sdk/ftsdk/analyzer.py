@@ -128,7 +128,7 @@ class Analyzer:
         Takes what `analyze` takes. Closing the generator stops the engine within one token.
         """
         watch = Stopwatch(timeout)
-        question = Question(self._known(regions), None, report, self.language)
+        question = Question(self.known_regions(regions), None, report, self.language)
         yield from self._answer(self._look(image, color, watch), watch, question)
 
     def refine(
@@ -176,7 +176,7 @@ class Analyzer:
             [region.name for region in result.regions] if "regions" in result.corrections else None
         )
         question = Question(
-            regions=self._known(kept if regions is None else regions),
+            regions=self.known_regions(kept if regions is None else regions),
             mask_logits=self._answers.painted(result, mask),
             report=result.report is not None,
             language=self.language,
@@ -212,7 +212,7 @@ class Analyzer:
         """
         watch = Stopwatch()
         named: dict[str, Any] = {}
-        question = Question(self._known(regions), None, True, language)
+        question = Question(self.known_regions(regions), None, True, language)
         result = _last(self._answer(self._look(image, color, watch), watch, question, named))
         ids = np.array([result.report_ids], np.int64)
         return {**named, "report_ids": ids, "report": result.report}
@@ -221,6 +221,25 @@ class Analyzer:
     def bundle(self) -> Bundle:
         """The bundle that answers."""
         return self._bundle
+
+    def known_regions(self, regions: Sequence[str] | None) -> list[str] | None:
+        """Return the names in label order; None stays None.
+
+        Raises:
+            RegionError: a name is no label of this bundle.
+        """
+        if regions is None:
+            return None
+        labels = self._bundle.manifest.labels
+        unknown = [name for name in regions if name not in labels]
+        if unknown or isinstance(regions, str):
+            raise RegionError(
+                "the model does not know every region",
+                expected=f"a list of names among {', '.join(labels)}",
+                found=", ".join(unknown) or f"the string {regions!r}",
+                cure="choose among the names above",
+            )
+        return [label for label in labels if label in regions]
 
     def close(self) -> None:
         """Free the engines; the analyzer cannot be used afterwards."""
@@ -310,20 +329,6 @@ class Analyzer:
             if piece is None:
                 return
             yield piece
-
-    def _known(self, regions: Sequence[str] | None) -> list[str] | None:
-        if regions is None:
-            return None
-        labels = self._bundle.manifest.labels
-        unknown = [name for name in regions if name not in labels]
-        if unknown or isinstance(regions, str):
-            raise RegionError(
-                "the model does not know every region",
-                expected=f"a list of names among {', '.join(labels)}",
-                found=", ".join(unknown) or f"the string {regions!r}",
-                cure="choose among the names above",
-            )
-        return [label for label in labels if label in regions]
 
 
 def _last(events: Iterator[Event]) -> Result:

@@ -35,7 +35,7 @@ def test_calibration_makes_the_likelihood_honest() -> None:
 def test_operating_points_keep_their_false_positive_rate() -> None:
     rng = np.random.default_rng(1)
     untouched, forged = rng.normal(0, 2, 1000), rng.normal(3, 2, 1000)
-    score = calibrate(untouched, forged)["score"]
+    score = calibrate(untouched, forged)
     quiet = likelihood(untouched, score)
     assert (quiet > score["operating_points"]["fpr_0.01"]).mean() <= 0.01
     assert (quiet > score["operating_points"]["fpr_0.05"]).mean() <= 0.05

@@ -88,7 +88,9 @@ def training_samples(faces: Path, run: Path, count: int, seed: int) -> list[Samp
 
 
 @torch.no_grad()
-def extract(model: Nano, samples: Sequence[Sample], seed: int, batch: int = 16) -> Features:
+def extract(
+    model: Nano, samples: Sequence[Sample], seed: int, threshold: float = 0.5, batch: int = 16
+) -> Features:
     """Run the vision stages over `samples`; region labels vary as users vary them."""
     generator = torch.Generator().manual_seed(seed)
     parts: dict[str, list[Tensor]] = {}
@@ -98,7 +100,7 @@ def extract(model: Nano, samples: Sequence[Sample], seed: int, batch: int = 16) 
         pixels = torch.from_numpy(np.stack([t.pixels for t in targets]))
         truth = torch.from_numpy(np.stack([t.labels for t in targets]))
         seen = model.see(pixels.to(memory_format=torch.channels_last))
-        own = (seen.region_logits > 0).float()
+        own = (seen.region_logits.sigmoid() > threshold).float()
         drawn = conditioning(truth, seen.region_logits, generator)
         keep = torch.rand(len(own), 1, generator=generator) < 0.6
         labels = torch.where(keep, own, drawn)

@@ -126,10 +126,13 @@ class Reporter(nn.Module):
                 parameter.copy_(parameter.to(torch.bfloat16).float())
 
     def save(self, folder: Path) -> None:
-        """Write `config.json`, `model.safetensors` and `tokenizer.json`."""
+        """Write `config.json`, `model.safetensors` and `tokenizer.json`.
+
+        In bfloat16, to which the exporter rounds a language model in any case.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            name: value.contiguous()
+            name: value.to(torch.bfloat16).contiguous()
             for name, value in self.t5.state_dict().items()
             if not name.endswith("embed_tokens.weight")
         }

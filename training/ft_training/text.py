@@ -60,8 +60,8 @@ def _batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
 
 
 def train_text(
-    model: TextModel, features: Features, minutes: float, run: Path, batch: int = 32,
-    rate: float = 1e-3, seed: int = 0,
+    model: TextModel, features: Features, minutes: float, run: Path, batch: int = 16,
+    rate: float = 1.5e-3, seed: int = 0,
 ) -> None:  # fmt: skip
     """Train for a wall-time budget with a cosine rate; the result is written to the run."""
     rng = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def train_text(
         part = (time.monotonic() - began) / (60 * minutes)
         if part >= 1:
             break
-        factor = min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * part) + 0.01)
+        factor = min(1.0, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * part) + 0.01)
         for group in optimizer.param_groups:
             group["lr"] = rate * factor
         tokens, prompts = model.tokens(features, rows)

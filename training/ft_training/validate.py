@@ -61,7 +61,7 @@ def fits_calibration(identity: str) -> bool:
     return int(identity) % 2 == 0
 
 
-def _iou(logits: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[float, float]:
+def iou_and_area(logits: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[float, float]:
     """Return IoU and predicted share; probabilities are resized to the truth's size, cut at 0.5."""
     size = mask.shape[1::-1]
     found = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR) > 0
@@ -71,15 +71,16 @@ def _iou(logits: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[float, f
 
 @torch.no_grad()
 def answers(
-    model: Nano, reporter: Reporter | None, samples: list[Sample], batch: int = 16
-) -> list[Answer]:
-    """Run the chain as the SDK does: own region labels, mask, report (greedy)."""
+    model: Nano, reporter: Reporter | None, samples: list[Sample], threshold: float = 0.5,
+    batch: int = 16,
+) -> list[Answer]:  # fmt: skip
+    """Run the chain as the SDK does: regions above `threshold`, mask, report (greedy)."""
     results: list[Answer] = []
     for start in range(0, len(samples), batch):
         part = samples[start : start + batch]
         pixels = torch.from_numpy(np.stack([target(sample).pixels for sample in part]))
         seen = model.see(pixels.to(memory_format=torch.channels_last))
-        chosen = (seen.region_logits > 0).float()
+        chosen = (seen.region_logits.sigmoid() > threshold).float()
         logits = model.mask(seen, chosen)
         reports = [""] * len(part)
         regions = chosen.byte().numpy()
@@ -87,7 +88,7 @@ def answers(
             prompts = [prompt_for(label_names(row)) for row in regions]
             reports = reporter.write(model.tokens(seen, logits, chosen), prompts)
         for row, sample in enumerate(part):
-            iou, area = _iou(logits[row].numpy(), sample.mask)
+            iou, area = iou_and_area(logits[row].numpy(), sample.mask)
             results.append(Answer(
                 sample.meta["family"], sample.meta["identity"], iou, area,
                 float(seen.score_logits[row, 0]), regions[row], sample.multilabel, reports[row],
@@ -163,7 +164,9 @@ def main(
 ) -> None:
     """Measure a weights folder, for example: --weights run/weights --run run --out figures.json."""
     model, reporter, calibration = read_weights(weights)
-    figures = measure(answers(model, reporter, validation_samples(run)), calibration)
+    threshold = calibration["region_threshold"]
+    results = answers(model, reporter, validation_samples(run), threshold)
+    figures = measure(results, calibration)
     Console().print(table(figures))
     if out is not None:
         out.write_text(json.dumps(figures, indent=2) + "\n")

@@ -176,16 +176,20 @@ class NanoMaskDecoder(Stage):
 
     `detail_48` [B, 64, H, W], `detail_96` [B, 32, 2H, 2W], `region_maps` [B, 11, H, W],
     `region_labels` [B, 21] float32 0/1 -> `mask_logits` [B, 4H, 4W].
-    The labels act twice: as a map of where the chosen regions are, and on all channels.
+    The labels act twice: as a map of where the chosen regions are, and on all channels. With no
+    label at all the logits fall by the calibrated constant `quiet`: what no region supports must
+    be plain to see.
     """
 
     inputs = ("detail_48", "detail_96", "region_maps", "region_labels")
     outputs = ("mask_logits",)
     located: Tensor
+    quiet: Tensor
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.register_buffer("located", torch.tensor(LOCATED), persistent=False)
+        self.register_buffer("quiet", torch.zeros(1))
         self.enter = nn.Conv2d(64 + 2, width, 3, padding=1, bias=False)
         self.enter_norm = nn.BatchNorm2d(width)
         self.condition = nn.Sequential(nn.Linear(REGIONS, 64), nn.ReLU(), nn.Linear(64, 2 * width))
@@ -205,7 +209,9 @@ class NanoMaskDecoder(Stage):
         gain, shift = self.condition(region_labels)[..., None, None].chunk(2, dim=1)
         x = self.mix(torch.relu(x * (1 + gain) + shift))
         x = self.detail(torch.relu(_upsample(self.narrow(x)) + detail_96))
-        return functional.pixel_shuffle(self.head(x), 2).squeeze(1)
+        logits = functional.pixel_shuffle(self.head(x), 2).squeeze(1)
+        unlabelled = 1 - region_labels.amax(1)[:, None, None]
+        return logits - self.quiet * unlabelled
 
 
 class NanoQFormer(Stage):

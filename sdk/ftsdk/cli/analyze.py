@@ -56,6 +56,7 @@ def analyze(
         raise typer.BadParameter("a report file is about one picture", param_hint="--report")
     with exit_on_error():
         analyzer = _open(bundle, device, beams)
+        analyzer.known_regions(chosen)
     stems: dict[str, int] = {}
     failed = False
     with analyzer:

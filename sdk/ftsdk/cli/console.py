@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ftsdk.errors import FtsdkError, OptionError
+from ftsdk.errors import FtsdkError, OptionError, RegionError
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -36,4 +36,5 @@ def exit_on_error() -> Iterator[None]:
         yield
     except FtsdkError as error:
         show_error(error)
-        raise typer.Exit(WRONG_USE if isinstance(error, OptionError) else WORK_FAILED) from error
+        wrong_use = isinstance(error, (OptionError, RegionError))
+        raise typer.Exit(WRONG_USE if wrong_use else WORK_FAILED) from error
