@@ -129,6 +129,7 @@ function fail(item, error) {
 
 async function select(item) {
   current = item;
+  document.body.classList.remove("correcting");
   $("empty").hidden = true;
   $("work").hidden = $("add").hidden = false;
   setTool("move");
@@ -219,7 +220,9 @@ function setThreshold(value) {
 
 function showCoverage() {
   const share = viewer.coverage;
-  $("coverage").textContent = share === null ? "" : `The mask covers ${percent(share)} of the picture.`;
+  const usual = !viewer.painted && Math.abs(viewer.threshold - (current?.answer?.mask.threshold ?? viewer.threshold)) < 0.005;
+  const what = viewer.painted ? "The painted mask" : "At this threshold the mask";
+  $("coverage").textContent = share === null || usual ? "" : `${what} covers ${percent(share)} of the picture.`;
 }
 
 function peek(on) {
@@ -241,6 +244,7 @@ function startCorrecting() {
   panel.toggles(current.answer);
   $("actions").hidden = true;
   $("correction").hidden = false;
+  document.body.classList.add("correcting");
   light(null);
   setTool("move");
   $("correction").scrollIntoView({ block: "nearest", behavior: "smooth" });
@@ -252,6 +256,7 @@ function stopCorrecting() {
   setTool("move");
   light(null);
   $("correction").hidden = true;
+  document.body.classList.remove("correcting");
   $("actions").hidden = false;
   $("correct").focus();
 }
@@ -270,6 +275,7 @@ async function refine(event) {
   const name = $("analyst").value.trim();
   if (name) wish.by = name;
   $("correction").hidden = true;
+  document.body.classList.remove("correcting");
   $("actions").hidden = true;
   setTool("move");
   light(null);
@@ -279,7 +285,28 @@ async function refine(event) {
   await follow(item, "v1/refine/stream", post(wish));
 }
 
+/** Return to the answer that the last correction was made of. */
+async function takeBack() {
+  const item = current;
+  try {
+    const kept = await fetchKept(item.answer.parent);
+    Object.assign(item, kept, { file: item.file, url: item.url, error: null });
+    remember();
+    if (item === current) restore(item);
+  } catch (error) {
+    panel.problem(explain(error));
+  }
+}
+
 // What outlives a reload
+
+async function fetchKept(id) {
+  const base = `v1/analyses/${encodeURIComponent(id)}`;
+  const answer = await json(base);
+  const field = await decodeGrey(await (await request(`${base}/probabilities.png`)).blob());
+  const { name } = answer.picture;
+  return { name, url: `${base}/picture.png`, status: "done", text: answer.report ?? "", regions: answer.regions, answer, field };
+}
 
 function remember() {
   const kept = items.filter((item) => item.answer).map((item) => ({ id: item.answer.id, name: item.name }));
@@ -292,10 +319,7 @@ async function recall() {
   if (wanted && !kept.some((entry) => entry.id === wanted)) kept.push({ id: wanted });
   for (const { id } of kept) {
     try {
-      const answer = await json(`v1/analyses/${encodeURIComponent(id)}`);
-      const base = `v1/analyses/${answer.id}`;
-      const field = await decodeGrey(await (await request(`${base}/probabilities.png`)).blob());
-      items.push({ name: answer.picture.name, url: `${base}/picture.png`, status: "done", text: answer.report ?? "", regions: answer.regions, answer, field });
+      items.push(await fetchKept(id));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (id === wanted) alertEmpty("That analysis is no longer kept. Analyse the picture again.");
@@ -386,7 +410,7 @@ $("home").onclick = (event) => { event.preventDefault(); home(); };
 $("theme").onclick = () => theme(1);
 $("modes").onchange = (event) => viewer.set({ mode: event.target.value });
 $("opacity").oninput = (event) => {
-  $("opacity-value").textContent = `${event.target.value} %`;
+  $("opacity-value").textContent = `${event.target.value}%`;
   viewer.set({ opacity: event.target.value / 100 });
 };
 $("threshold").oninput = (event) => setThreshold(event.target.value / 100);
@@ -401,6 +425,7 @@ $("brush").oninput = (event) => viewer.set({ brush: Number(event.target.value) }
 $("undo").onclick = () => viewer.undo();
 $("clear").onclick = () => viewer.erase();
 $("forget").onclick = forget;
+$("back").onclick = takeBack;
 $("analyst").value = sessionStorage.getItem("ftsdk.analyst") ?? "";
 $("analyst").oninput = (event) => {
   sessionStorage.setItem("ftsdk.analyst", event.target.value);

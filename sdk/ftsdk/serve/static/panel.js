@@ -43,7 +43,7 @@ export class Panel {
     chip.type = "button";
     chip.dataset.region = region.name;
     chip.setAttribute("aria-pressed", "false");
-    chip.style.setProperty("--share", percent(region.probability).replace(" ", ""));
+    chip.style.setProperty("--share", percent(region.probability));
     chip.append(element("small", region.probability.toFixed(2)));
     chip.addEventListener("click", () => this.onRegion(region.name));
     return chip;
@@ -70,11 +70,12 @@ export class Panel {
     const last = answer.edits.at(-1);
     const who = last?.by ? ` by ${last.by}` : "";
     $("corrected").hidden = !answer.corrections.length;
-    $("corrected").textContent = `Corrected${who}: ${answer.corrections.join(" and ")}. The text was written for these.`;
+    $("back").hidden = !answer.parent;
+    $("corrected-text").textContent = `Corrected${who}: ${answer.corrections.join(" and ")}. The text was written for these.`;
     $("score").hidden = answer.score === null;
     if (answer.score !== null) {
-      $("score-fill").style.width = percent(answer.score).replace(" ", "");
-      $("score-mark").style.left = percent(answer.score_threshold).replace(" ", "");
+      $("score-fill").style.width = percent(answer.score);
+      $("score-mark").style.left = percent(answer.score_threshold);
       $("score-text").textContent = `Score ${answer.score.toFixed(2)}; suspicious from ${answer.score_threshold.toFixed(2)}`;
     }
     $("score-note").textContent = scoreNote(answer);

@@ -1,6 +1,6 @@
 // Text for people: what the numbers mean, and the report with its region names to click.
 
-export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+export const percent = (share) => `${Number((100 * share).toFixed(1))}%`;
 
 /** Say what the score means, and what it does not. */
 export function scoreNote(answer) {
