@@ -69,6 +69,14 @@ def mini_bundle(mini_export: Exported) -> Path:
 
 
 @pytest.fixture(scope="session")
+def second_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of other dimensions in the published layout; not to be changed."""
+    import second_miniature
+
+    return second_miniature.write(tmp_path_factory.mktemp("second") / "weights")
+
+
+@pytest.fixture(scope="session")
 def mini(mini_bundle: Path) -> Iterator[Analyzer]:
     """An analyzer of the miniature on the CPU."""
     with Analyzer(mini_bundle, device="cpu") as analyzer:

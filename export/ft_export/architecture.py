@@ -4,37 +4,64 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
-from pydantic import ValidationError as PydanticError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
+from ftsdk.bundle import problems
 from ftsdk.errors import ArchitectureError
 from ftsdk.labels import LABELS
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class VisionTransformer(_Strict):
-    """A pre-norm vision transformer: EVA ViT-g/14 or the prompter's ViT-H/14."""
+def _require_divisor(name: str, divisor: int, whole: int) -> None:
+    """Raise ValueError unless `whole` is a multiple of `divisor`."""
+    if whole % divisor:
+        raise ValueError(f"{name} {divisor} does not divide {whole}")
 
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if not labels or len(set(labels)) < len(labels):
+        raise ValueError("labels are missing or named twice")
+    return labels
+
+
+Labels = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+
+
+class _Transformer(_Strict):
     width: PositiveInt
     depth: PositiveInt
     heads: PositiveInt
     mlp_hidden: PositiveInt
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> _Transformer:
+        _require_divisor("heads", self.heads, self.width)
+        return self
+
+
+class VisionTransformer(_Transformer):
+    """A pre-norm vision transformer: EVA ViT-g/14 or the prompter's ViT-H/14."""
+
     patch_size: PositiveInt = 14
     layer_norm_eps: PositiveFloat = 1e-6
 
 
-class QFormer(_Strict):
+class QFormer(_Transformer):
     """The Q-Former: BERT with learned queries and cross-attention every n-th layer."""
 
-    width: PositiveInt
-    depth: PositiveInt
-    heads: PositiveInt
-    mlp_hidden: PositiveInt
     queries: PositiveInt = 32
     cross_attention_every: PositiveInt = 2
     layer_norm_eps: PositiveFloat = 1e-12
@@ -65,12 +92,28 @@ class ForgeryTalkerArchitecture(_Strict):
     family: Literal["forgerytalker"] = "forgerytalker"
     image_size: PositiveInt = 224
     mask_size: PositiveInt = 224
-    labels: tuple[str, ...] = LABELS
+    labels: Labels = LABELS
     vision_encoder: VisionTransformer
     forgery_prompter: VisionTransformer
     qformer: QFormer
     mask_decoder: MaskDecoder = MaskDecoder()
     language_model: LanguageFolder = LanguageFolder()
+
+    @model_validator(mode="after")
+    def _mask_decoder_fits_the_vision_encoder(self) -> ForgeryTalkerArchitecture:
+        width, dims = self.vision_encoder.width, self.mask_decoder
+        across = dims.prompt_cross_attention_heads
+        _require_divisor("mask_decoder.prompt_cross_attention_heads", across, width)
+        inner = width // dims.cross_attention_downsample
+        _require_divisor("mask_decoder.heads", dims.heads, inner)
+        return self
+
+    @model_validator(mode="after")
+    def _patches_fit_the_picture(self) -> ForgeryTalkerArchitecture:
+        for name, dims in (("vision", self.vision_encoder), ("prompter", self.forgery_prompter)):
+            if dims.patch_size > self.image_size:
+                raise ValueError(f"the {name}'s patch_size is larger than image_size")
+        return self
 
 
 class Prompt(_Strict):
@@ -86,7 +129,7 @@ class NanoArchitecture(_Strict):
     family: Literal["nano"]
     image_size: PositiveInt
     mask_size: PositiveInt
-    labels: tuple[str, ...]
+    labels: Labels
     prompt: Prompt
     vision_encoder: dict[str, int]
     forgery_prompter: dict[str, int]
@@ -129,10 +172,10 @@ def load_architecture(name_or_path: str) -> Architecture:
         raw = json.loads(path.read_text(encoding="utf-8"))
         kind = NanoArchitecture if raw.get("family") == "nano" else ForgeryTalkerArchitecture
         return kind.model_validate_json(path.read_bytes())
-    except (PydanticError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ArchitectureError(
             f"the architecture file {path} is not valid",
             expected="a JSON object with every dimension and nothing else",
-            found=str(error),
+            found=problems(error) if isinstance(error, ValidationError) else str(error),
             cure="correct the named fields; docs/architecture.md shows an example",
         ) from error

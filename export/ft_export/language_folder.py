@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from torch import Tensor
 
 from ft_export.model.language import LanguageDecoder, LanguageDims, LanguageEncoder
-from ft_export.tensors import Checkpoint, LazyTensors, load_module, read_tensors
-from ftsdk.errors import ArchitectureError, WeightsNotFoundError
+from ft_export.tensors import Checkpoint, LazyTensors, load_module, read_tensors, require_shape
+from ftsdk.bundle import problems
+from ftsdk.errors import ArchitectureError, WeightsFileError, WeightsNotFoundError
 
 PREFIX = "t5_model."
 
@@ -35,9 +38,28 @@ def find_language_folder(weights: Path, folder: str | None) -> Path:
 
 def _is_t5(config: Path) -> bool:
     try:
-        return bool(json.loads(config.read_text(encoding="utf-8")).get("model_type") == "t5")
-    except (OSError, ValueError):
+        return bool(json.loads(config.read_text(encoding="utf-8"))["model_type"] == "t5")
+    except (OSError, ValueError, LookupError, TypeError):
         return False
+
+
+class _Config(BaseModel):
+    """What is read of a Hugging Face config.json; the rest of it does not matter here."""
+
+    model_config = ConfigDict(strict=True)
+
+    d_model: PositiveInt
+    d_kv: PositiveInt
+    d_ff: PositiveInt
+    num_heads: PositiveInt
+    num_layers: PositiveInt
+    num_decoder_layers: PositiveInt | None = None
+    vocab_size: PositiveInt
+    relative_attention_num_buckets: PositiveInt = 32
+    relative_attention_max_distance: PositiveInt = 128
+    layer_norm_epsilon: PositiveFloat = 1e-6
+    feed_forward_proj: str = Field(pattern="^gated-")
+    tie_word_embeddings: Literal[False]
 
 
 def read_language_dims(folder: Path) -> LanguageDims:
@@ -46,33 +68,27 @@ def read_language_dims(folder: Path) -> LanguageDims:
     Raises:
         ArchitectureError: a field is missing, or it is no gated T5 with its own output matrix.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    gated = str(config.get("feed_forward_proj", "")).startswith("gated")
-    if not gated or config.get("tie_word_embeddings", True):
-        raise _config_error(folder, "a gated feed-forward and untied embeddings, as in Flan-T5")
+    path = folder / "config.json"
     try:
-        return LanguageDims(
-            d_model=config["d_model"],
-            d_kv=config["d_kv"],
-            d_ff=config["d_ff"],
-            heads=config["num_heads"],
-            encoder_layers=config["num_layers"],
-            decoder_layers=config.get("num_decoder_layers") or config["num_layers"],
-            vocabulary=config["vocab_size"],
-            buckets=config.get("relative_attention_num_buckets", 32),
-            max_distance=config.get("relative_attention_max_distance", 128),
-            layer_norm_eps=config.get("layer_norm_epsilon", 1e-6),
-        )
-    except KeyError as error:
-        raise _config_error(folder, f"the field {error}") from error
-
-
-def _config_error(folder: Path, expected: str) -> ArchitectureError:
-    return ArchitectureError(
-        f"{folder / 'config.json'} describes another model",
-        expected=expected,
-        found="something else",
-        cure="use the Flan-T5 folder that belongs to these weights",
+        config = _Config.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ArchitectureError(
+            f"{path} describes another model",
+            expected="the dimensions of a gated T5 with untied embeddings, as Flan-T5",
+            found=problems(error),
+            cure="use the Flan-T5 folder that belongs to these weights",
+        ) from error
+    return LanguageDims(
+        d_model=config.d_model,
+        d_kv=config.d_kv,
+        d_ff=config.d_ff,
+        heads=config.num_heads,
+        encoder_layers=config.num_layers,
+        decoder_layers=config.num_decoder_layers or config.num_layers,
+        vocabulary=config.vocab_size,
+        buckets=config.relative_attention_num_buckets,
+        max_distance=config.relative_attention_max_distance,
+        layer_norm_eps=config.layer_norm_epsilon,
     )
 
 
@@ -81,14 +97,14 @@ def read_language_tensors(folder: Path) -> LazyTensors:
 
     Raises:
         WeightsNotFoundError: there are no shards, or one that the index names is missing.
+        WeightsFileError: a shard or the index is damaged.
     """
     shards = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     present = {shard.name for shard in shards}
     suffix = shards[0].suffix if shards else ".bin"
     missing = set() if shards else {"*.safetensors or pytorch_model*.bin"}
     for index in folder.glob(f"*{suffix}.index.json"):
-        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        missing |= set(named) - present
+        missing |= _shards_in(index) - present
     if missing:
         raise WeightsNotFoundError(
             f"{folder} is incomplete",
@@ -99,16 +115,38 @@ def read_language_tensors(folder: Path) -> LazyTensors:
     return {PREFIX + name: read for shard in shards for name, read in read_tensors(shard).items()}
 
 
+def _shards_in(index: Path) -> set[str]:
+    try:
+        return set(_Index.model_validate_json(index.read_bytes()).weight_map.values())
+    except ValidationError as error:
+        raise WeightsFileError(
+            f"{index} cannot be read",
+            expected="an index of shards: weight_map, from tensor names to file names",
+            found=problems(error),
+            cure="download the file again",
+        ) from error
+
+
+class _Index(BaseModel):
+    weight_map: dict[str, str]
+
+
 def bfloat16_rounded(tensor: Tensor) -> Tensor:
     """Return float32 values as the authors hold them: rounded to bfloat16."""
     return tensor.to(torch.bfloat16).float()
 
 
-def token_embeddings(checkpoint: Checkpoint) -> Tensor:
-    """Return the input embedding table [vocabulary, d_model] bfloat16."""
+def token_embeddings(checkpoint: Checkpoint, dims: LanguageDims) -> Tensor:
+    """Return the input embedding table [vocabulary, d_model] bfloat16.
+
+    Raises:
+        TensorShapeError: the table has another shape.
+    """
     shared, encoder = f"{PREFIX}shared.weight", f"{PREFIX}encoder.embed_tokens.weight"
     name = shared if shared in checkpoint or encoder not in checkpoint else encoder
-    return checkpoint.tensor(name).to(torch.bfloat16)
+    table = checkpoint.tensor(name)
+    require_shape(name, table, (dims.vocabulary, dims.d_model))
+    return table.to(torch.bfloat16)
 
 
 def load_language_encoder(

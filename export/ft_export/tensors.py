@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,9 @@ from ftsdk.errors import (
     UnsafePickleError,
     WeightsFileError,
 )
+
+#: How the two forms of a torch checkpoint begin.
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 LazyTensors = dict[str, Callable[[], Tensor]]
 
@@ -51,8 +54,10 @@ def _read_safetensors(path: Path) -> LazyTensors:
 def _load_pickle(path: Path) -> Mapping[str, object]:
     try:
         with path.open("rb") as file:
-            zipped = file.read(4) == b"PK\x03\x04"
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            head = file.read(4)
+        if not head.startswith((_ZIP, _PICKLE)):
+            raise ValueError(f"it begins with {head!r}")
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=head == _ZIP)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" not in str(error):
             raise _unreadable(path, "a torch checkpoint", error) from error
@@ -140,13 +145,18 @@ def load_module(
             continue
         source = published_name(name)
         value = checkpoint.tensor(source)
-        if value.shape != empty.shape:
-            raise TensorShapeError(
-                f"the tensor '{source}' has another shape than the architecture",
-                expected=str(list(empty.shape)),
-                found=str(list(value.shape)),
-                cure="pass the --architecture that these weights belong to",
-            )
+        require_shape(source, value, empty.shape)
         state[name] = convert(value)
     module.load_state_dict(state, assign=True)
     return module.requires_grad_(False).eval()
+
+
+def require_shape(name: str, value: Tensor, expected: Sequence[int]) -> None:
+    """Raise TensorShapeError unless `value` has the shape that the architecture says."""
+    if list(value.shape) != list(expected):
+        raise TensorShapeError(
+            f"the tensor '{name}' has another shape than the architecture",
+            expected=str(list(expected)),
+            found=str(list(value.shape)),
+            cure="pass the --architecture that these weights belong to",
+        )

@@ -214,12 +214,16 @@ def _parse(raw: bytes, root: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(raw)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        found = (f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in problems)
-        raise _manifest_error(root, "; ".join(found)) from error
+        raise _manifest_error(root, problems(error)) from error
     if found_together := "; ".join(contradictions(manifest)):
         raise _manifest_error(root, found_together)
     return manifest
+
+
+def problems(error: ValidationError) -> str:
+    """Return each field that is wrong, and why, on one line."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, at['loc'])) or 'all'}: {at['msg']}" for at in found)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -306,13 +306,13 @@ def opens_or_is_refused(root: Path, content: bytes) -> None:
         open_bundle(root)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(content=st.binary(max_size=200))
 def test_random_bytes_raise_nothing_but_bundle_errors(victim: Path, content: bytes) -> None:
     opens_or_is_refused(victim, content)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(data=st.data(), value=json_values)
 def test_random_values_in_the_manifest_raise_nothing_but_bundle_errors(
     victim: Path, data: st.DataObject, value: object
@@ -327,7 +327,7 @@ def test_random_values_in_the_manifest_raise_nothing_but_bundle_errors(
     opens_or_is_refused(victim, json.dumps(manifest).encode())
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_damaged_manifests_raise_nothing_but_bundle_errors(
     victim: Path, data: st.DataObject

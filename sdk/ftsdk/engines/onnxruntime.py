@@ -96,6 +96,8 @@ def _open_session(runtime: ModuleType, path: Path, device: str, threads: int) ->
         raise _unavailable(device, "this ONNX Runtime was built without it")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Each graph has its own threads; spinning ones would take the cores from the next graph.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     arguments = {"device_id": index or "0"} if kind == "cuda" else {}
     try:
