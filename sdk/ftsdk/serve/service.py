@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any
@@ -30,7 +30,7 @@ from ftsdk.serve.documents import (
 from ftsdk.serve.metrics import Metrics
 from ftsdk.serve.settings import Settings
 from ftsdk.serve.uploads import Upload
-from ftsdk.serve.workers import Workers
+from ftsdk.serve.workers import Work, Workers
 from ftsdk.version import __version__
 
 _PLACE_SIZE = 256
@@ -96,7 +96,7 @@ class Service:
 
     def analyze(
         self, upload: Upload, regions: Sequence[str] | None, report: bool
-    ) -> Callable[[], Iterator[Message]]:
+    ) -> Work[Message]:
         """Return the work of one picture; its time-out starts now, and waiting counts."""
         deadline = monotonic() + self.settings.timeout
 
@@ -112,7 +112,7 @@ class Service:
 
         return lambda: self._messages(events(), keep)
 
-    def refine(self, request: RefineRequest) -> Callable[[], Iterator[Message]]:
+    def refine(self, request: RefineRequest) -> Work[Message]:
         """Return the work of a correction.
 
         Raises (when run):
@@ -121,7 +121,7 @@ class Service:
         """
         deadline = monotonic() + self.settings.timeout
 
-        def messages() -> Iterator[Message]:
+        def messages() -> Generator[Message, None, None]:
             parent = self.store.get(request.id)
             mask = None if request.mask is None else painted(request.mask, parent.result)
             events = self._analyzer.stream_refined(
@@ -148,7 +148,7 @@ class Service:
 
     def _messages(
         self, events: Iterator[Event], keep: Callable[[Result], Analysis]
-    ) -> Iterator[Message]:
+    ) -> Generator[Message, None, None]:
         outcome = "cancelled"
         try:
             for event in events:

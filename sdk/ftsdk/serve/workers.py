@@ -10,7 +10,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 from ftsdk.errors import QueueFullError
 
 T = TypeVar("T")
-Work = Callable[[], Iterator[T]]
+Work = Callable[[], Generator[T, None, None]]
 # How much the newest analysis counts in the mean that Retry-After is made of.
 _NEWEST = 0.2
 
@@ -44,7 +44,7 @@ class Job(Generic[T]):
         if self._cancelled.is_set():
             return
         try:
-            with closing(make()) as items:  # type: ignore[type-var]
+            with closing(make()) as items:
                 for item in items:
                     self._tell(item)
                     if self._cancelled.is_set():
