@@ -39,7 +39,9 @@ _WATCH = """() => {
     note("mask", document.querySelector("#live").textContent === "The mask is drawn");
     note("words", document.querySelector("#report").getAttribute("aria-busy") === "true");
     note("finished", !document.querySelector("#actions").hidden);
-  }).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+  }).observe(document.body, {
+    subtree: true, childList: true, attributes: true, characterData: true,
+  });
 }"""
 Page = Any
 Visit = Callable[..., Page]
@@ -69,9 +71,7 @@ def visit(browser: Any, server: Server) -> Iterator[Visit]:
         )  # fmt: skip
         contexts.append(context)
         page = context.new_page()
-        page.on(
-            "console", lambda line: line.type in ("error", "warning") and problems.append(line.text)
-        )
+        page.on("console", lambda line: _bad(line) and problems.append(line.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
             "request", lambda request: _foreign(request.url, url) and problems.append(request.url)
@@ -84,6 +84,11 @@ def visit(browser: Any, server: Server) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert not problems
+
+
+def _bad(line: Any) -> bool:
+    # Chromium logs a picture that the service refuses; the page tells the user.
+    return line.type in ("error", "warning") and "status of 415" not in line.text
 
 
 def _foreign(address: str, home: str) -> bool:
@@ -150,8 +155,7 @@ def test_a_dropped_picture_is_answered_corrected_and_filed(
     page.wait_for_selector("#corrected", state="hidden")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize(("size", "scheme"), [("wide", "light"), ("narrow", "dark")])
 def test_axe_finds_no_serious_fault(visit: Visit, size: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     page = visit(size, scheme)
@@ -237,7 +241,6 @@ def test_several_pictures_and_a_bad_one(visit: Visit, tmp_path: Path) -> None:
         path.write_bytes(data)
         paths.append(path)
     page = visit()
-    page.context.on("weberror", lambda _: None)
     page.set_input_files("#file", paths)
     page.wait_for_function(
         "() => document.querySelectorAll('#strip .done').length === 2", timeout=60_000
@@ -249,7 +252,7 @@ def test_a_report_opens_from_disk(browser: Any, server: Server, tmp_path: Path) 
     exif = Image.Exif()
     exif[0x010E] = "<script>document.title='pwned'</script>"
     data = save(Image.fromarray(scene()), "JPEG", exif=exif)
-    answer = server.analyze(data, name="'\"><script>alert(1)</script>.jpg")
+    answer = server.analyze(data, name="'\"><img src=x onerror=alert(1)>.jpg")
     report = tmp_path / "report.html"
     report.write_bytes(server.client.get(f"/v1/analyses/{answer['id']}/report.html").content)
     context = browser.new_context(offline=True)
