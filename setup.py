@@ -46,8 +46,10 @@ setup(
         if "." not in package
     },
     package_data={
-        "ftsdk": ["py.typed", "imaging/*.json", "report/*.css", "serve/static/*", "models/nano/**/*"],
+        "ftsdk": ["py.typed", "imaging/*.json", "models/nano/**/*"],
         "ftsdk._native": ["*.pyi"],
+        "ftsdk.report": ["*.css"],
+        "ftsdk.serve": ["static/*"],
     },
     include_package_data=False,
     ext_modules=[Extension("ftsdk._native.kernels", sources=[])],

@@ -109,7 +109,7 @@ async def _begin(client: httpx.AsyncClient, data: bytes, chunks: int) -> None:
 
 async def run(url: str, clients: int, seconds: float, kills: int) -> dict[str, Any]:
     """Run both parts and return the numbers."""
-    limits = httpx.Limits(max_connections=clients + 8)
+    limits = httpx.Limits(max_connections=clients + 8, keepalive_expiry=60)
     tally = Tally()
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
         alone = [(await analyze(client, picture(mark))).json() for mark in range(clients)]

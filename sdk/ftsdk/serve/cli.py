@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _EXAMPLE = "Example: ft-serve --port 8000   (then open http://127.0.0.1:8000)"
 _MEGA = 10**6
 _MIN_TOKEN = 16
+# Longer than clients and proxies keep idle connections, so that they close them, not we: a request
+# that crosses our closing would be lost.
+_KEEP_ALIVE = 75
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -120,6 +123,7 @@ def _run(settings: Settings, host: str, port: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(settings.timeout),
     )
     server = _server(config, application.state.service)
