@@ -79,6 +79,21 @@ def second_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def second_bundle(second_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of other dimensions, exported."""
+    import second_miniature
+
+    from ft_export.architecture import load_architecture
+    from ft_export.exporter import export_bundle
+    from ft_export.plan import plan_export
+
+    described = load_architecture(str(second_miniature.architecture_file(second_weights)))
+    plan = plan_export(second_weights, described, "second")
+    out = tmp_path_factory.mktemp("export") / "second.bundle"
+    return export_bundle(plan, out, lambda *_: None).path
+
+
+@pytest.fixture(scope="session")
 def mini(mini_bundle: Path) -> Iterator[Analyzer]:
     """An analyzer of the miniature on the CPU."""
     with Analyzer(mini_bundle, device="cpu") as analyzer:

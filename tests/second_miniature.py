@@ -76,7 +76,8 @@ def write(folder: Path, seed: int = 5) -> Path:
 
 def _shard(folder: Path, count: int) -> None:
     (whole,) = folder.glob("*.safetensors")
-    tensors = load_file(whole)
+    # Values between two bfloat16 ones, which the export must round as the authors do.
+    tensors = {name: value.float() * 1.001 for name, value in load_file(whole).items()}
     whole.unlink()
     names = [f"model-{index + 1:05d}-of-{count:05d}.safetensors" for index in range(count)]
     homes = {name: names[index % count] for index, name in enumerate(tensors)}
@@ -92,6 +93,7 @@ def architecture_file(folder: Path) -> Path:
 
 
 def t5_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """Return the T5's tensors as its files hold them."""
+    """Return the T5's tensors, rounded to bfloat16 as the authors hold them, in float32."""
     shards = sorted((folder / T5).glob("*.safetensors"))
-    return {name: value for shard in shards for name, value in load_file(shard).items()}
+    tensors = {name: value for shard in shards for name, value in load_file(shard).items()}
+    return {name: value.bfloat16().float() for name, value in tensors.items()}

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import second_miniature
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from loading import edit, load_everything, plan, refusal
+from torch import Tensor
 
-from ft_export.architecture import load_architecture
-from ft_export.plan import ModelPlan, plan_export
 from ftsdk.errors import (
-    ArchitectureError,
     ExportError,
     TensorMissingError,
     TensorShapeError,
@@ -40,42 +36,6 @@ PICKLES = (FINE_TUNED, VISION, BLIP, PROMPTER)
 def weights(second_weights: Path, tmp_path: Path) -> Path:
     """A copy of the second miniature's folder, to be damaged."""
     return shutil.copytree(second_weights, tmp_path / "weights")
-
-
-def plan(weights: Path) -> ModelPlan:
-    return plan_export(weights, second_miniature.ARCHITECTURE, "second")
-
-
-def load_everything(weights: Path) -> dict[str, nn.Module]:
-    """Open the folder and build each stage, as an export does."""
-    planned = plan(weights)
-    planned.token_embeddings()
-    return {stage.name: stage.load() for stage in planned.stages}
-
-
-def refusal(weights: Path, kind: type[ExportError]) -> ExportError:
-    """Return the error of loading `weights`, which must be complete and of exactly this class."""
-    with pytest.raises(ExportError) as caught:
-        load_everything(weights)
-    error = caught.value
-    assert type(error) is kind, error
-    assert error.what
-    assert error.expected
-    assert error.found
-    assert error.cure
-    return error
-
-
-def edit(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
-    """Change the tensors of a weight file."""
-    if path.suffix == ".safetensors":
-        state = load_file(path)
-        change(state)
-        save_file(state, path)
-        return
-    whole = torch.load(path, weights_only=True)
-    change(whole.get("model", whole))
-    torch.save(whole, path)
 
 
 def test_a_whole_folder_loads(weights: Path) -> None:
@@ -321,10 +281,6 @@ def planned_dead(weights: Path) -> list[str]:
 
 
 def test_the_language_model_is_rounded_to_bfloat16_and_its_bridge_is_not(weights: Path) -> None:
-    path = weights / "a-t5"
-    for shard in path.glob("*.safetensors"):
-        noisy = {name: value.float() * 1.0001 for name, value in load_file(shard).items()}
-        save_file(noisy, shard)
     stages = load_everything(weights)
     for stage in ("language_encoder", "language_decoder"):
         for name, value in stages[stage].named_parameters():
@@ -332,115 +288,3 @@ def test_the_language_model_is_rounded_to_bfloat16_and_its_bridge_is_not(weights
                 assert value.equal(value.bfloat16().float()), name
     bridge = stages["language_encoder"].t5_proj.weight
     assert not bridge.equal(bridge.bfloat16().float())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"unknown": 1},
-        {"vision_encoder": None},
-        {"qformer": {"width": 36}},
-        {"image_size": 0},
-        {"image_size": "100"},
-        {"labels": []},
-        {"labels": ["nose", "nose"]},
-        {"family": "nobody"},
-        {"language_model": {"folder": "a-t5", "dense_act_fn": "relu"}},
-        {"vision_encoder": {"width": 40, "depth": 2, "heads": 7, "mlp_hidden": 97}},
-        {"forgery_prompter": {"width": 24, "depth": 2, "heads": 5, "mlp_hidden": 52}},
-        {"qformer": {"width": 36, "depth": 3, "heads": 5, "mlp_hidden": 50}},
-        {"mask_decoder": {"heads": 3}},
-        {"mask_decoder": {"heads": 8, "prompt_cross_attention_heads": 3}},
-    ],
-)
-def test_an_architecture_that_is_wrong_is_refused(
-    tmp_path: Path, change: dict[str, object]
-) -> None:
-    path = tmp_path / "architecture.json"
-    described = json.loads(second_miniature.ARCHITECTURE.model_dump_json()) | change
-    path.write_text(json.dumps(described), encoding="utf-8")
-    with pytest.raises(ArchitectureError) as caught:
-        load_architecture(str(path))
-    assert str(path) in caught.value.what
-    assert next(iter(change)) in caught.value.found
-
-
-@pytest.mark.parametrize("field", ["vision_encoder", "forgery_prompter", "qformer"])
-def test_an_architecture_that_lacks_a_field_is_refused(tmp_path: Path, field: str) -> None:
-    path = tmp_path / "architecture.json"
-    described = json.loads(second_miniature.ARCHITECTURE.model_dump_json())
-    del described[field]
-    path.write_text(json.dumps(described), encoding="utf-8")
-    with pytest.raises(ArchitectureError) as caught:
-        load_architecture(str(path))
-    assert field in caught.value.found
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000, b'{"family": "nano"}']
-)
-def test_what_is_no_architecture_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "architecture.json"
-    path.write_bytes(content)
-    with pytest.raises(ArchitectureError):
-        load_architecture(str(path))
-
-
-@pytest.mark.parametrize("name", ["xxl", "", "nowhere.json", "."])
-def test_an_architecture_that_nobody_knows_is_refused(name: str) -> None:
-    with pytest.raises(ArchitectureError) as caught:
-        load_architecture(name)
-    assert "xl, base" in caught.value.expected
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"d_model": "28"},
-        {"d_kv": 0},
-        {"num_heads": None},
-        {"num_layers": -1},
-        {"feed_forward_proj": "relu"},
-        {"tie_word_embeddings": True},
-        {"layer_norm_epsilon": "small"},
-    ],
-)
-def test_a_language_config_that_is_wrong_is_refused(
-    weights: Path, change: dict[str, object]
-) -> None:
-    path = weights / "a-t5/config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | change
-    path.write_text(json.dumps(config), encoding="utf-8")
-    error = refusal(weights, ArchitectureError)
-    assert str(path) in error.what
-    assert next(iter(change)) in error.expected + error.found
-
-
-@pytest.mark.parametrize(
-    "field", ["d_model", "d_kv", "d_ff", "num_heads", "num_layers", "vocab_size"]
-)
-def test_a_language_config_that_lacks_a_field_is_refused(weights: Path, field: str) -> None:
-    path = weights / "a-t5/config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    del config[field]
-    path.write_text(json.dumps(config), encoding="utf-8")
-    error = refusal(weights, ArchitectureError)
-    assert field in error.expected + error.found
-
-
-def test_the_only_t5_folder_is_found_without_its_name(weights: Path) -> None:
-    unnamed = second_miniature.ARCHITECTURE.model_copy(update={"language_model": _unnamed()})
-    assert plan_export(weights, unnamed, "second").language == second_miniature.LANGUAGE
-
-
-def test_two_t5_folders_are_not_guessed_between(weights: Path) -> None:
-    (weights / "another").mkdir()
-    (weights / "another/config.json").write_bytes((weights / "a-t5/config.json").read_bytes())
-    unnamed = second_miniature.ARCHITECTURE.model_copy(update={"language_model": _unnamed()})
-    with pytest.raises(WeightsNotFoundError) as caught:
-        plan_export(weights, unnamed, "second")
-    assert "another, a-t5" in caught.value.found or "a-t5, another" in caught.value.found
-
-
-def _unnamed() -> Any:
-    return second_miniature.ARCHITECTURE.language_model.model_copy(update={"folder": None})

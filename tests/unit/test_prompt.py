@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ft_export.architecture import LABELS
 from ftsdk.bundle import open_bundle
+from ftsdk.labels import LABELS
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.prompt import PromptBuilder
 
