@@ -14,7 +14,6 @@ from picture_files import encoded
 
 from ftsdk.errors import OptionError
 from ftsdk.imaging.decode import decode
-from ftsdk.report.credentials import read_credentials
 from ftsdk.report.edits import Edit
 from ftsdk.report.markup import element
 from ftsdk.report.words import CAUTION, score_note
@@ -144,10 +143,3 @@ def test_words_for_scores(result: Result) -> None:
     assert "5% of the untouched pictures" in score_note(result)
     assert "no overall score" in score_note(replace(result, score=None))
     assert "(operating point balanced)" in score_note(replace(result, operating_point="balanced"))
-
-
-def test_credentials_that_are_signed_are_shown() -> None:
-    c2pa = pytest.importorskip("c2pa", reason="c2pa-python is not installed (extra c2pa)")
-    assert c2pa
-    assert read_credentials(encoded("jpeg")).state == "none"
-    assert read_credentials(b"no picture").state == "unreadable"

@@ -19,6 +19,11 @@ State = Literal["not read", "none", "present", "unreadable"]
 
 # No signature check may go out to the network; unreachable lists only lower the state to "valid".
 _OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+_PLAIN = {
+    "signingCredential.untrusted": "the signer is on no trust list that ftsdk holds",
+    "assertion.dataHash.mismatch": "the picture was changed after it was signed",
+    "claimSignature.mismatch": "the signature is not over these claims",
+}
 _MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
 
 
@@ -94,7 +99,8 @@ def _facts(
 
 
 def _problems(store: dict[str, Any]) -> list[str]:
-    return [str(status.get("code")) for status in store.get("validation_status") or ()]
+    codes = [str(status.get("code")) for status in store.get("validation_status") or ()]
+    return [f"{_PLAIN[code]} ({code})" if code in _PLAIN else code for code in codes]
 
 
 def _generators(active: dict[str, Any]) -> list[str]:
