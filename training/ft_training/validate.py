@@ -61,7 +61,7 @@ def fits_calibration(identity: str) -> bool:
     return int(identity) % 2 == 0
 
 
-def iou_and_area(logits: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[float, float]:
+def iou_and_area(logits: NDArray[Any], mask: NDArray[np.uint8]) -> tuple[float, float]:
     """Return IoU and predicted share; probabilities are resized to the truth's size, cut at 0.5."""
     size = mask.shape[1::-1]
     found = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR) > 0
