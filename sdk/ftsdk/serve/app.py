@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from fastapi import FastAPI
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from ftsdk.cli.console import show_error
+from ftsdk.errors import FtsdkError
 from ftsdk.serve import errors, routes, status
 from ftsdk.serve.access import Access
 from ftsdk.serve.analyses import MemoryStore
@@ -65,7 +68,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _warm_up(service: Service) -> None:
-    await asyncio.get_running_loop().run_in_executor(None, service.warm_up)
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, service.warm_up)
+    except FtsdkError as error:
+        show_error(error, "the golden picture")
+        signal.raise_signal(signal.SIGTERM)  # a service that can never be ready should not stay
 
 
 async def _prune(service: Service) -> None:

@@ -1,13 +1,13 @@
 // The page: pictures come in, answers arrive, the user corrects.
 
-import { ApiError, json, onTokenNeeded, post, request, stream } from "./api.js";
+import { ApiError, json, post, request, stream } from "./api.js";
 import { decodeGrey, runLengths } from "./grid.js";
-import { $, Panel } from "./panel.js";
+import { fetchKept, theme } from "./kept.js";
+import { $, Panel, showStrip } from "./panel.js";
 import { Viewer } from "./viewer.js";
 import { explain, percent } from "./words.js";
 
 const KEPT = "ftsdk.items";
-const THEMES = ["auto", "light", "dark"];
 const MAX_TRIES = 6;
 
 const items = [];
@@ -166,19 +166,7 @@ function restore(item) {
 }
 
 function renderStrip() {
-  const strip = $("strip");
-  strip.hidden = items.length < 2;
-  strip.replaceChildren(...items.map((item) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = item.status;
-    button.setAttribute("aria-label", `${item.name}, ${item.status}`);
-    if (item === current) button.setAttribute("aria-current", "true");
-    const image = Object.assign(document.createElement("img"), { src: item.url, alt: "" });
-    button.append(image, document.createElement("i"));
-    button.addEventListener("click", () => select(item));
-    return button;
-  }));
+  showStrip(items, current, select);
 }
 
 function busy(item, text) {
@@ -300,14 +288,6 @@ async function takeBack() {
 
 // What outlives a reload
 
-async function fetchKept(id) {
-  const base = `v1/analyses/${encodeURIComponent(id)}`;
-  const answer = await json(base);
-  const field = await decodeGrey(await (await request(`${base}/probabilities.png`)).blob());
-  const { name } = answer.picture;
-  return { name, url: `${base}/picture.png`, status: "done", text: answer.report ?? "", regions: answer.regions, answer, field };
-}
-
 function remember() {
   const kept = items.filter((item) => item.answer).map((item) => ({ id: item.answer.id, name: item.name }));
   sessionStorage.setItem(KEPT, JSON.stringify(kept));
@@ -354,13 +334,6 @@ function home() {
 
 // Start
 
-function theme(step = 0) {
-  const at = (THEMES.indexOf(localStorage.getItem("ftsdk.theme") ?? "auto") + step) % THEMES.length;
-  localStorage.setItem("ftsdk.theme", THEMES[at]);
-  document.documentElement.dataset.theme = THEMES[at];
-  $("theme").textContent = `Theme: ${THEMES[at]}`;
-}
-
 async function loadModel() {
   for (;;) {
     try {
@@ -378,27 +351,6 @@ async function loadModel() {
   $("model").hidden = false;
   if (!current?.answer) setThreshold(model.mask_threshold);
 }
-
-function login() {
-  const dialog = $("login");
-  dialog.showModal();
-  return new Promise((resolve) => {
-    $("login-form").onsubmit = async (event) => {
-      event.preventDefault();
-      try {
-        await request("v1/session", post({ token: $("token").value.trim() }));
-        dialog.close();
-        resolve();
-      } catch (error) {
-        $("login-problem").textContent = error.status === 401 ? "That is another token." : explain(error);
-        $("login-problem").hidden = false;
-      }
-    };
-  });
-}
-
-let signingIn = null;
-onTokenNeeded(() => (signingIn ??= login().finally(() => (signingIn = null))));
 
 $("choose").onclick = $("add").onclick = () => $("file").click();
 $("file").onchange = (event) => { add(event.target.files); event.target.value = ""; };

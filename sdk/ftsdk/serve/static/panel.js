@@ -146,3 +146,20 @@ export class Panel {
     return [...document.querySelectorAll('#toggles [aria-pressed="true"]')].map((button) => button.dataset.region);
   }
 }
+
+/** Show a thumbnail of each picture where there are several. */
+export function showStrip(items, current, select) {
+  const strip = $("strip");
+  strip.hidden = items.length < 2;
+  strip.replaceChildren(...items.map((item) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = item.status;
+    button.setAttribute("aria-label", `${item.name}, ${item.status}`);
+    if (item === current) button.setAttribute("aria-current", "true");
+    const image = Object.assign(document.createElement("img"), { src: item.url, alt: "" });
+    button.append(image, document.createElement("i"));
+    button.addEventListener("click", () => select(item));
+    return button;
+  }));
+}
