@@ -19,7 +19,11 @@ Tensors = Mapping[str, NDArray[np.generic]]
 
 
 def compare(stage: str, found: Tensors, reference: Tensors) -> list[GateEntry]:
-    """Measure each float tensor of `reference` against `found`."""
+    """Measure each float tensor of `reference` against `found`.
+
+    Raises:
+        GateError: a tensor has another shape.
+    """
     return [
         _measure(stage, name, found[name], expected)
         for name, expected in reference.items()
@@ -30,6 +34,8 @@ def compare(stage: str, found: Tensors, reference: Tensors) -> list[GateEntry]:
 def _measure(
     stage: str, name: str, found: NDArray[np.generic], expected: NDArray[np.generic]
 ) -> GateEntry:
+    if found.shape != expected.shape:
+        raise _failed(stage, f"{name} of shape {expected.shape}", f"shape {found.shape}")
     wanted = expected.astype(np.float64)
     difference = found.astype(np.float64) - wanted
     peak = max(1.0, float(np.abs(wanted).max()))
@@ -46,12 +52,18 @@ def require_passed(entries: Sequence[GateEntry]) -> None:
     for entry in entries:
         if entry.max_absolute <= MAX_ABSOLUTE and entry.relative <= MAX_RELATIVE:
             continue
-        raise GateError(
-            f"the exported stage {entry.stage} differs from float32; no bundle was written",
-            expected=f"{entry.tensor}: {MAX_ABSOLUTE:g} absolute, {MAX_RELATIVE:g} in norm",
-            found=f"{entry.max_absolute:.3g} absolute, {entry.relative:.3g} in norm",
-            cure="report the versions of torch, onnx and onnxruntime; try those of the README",
-        )
+        limits = f"{MAX_ABSOLUTE:g} absolute, {MAX_RELATIVE:g} in norm"
+        found = f"{entry.max_absolute:.3g} absolute, {entry.relative:.3g} in norm"
+        raise _failed(entry.stage, f"{entry.tensor}: {limits}", found)
+
+
+def _failed(stage: str, expected: str, found: str) -> GateError:
+    return GateError(
+        f"the exported stage {stage} differs from float32; no bundle was written",
+        expected=expected,
+        found=found,
+        cure="report the versions of torch, onnx and onnxruntime; try those of the README",
+    )
 
 
 def require_equal_text(found: Sequence[int], expected: Sequence[int]) -> None:

@@ -115,6 +115,8 @@ class ScoreEntry(_Strict):
 class GateEntry(_Strict):
     """One measured difference between an exported stage and its float32 reference."""
 
+    model_config = ConfigDict(allow_inf_nan=True)  # what failed the gate may be no number
+
     stage: str
     tensor: str
     max_absolute: float

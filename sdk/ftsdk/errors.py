@@ -22,6 +22,7 @@ FtsdkError
 │   ├── EngineNotInstalledError   no runtime for this bundle is installed
 │   ├── DeviceUnavailableError    the asked-for device cannot be used
 │   ├── EngineLoadError           the runtime refused a graph
+│   ├── EngineRunError            the runtime failed while it ran a graph, or was closed
 │   └── NumericalError            a stage produced NaN or infinity
 ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
 ├── DataError                   a data set is at fault
@@ -160,6 +161,10 @@ class DeviceUnavailableError(EngineError):
 
 class EngineLoadError(EngineError):
     """The runtime refused a graph."""
+
+
+class EngineRunError(EngineError):
+    """The runtime failed while it ran a graph, or it was closed."""
 
 
 class NumericalError(EngineError):

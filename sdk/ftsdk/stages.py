@@ -133,11 +133,12 @@ def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:
 
 def _check_device(device: str) -> None:
     kind, _, index = device.partition(":")
-    valid = device in ("cpu", "auto") or (kind == "cuda" and (index.isdigit() or device == "cuda"))
+    numbered = kind == "cuda" and index.isascii() and index.isdigit()
+    valid = device in ("cpu", "auto", "cuda") or numbered
     if not valid:
         raise OptionError(
             f"'{device}' is no device",
             expected="cpu, cuda, cuda:0 (or another number), or auto",
-            found=device,
+            found=repr(device),
             cure='pass device="cpu" or device="cuda:0"',
         )

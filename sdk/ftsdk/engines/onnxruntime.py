@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -10,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.engines.contract import Binding, Engine, Tensors
-from ftsdk.errors import DeviceUnavailableError, EngineLoadError, EngineNotInstalledError
+from ftsdk.errors import (
+    DeviceUnavailableError,
+    EngineLoadError,
+    EngineNotInstalledError,
+    EngineRunError,
+)
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -51,28 +58,43 @@ class OnnxRuntimeEngine(Engine):
         EngineNotInstalledError: no ONNX Runtime.
         DeviceUnavailableError: the session would have run on another device.
         EngineLoadError: the graph was refused.
+
+    `infer`, `bind` and a binding's `run` raise EngineRunError where the runtime fails.
     """
 
     def __init__(self, path: Path, device: str = "cpu", threads: int = 0) -> None:
         runtime = load_runtime()
+        self._name = path.name
         self._session = _open_session(runtime, path, device, threads)
         self._ort_value: Any = runtime.OrtValue
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        values = self._session.run(self._outputs, dict(inputs))
+        session = self._open()
+        with _failures_named(self._name):
+            values = session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, values, strict=True))
 
     def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
-        return _OnnxRuntimeBinding(self._session, self._ort_value, inputs, outputs)
+        session = self._open()
+        with _failures_named(self._name):
+            return _OnnxRuntimeBinding(session, self._ort_value, inputs, outputs, self._name)
 
     def close(self) -> None:
         self._session = None
 
+    def _open(self) -> Any:
+        session = self._session
+        if session is None:
+            raise _failed(self._name, "it is closed")
+        return session
+
 
 class _OnnxRuntimeBinding(Binding):
-    def __init__(self, session: Any, ort_value: Any, inputs: Tensors, outputs: Tensors) -> None:
-        self._session, self._ort_value = session, ort_value
+    def __init__(
+        self, session: Any, ort_value: Any, inputs: Tensors, outputs: Tensors, name: str
+    ) -> None:
+        self._session, self._ort_value, self._name = session, ort_value, name
         self._io = session.io_binding()
         # The runtime reads and writes numpy's memory, so the arrays must outlive the binding.
         self._arrays = (*inputs.values(), *outputs.values())
@@ -85,8 +107,27 @@ class _OnnxRuntimeBinding(Binding):
             self._io.bind_ortvalue_input(name, self._ort_value.ortvalue_from_numpy(array))
 
     def run(self, changed: Tensors) -> None:
-        self._bind_inputs(changed)
-        self._session.run_with_iobinding(self._io)
+        with _failures_named(self._name):
+            self._bind_inputs(changed)
+            self._session.run_with_iobinding(self._io)
+
+
+@contextmanager
+def _failures_named(name: str) -> Iterator[None]:
+    # The runtime's own exceptions share no base class.
+    try:
+        yield
+    except Exception as error:
+        raise _failed(name, str(error)[:400]) from error
+
+
+def _failed(name: str, found: str) -> EngineRunError:
+    return EngineRunError(
+        f"ONNX Runtime could not run {name}",
+        expected="an open engine, enough memory, and tensors that fit the graph",
+        found=found,
+        cure="open the bundle again; where memory ran out, free some or use a smaller model",
+    )
 
 
 def _open_session(runtime: ModuleType, path: Path, device: str, threads: int) -> Any:

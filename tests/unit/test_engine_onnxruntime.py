@@ -1,0 +1,112 @@
+"""ONNX Runtime behind the engine contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.errors import DeviceUnavailableError, EngineLoadError, EngineRunError
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """total [2] = first [2] + second [2]"""
+    first, second, total = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [2])
+        for name in ("first", "second", "total")
+    )
+    add = helper.make_node("Add", ["first", "second"], ["total"])
+    made = helper.make_graph([add], "sum", [first, second], [total])
+    path = tmp_path_factory.mktemp("graph") / "sum.onnx"
+    onnx.save(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
+    )
+    return path
+
+
+def vector(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def test_infer_returns_outputs_by_name(graph: Path) -> None:
+    outputs = OnnxRuntimeEngine(graph).infer({"first": vector(1, 2), "second": vector(3, 4)})
+    assert [*outputs] == ["total"]
+    np.testing.assert_array_equal(outputs["total"], vector(4, 6))
+
+
+def test_a_binding_reads_and_writes_the_caller_s_memory(graph: Path) -> None:
+    total, first, second = vector(0, 0), vector(1, 2), vector(3, 4)
+    binding = OnnxRuntimeEngine(graph).bind({"first": first, "second": second}, {"total": total})
+    binding.run({})
+    np.testing.assert_array_equal(total, vector(4, 6))
+    first[:] = 10
+    binding.run({})
+    np.testing.assert_array_equal(total, vector(13, 14))
+    binding.run({"second": vector(0, 1)})
+    np.testing.assert_array_equal(total, vector(10, 11))
+
+
+def test_one_array_may_be_input_and_output(graph: Path) -> None:
+    total = vector(1, 1)
+    binding = OnnxRuntimeEngine(graph).bind(
+        {"first": total, "second": vector(1, 2)}, {"total": total}
+    )
+    for _ in range(3):
+        binding.run({})
+    np.testing.assert_array_equal(total, vector(4, 7))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"first": vector(1, 2)},
+        {"first": vector(1, 2), "second": vector(1)},
+        {"first": vector(1, 2), "second": np.array([1, 2])},
+        {"first": vector(1, 2), "second": vector(1, 2), "third": vector(1, 2)},
+    ],
+    ids=["missing", "misshapen", "another dtype", "unknown"],
+)
+def test_what_does_not_fit_is_an_error(graph: Path, inputs: dict[str, np.ndarray]) -> None:
+    engine = OnnxRuntimeEngine(graph)
+    with pytest.raises(EngineRunError, match=r"sum\.onnx"):
+        engine.infer(inputs)
+    with pytest.raises(EngineRunError):
+        engine.bind(inputs, {"total": vector(0, 0)}).run({})
+
+
+def test_a_closed_engine_says_so(graph: Path) -> None:
+    engine = OnnxRuntimeEngine(graph)
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineRunError, match="closed"):
+        engine.infer({})
+    with pytest.raises(EngineRunError, match="closed"):
+        engine.bind({}, {})
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", None])
+def test_what_is_no_graph_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "broken.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(EngineLoadError) as caught:
+        OnnxRuntimeEngine(path)
+    assert "broken.onnx" in caught.value.what
+    assert caught.value.cure
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here"
+)
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:3"])
+def test_a_device_that_is_not_there_is_not_replaced(graph: Path, device: str) -> None:
+    with pytest.raises(DeviceUnavailableError) as caught:
+        OnnxRuntimeEngine(graph, device)
+    assert device in caught.value.what
+    assert 'device="cpu"' in caught.value.cure

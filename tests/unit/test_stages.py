@@ -1,0 +1,107 @@
+"""Devices, time and sanity around the graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from ftsdk.analyzer import Analyzer
+from ftsdk.bundle import open_bundle
+from ftsdk.errors import (
+    AnalysisCancelledError,
+    DeviceUnavailableError,
+    EngineLoadError,
+    NumericalError,
+    OptionError,
+)
+from ftsdk.stages import Stages, Stopwatch, require_finite
+
+NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+
+
+@pytest.mark.parametrize(
+    "device", ["gpu0", "", "cuda:", "cuda:x", "cuda:-1", "CPU", "cpu:0", "cuda:²"]
+)
+def test_what_is_no_device_is_refused_before_a_graph_is_loaded(
+    mini_bundle: Path, device: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        Analyzer(mini_bundle, device=device)
+    assert "cuda:0" in caught.value.expected
+    assert caught.value.found == repr(device)
+
+
+@pytest.mark.skipif(not NO_CUDA, reason="CUDA is here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_missing_gpu_is_an_error(mini_bundle: Path, device: str) -> None:
+    with pytest.raises(DeviceUnavailableError):
+        Analyzer(mini_bundle, device=device)
+
+
+@pytest.mark.skipif(not NO_CUDA, reason="CUDA is here")
+def test_auto_says_what_it_chose(mini_bundle: Path, face: Path) -> None:
+    with Analyzer(mini_bundle, device="auto") as analyzer:
+        provenance = analyzer.analyze(face, report=False).provenance
+    assert provenance.device == "cpu"
+    assert provenance.runtime == f"onnxruntime {onnxruntime.__version__}"
+
+
+def test_a_graph_that_the_runtime_refuses_is_an_error(tmp_path: Path) -> None:
+    import tiny_bundle
+
+    bundle = open_bundle(tiny_bundle.write(tmp_path))
+    for device in ("cpu", "auto"):
+        with pytest.raises(EngineLoadError, match=r"vision_encoder\.onnx"):
+            Stages(bundle, device, 1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_value_that_is_no_number_is_seen_anywhere(bad: float, dtype: type) -> None:
+    values = np.zeros((3, 50, 7), dtype)
+    require_finite("qformer", "qformer_output", values)
+    values[2, 31, 4] = bad
+    with pytest.raises(NumericalError) as caught:
+        require_finite("qformer", "qformer_output", values)
+    assert "qformer" in caught.value.what
+    assert "qformer_output" in caught.value.expected
+
+
+def test_opposite_infinities_do_not_cancel_out() -> None:
+    with pytest.raises(NumericalError):
+        require_finite("qformer", "x", np.array([np.inf, -np.inf], np.float32))
+
+
+def test_integers_and_large_numbers_pass() -> None:
+    require_finite("qformer", "x", np.array([1 << 60]))
+    require_finite("qformer", "x", np.full(1000, 3e38, np.float32))
+
+
+def test_a_stopwatch_adds_up() -> None:
+    watch = Stopwatch()
+    for step in ("a", "b", "a"):
+        with watch.measure(step):
+            pass
+    timings = watch.timings()
+    assert [*timings] == ["a", "b", "total"]
+    assert timings["total"] == pytest.approx(timings["a"] + timings["b"])
+
+
+def test_a_stopwatch_counts_a_step_that_fails() -> None:
+    watch = Stopwatch()
+    with pytest.raises(ZeroDivisionError), watch.measure("a"):
+        _ = 1 / 0
+    assert "a" in watch.timings()
+
+
+def test_patience_ends() -> None:
+    watch = Stopwatch(timeout=0.0)
+    with pytest.raises(AnalysisCancelledError) as caught, watch.measure("a"):
+        pytest.fail("a step began after the time was up")
+    assert "0 s" in caught.value.expected
+    assert caught.value.cure
+    Stopwatch(timeout=60).check()
+    Stopwatch(None).check()
