@@ -3,7 +3,7 @@
 import { ApiError, json, post, request, stream } from "./api.js";
 import { decodeGrey, runLengths } from "./grid.js";
 import { fetchKept, theme } from "./kept.js";
-import { $, Panel, showStrip } from "./panel.js";
+import { $, copyText, Panel, showStrip } from "./panel.js";
 import { Viewer } from "./viewer.js";
 import { explain, percent } from "./words.js";
 
@@ -181,13 +181,9 @@ function announce(text) {
 }
 
 function say(text) {
-  if ($("work").hidden) alertEmpty(text);
-  else panel.problem(text);
-}
-
-function alertEmpty(text) {
+  if (!$("work").hidden) return panel.problem(text);
   document.querySelector(".lead").textContent = text;
-  announce(text);
+  return announce(text);
 }
 
 // View
@@ -302,7 +298,7 @@ async function recall() {
       items.push(await fetchKept(id));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (id === wanted) alertEmpty("That analysis is no longer kept. Analyse the picture again.");
+      if (id === wanted) say("That analysis is no longer kept. Analyse the picture again.");
     }
   }
   remember();
@@ -383,13 +379,7 @@ $("analyst").oninput = (event) => {
   sessionStorage.setItem("ftsdk.analyst", event.target.value);
   panel.links(current.answer);
 };
-$("copy").onclick = async () => {
-  const answer = current.answer;
-  const lines = [answer.finding, answer.report ?? "", ...answer.warnings];
-  await navigator.clipboard.writeText(lines.filter(Boolean).join("\n\n"));
-  $("copy").textContent = "Copied";
-  setTimeout(() => ($("copy").textContent = "Copy text"), 1500);
-};
+$("copy").onclick = () => copyText(current.answer);
 
 addEventListener("keydown", (event) => {
   if (event.key === " " && !ownsKeys(event.target) && current) { event.preventDefault(); peek(true); }

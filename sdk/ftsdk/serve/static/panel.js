@@ -163,3 +163,11 @@ export function showStrip(items, current, select) {
     return button;
   }));
 }
+
+/** Copy finding, report and limits. */
+export async function copyText(answer) {
+  const lines = [answer.finding, answer.report ?? "", ...answer.warnings];
+  await navigator.clipboard.writeText(lines.filter(Boolean).join("\n\n"));
+  $("copy").textContent = "Copied";
+  setTimeout(() => ($("copy").textContent = "Copy text"), 1500);
+}
