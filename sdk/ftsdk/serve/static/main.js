@@ -231,7 +231,7 @@ function startCorrecting() {
   document.body.classList.add("correcting");
   light(null);
   setTool("move");
-  $("correction").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  $("correction").scrollIntoView({ block: "start", behavior: "smooth" });
   $("toggles").firstElementChild?.focus({ preventScroll: true });
 }
 
