@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def reserve(out: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a temporary directory beside `out` that becomes `out` if nothing is raised.
 
     Raises:
-        OptionError: `out` exists and may not be replaced.
+        OptionError: `out` exists and may not be replaced, or nothing can be written there.
     """
     existing = out.exists()
     if existing and not (overwrite and (out / MANIFEST_NAME).is_file()):
@@ -42,7 +43,7 @@ def reserve(out: Path, overwrite: bool) -> Iterator[Path]:
         )
     _remove_leftovers(out)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
+    _make(partial)
     try:
         yield partial
         old = out.with_name(f".{out.name}.replaced-{os.getpid()}")
@@ -55,9 +56,21 @@ def reserve(out: Path, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _make(partial: Path) -> None:
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise OptionError(
+            f"nothing can be written in {partial.parent}",
+            expected="a directory that may be written",
+            found=error.strerror or type(error).__name__,
+            cure="choose another --out",
+        ) from error
+
+
 def _remove_leftovers(out: Path) -> None:
     """Delete what an export that was killed left behind; one that still runs keeps its own."""
-    for path in out.parent.glob(f".{out.name}.*-*"):
+    for path in out.parent.glob(f".{escape(out.name)}.*-*"):
         owner = path.name.rpartition("-")[2]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
             shutil.rmtree(path, ignore_errors=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ftsdk.report.edits import Edit
 
 SCHEMA_VERSION = 1
+#: A mask of a smaller share of the picture is no sign of anything.
+_FAINT_SHARE = 0.001
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,12 @@ class Result:
         where = f"the mask covers {share:.1%} of the picture" if share else "the mask is empty"
         if self.score is None or self.score_threshold is None:
             return f"This model gives no overall score; {where}."
-        if self.score < self.score_threshold:
-            return f"No manipulation found (score {self.score:.2f}); {where}."
-        return f"Manipulation suspected (score {self.score:.2f}); {where}."
+        if self.score >= self.score_threshold:
+            return f"Manipulation suspected (score {self.score:.2f}); {where}."
+        below = f"score {self.score:.2f}, below the threshold of {self.score_threshold:.2f}"
+        if share >= _FAINT_SHARE:
+            return f"Weak signs only ({below}); {where}."
+        return f"No manipulation found ({below}); {where}."
 
     def plot(self) -> NDArray[np.uint8]:
         """Return the picture with mask and outline drawn over it, [H, W, 3] uint8 BGR."""

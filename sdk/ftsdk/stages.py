@@ -121,8 +121,12 @@ class Stages:
 
 def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:
     """Raise NumericalError if a float tensor holds NaN or infinity."""
+    if value.dtype.kind != "f":
+        return
     # A sum is NaN or infinite exactly when that is so, save for an overflow that is as wrong.
-    if value.dtype.kind == "f" and not np.isfinite(np.sum(value, dtype=np.float64)):
+    with np.errstate(invalid="ignore"):
+        total = np.sum(value, dtype=np.float64)
+    if not np.isfinite(total):
         raise NumericalError(
             f"the stage {stage} produced numbers that mean nothing",
             expected=f"finite values in {name}",

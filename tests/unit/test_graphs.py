@@ -1,0 +1,117 @@
+"""The exported graphs: names, opset, axes that vary, and weights beside the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor
+
+from ft_export import graphs
+from ft_export.graphs import dynamic_axes, export_graph
+from ft_export.model.layers import Stage
+from ftsdk.analyzer import Analyzer
+from ftsdk.bundle import Manifest, open_bundle
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+
+STAGES = ("vision_encoder", "forgery_prompter", "mask_decoder",
+          "qformer", "language_encoder", "language_decoder")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def manifest(mini_bundle: Path) -> Manifest:
+    return open_bundle(mini_bundle).manifest
+
+
+def load(bundle: Path, stage: str) -> Any:
+    return onnx.load(bundle / f"graphs/{stage}.onnx", load_external_data=False)
+
+
+def shapes(values: Any) -> dict[str, list[int | str]]:
+    return {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in values
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_graph_has_the_manifest_s_names(
+    mini_bundle: Path, manifest: Manifest, stage: str
+) -> None:
+    model, entry = load(mini_bundle, stage), manifest.stages[stage]
+    onnx.checker.check_model(model)
+    assert tuple(value.name for value in model.graph.input) == entry.inputs
+    assert tuple(value.name for value in model.graph.output) == entry.outputs
+    (opset,) = (entry.version for entry in model.opset_import if entry.domain == "")
+    assert opset >= 18
+
+
+@pytest.mark.parametrize("stage", STAGES[:5])
+def test_the_batch_is_dynamic(mini_bundle: Path, stage: str) -> None:
+    graph = load(mini_bundle, stage).graph
+    for name, shape in (shapes(graph.input) | shapes(graph.output)).items():
+        assert shape[0] == "batch", name
+
+
+def test_the_axes_are_called_by_what_they_count(mini_bundle: Path) -> None:
+    graph = load(mini_bundle, "language_decoder").graph
+    found = shapes(graph.input) | shapes(graph.output)
+    assert found["inputs_embeds"] == ["beams", 1, 64]
+    assert found["slot_mapping"] == ["beams"]
+    assert found["cache_indirection"] == ["beams", "length"]
+    assert found["past_key_values.0.decoder.key"] == ["slots", 64]
+    assert found["past_key_values.1.encoder.key"] == [1, 4, 16, "source"]
+    assert found["past_key_values.1.encoder.value"] == [1, 4, "source", 16]
+    assert found["logits"] == ["beams", 256]
+    assert found["present.1.decoder.value"] == ["slots", 64]
+    assert shapes(load(mini_bundle, "qformer").graph.input)["qformer_ids"] == ["batch", "text"]
+
+
+@pytest.mark.parametrize("stage", STAGES[:5])
+def test_a_batch_is_its_pictures_one_by_one(
+    mini: Analyzer, mini_bundle: Path, manifest: Manifest, face: Path, stage: str
+) -> None:
+    trace = mini.trace(face, ["nose"])
+    engine = OnnxRuntimeEngine(mini_bundle / f"graphs/{stage}.onnx", threads=1)
+    first = {name: trace[name] for name in manifest.stages[stage].inputs}
+    second = {
+        name: np.roll(value, 1, axis=-1) if value.dtype.kind == "i" else value * np.float32(0.7)
+        for name, value in first.items()
+    }
+    both = engine.infer({k: np.concatenate((first[k], second[k], first[k])) for k in first})
+    for row, inputs in enumerate((first, second, first)):
+        for name, expected in engine.infer(inputs).items():
+            np.testing.assert_allclose(both[name][row], expected[0], rtol=1e-4, atol=1e-4)
+
+
+class Doubling(Stage):
+    """A stage small enough to export in a test."""
+
+    inputs = ("pixel_values",)
+    outputs = ("image_embeds",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((3, 40), 2.0))
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor]:
+        return (pixel_values * self.weight,)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_large_weights_lie_beside_their_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    if beside:
+        monkeypatch.setattr(graphs, "_INLINE_BYTES", 100)
+    path = tmp_path / "doubling.onnx"
+    example: Mapping[str, Tensor] = {"pixel_values": torch.zeros(2, 3, 40)}
+    export_graph(Doubling(), example, dynamic_axes(["pixel_values"]), path)
+    assert [*tmp_path.glob("*.data")] == ([tmp_path / "doubling.onnx.data"] if beside else [])
+    outputs = OnnxRuntimeEngine(path).infer({"pixel_values": np.ones((5, 3, 40), np.float32)})
+    np.testing.assert_array_equal(outputs["image_embeds"], np.full((5, 3, 40), 2, np.float32))
