@@ -48,6 +48,8 @@ setup(
     package_data={
         "ftsdk": ["py.typed", "imaging/*.json", "models/nano/**/*"],
         "ftsdk._native": ["*.pyi"],
+        "ftsdk.report": ["*.css"],
+        "ftsdk.serve": ["static/*"],
     },
     include_package_data=False,
     ext_modules=[Extension("ftsdk._native.kernels", sources=[])],

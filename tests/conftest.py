@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from ftsdk.analyzer import Analyzer
 
+pytest_plugins = ["serving"]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The suite tries the same examples every time; `--hypothesis-profile=search` looks for new ones.

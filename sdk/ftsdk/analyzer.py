@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.answer import AnswerBuilder, View
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.errors import FtsdkError, OptionError, RegionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import decode
@@ -136,6 +136,8 @@ class Analyzer:
         result: Result,
         regions: Sequence[str] | None = None,
         mask: NDArray[np.bool_] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> Result:
         """Answer again with the user's corrections; the picture is not encoded again.
 
@@ -144,12 +146,25 @@ class Analyzer:
             regions: the regions that are manipulated; None keeps the result's.
             mask: the manipulated pixels [H, W] bool at the picture's size; None keeps a mask that
                 was painted before, or lets the model mask the regions.
+            timeout: seconds after which the answer is given up, at the latest one token later.
 
         Raises:
             RegionError: a name is no label of this bundle.
             ArrayError: the mask has another dtype or shape.
             OptionError: the result is another bundle's.
+            AnalysisCancelledError: the time-out passed.
         """
+        return _last(self.stream_refined(result, regions, mask, timeout=timeout))
+
+    def stream_refined(
+        self,
+        result: Result,
+        regions: Sequence[str] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Iterator[Event]:
+        """Yield what `refine` finds, as it becomes known; see `stream`."""
         if result.provenance.bundle_sha256 != self._bundle.sha256:
             raise OptionError(
                 "this result was made with another bundle",
@@ -168,7 +183,7 @@ class Analyzer:
         )
         tensors = dict(result.image_tensors)
         view = View(result.picture, result.face, result.warnings, tensors)
-        return _last(self._answer(view, Stopwatch(), question))
+        yield from self._answer(view, Stopwatch(timeout), question)
 
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True
@@ -201,6 +216,11 @@ class Analyzer:
         result = _last(self._answer(self._look(image, color, watch), watch, question, named))
         ids = np.array([result.report_ids], np.int64)
         return {**named, "report_ids": ids, "report": result.report}
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that answers."""
+        return self._bundle
 
     def known_regions(self, regions: Sequence[str] | None) -> list[str] | None:
         """Return the names in label order; None stays None.

@@ -89,6 +89,7 @@ class AnswerBuilder:
             timings={},
             provenance=self._provenance(picture),
             image_tensors=view.tensors,
+            operating_point=manifest.score.default if manifest.score else None,
         )
 
     def painted(self, result: Result, mask: NDArray[np.bool_] | None) -> NDArray[np.float32] | None:

@@ -28,6 +28,12 @@ FtsdkError
 ├── DataError                   a data set is at fault
 │   ├── DataNotFoundError         no data set at that path
 │   └── RecordError               a record lacks a field or contradicts itself
+├── ServiceError                ft-serve refuses a request
+│   ├── AnalysisNotFoundError     no analysis of that id is kept
+│   ├── NotReadyError             the service is starting or stopping
+│   ├── QueueFullError            as many pictures wait already as may
+│   ├── RequestError              the request is not what the API takes
+│   └── TokenError                no token, or a wrong one
 └── ExportError                 ft-export could not make a bundle
     ├── ArchitectureError         the architecture description is incomplete or wrong
     ├── WeightsNotFoundError      a file of the published layout is missing
@@ -179,6 +185,30 @@ class DataNotFoundError(DataError):
 
 class RecordError(DataError):
     """A record lacks a field, or contradicts itself or the model."""
+
+
+class ServiceError(FtsdkError):
+    """ft-serve refuses a request."""
+
+
+class AnalysisNotFoundError(ServiceError):
+    """No analysis of that id is kept."""
+
+
+class NotReadyError(ServiceError):
+    """The service is starting or stopping."""
+
+
+class QueueFullError(ServiceError):
+    """As many pictures wait already as may."""
+
+
+class RequestError(ServiceError):
+    """The request is not what the API takes."""
+
+
+class TokenError(ServiceError):
+    """The request has no token, or a wrong one."""
 
 
 class ExportError(FtsdkError):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from ftsdk.errors import FtsdkError
 from ftsdk.imaging.faces import Box
 from ftsdk.imaging.picture import Picture
+
+if TYPE_CHECKING:
+    from ftsdk.report.edits import Edit
 
 SCHEMA_VERSION = 1
 #: A mask of a smaller share of the picture is no sign of anything.
@@ -72,6 +75,7 @@ class Result:
         timings: milliseconds by step; `total` is their sum.
         provenance: what made this answer.
         image_tensors: what `Analyzer.refine` needs of the picture, by tensor name.
+        operating_point: name of the rule that `score_threshold` follows, such as `fpr_0.05`.
     """
 
     picture: Picture
@@ -89,6 +93,7 @@ class Result:
     timings: Mapping[str, float]
     provenance: Provenance
     image_tensors: Mapping[str, NDArray[np.generic]] = field(repr=False, compare=False)
+    operating_point: str | None = None
 
     @cached_property
     def heatmap(self) -> NDArray[np.float32]:
@@ -139,6 +144,7 @@ class Result:
             "finding": self.finding,
             "score": self.score,
             "score_threshold": self.score_threshold,
+            "operating_point": self.operating_point,
             "regions": [asdict(region) for region in self.regions],
             "region_probabilities": dict(self.region_probabilities),
             "mask": {
@@ -156,6 +162,35 @@ class Result:
     def to_json(self, indent: int | None = 2) -> str:
         """Return `to_dict` as JSON text."""
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        *,
+        analyst: str | None = None,
+        edits: Sequence[Edit] = (),
+        original: bytes | str | Path | None = None,
+    ) -> str:
+        """Return the report as one HTML document that needs no network, and write it to `path`.
+
+        Args:
+            path: where to write it, atomically; None writes nothing.
+            analyst: a name to print on it; nothing proves it.
+            edits: who corrected what, and when.
+            original: the analysed file or its bytes, to be read for Content Credentials.
+
+        Raises:
+            OptionError: `original` is another file than the one that was analysed.
+        """
+        from ftsdk.imaging.files import write_atomically
+        from ftsdk.report.page import render
+
+        if isinstance(original, str | Path):
+            original = Path(original).read_bytes()
+        document = render(self, analyst=analyst, edits=edits, original=original)
+        if path is not None:
+            write_atomically(Path(path), document.encode())
+        return document
 
     def save(self, directory: str | Path, name: str | None = None) -> dict[str, Path]:
         """Write overlay, mask and heat map as PNG and the answer as JSON; return their paths.

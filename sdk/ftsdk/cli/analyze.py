@@ -39,7 +39,11 @@ def analyze(
     beams: Annotated[
         int | None, typer.Option(help="Beam search with N beams; 1 is greedy and streams.")
     ] = None,
-    report: Annotated[bool, typer.Option(help="Write the report, or stop at the mask.")] = True,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write one picture's report as a file."),
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Stop at the mask.")] = False,
     save: Annotated[
         Path | None, typer.Option(help="Write overlay, mask, heat map and JSON to this directory.")
     ] = None,
@@ -49,6 +53,8 @@ def analyze(
 ) -> None:
     """Say where face pictures may have been manipulated, and why."""
     chosen = [name.strip() for name in regions.split(",") if name.strip()] if regions else None
+    if report and len(pictures) > 1:
+        raise typer.BadParameter("a report file is about one picture", param_hint="--report")
     with exit_on_error():
         analyzer = _open(bundle, device, beams)
         analyzer.known_regions(chosen)
@@ -57,7 +63,9 @@ def analyze(
     with analyzer:
         for picture in pictures:
             try:
-                result = _analyze_one(analyzer, picture, chosen, report, quiet=as_json)
+                result = _analyze_one(analyzer, picture, chosen, not no_report, quiet=as_json)
+                if report:
+                    _write_report(result, picture, chosen, report)
                 if save:
                     _save(result, save, used, quiet=as_json)
                 if as_json:
@@ -132,6 +140,13 @@ def _save(result: Result, directory: Path, used: set[str], quiet: bool) -> None:
     if not quiet:
         out.print("[dim]saved " + escape(", ".join(map(str, paths.values()))) + "[/]\n",
                   soft_wrap=True)  # fmt: skip
+
+
+def _write_report(result: Result, picture: Path, chosen: list[str] | None, path: Path) -> None:
+    from ftsdk.report.edits import Edit, now
+
+    edits = () if chosen is None else (Edit(now(), None, tuple(chosen), mask=False),)
+    result.to_html(path, edits=edits, original=picture)
 
 
 def _show_failure(picture: Path, error: FtsdkError, as_json: bool) -> None:

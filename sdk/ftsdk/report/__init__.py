@@ -1,0 +1,1 @@
+"""The report file: one HTML document that shows everything without a network."""

@@ -1,0 +1,1 @@
+"""The service: an HTTP API over one analyzer, and the analyst's page."""

@@ -1,0 +1,103 @@
+"""The ASGI application: API, page, and a model that is warm before it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from ftsdk.cli.console import show_error
+from ftsdk.errors import FtsdkError
+from ftsdk.serve import errors, routes, status
+from ftsdk.serve.access import Access
+from ftsdk.serve.analyses import MemoryStore
+from ftsdk.serve.service import Service
+from ftsdk.serve.settings import Settings
+from ftsdk.version import __version__
+
+STATIC = Path(__file__).parent / "static"
+_PRUNE_SECONDS = 30.0
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Load the bundle and return the application; it warms up when it is started.
+
+    Raises:
+        BundleError, EngineError: the bundle does not load.
+    """
+    service = Service(settings)
+    app = FastAPI(
+        title="ftsdk",
+        version=__version__,
+        description="Where a face picture may have been manipulated, and why.",
+        docs_url=None,  # FastAPI's documentation pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.service = service
+    errors.install(app, service)
+    app.include_router(status.router)
+    app.include_router(routes.router)
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    _name_refinement(app)
+    app.add_middleware(Access, settings=settings)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(_warm_up(service)), loop.create_task(_prune(service))]
+    try:
+        yield
+    finally:
+        service.draining = True
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await loop.run_in_executor(None, service.close)
+
+
+async def _warm_up(service: Service) -> None:
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, service.warm_up)
+    except FtsdkError as error:
+        show_error(error, "the golden picture")
+        signal.raise_signal(signal.SIGTERM)  # a service that can never be ready should not stay
+
+
+async def _prune(service: Service) -> None:
+    while isinstance(service.store, MemoryStore):
+        await asyncio.sleep(_PRUNE_SECONDS)
+        service.store.prune()
+
+
+async def _page() -> Response:
+    return FileResponse(STATIC / "index.html")
+
+
+def _name_refinement(app: FastAPI) -> None:
+    """Let OpenAPI know the body of a correction, which is read by hand to bound its size."""
+    from ftsdk.serve.documents import RefineRequest
+
+    plain = app.openapi
+
+    def described() -> dict[str, object]:
+        if app.openapi_schema is None:
+            document = plain()
+            schema = RefineRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+            named = schema.pop("$defs", {}) | {"RefineRequest": schema}
+            document["components"]["schemas"] |= named
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]

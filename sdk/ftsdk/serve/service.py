@@ -1,0 +1,258 @@
+"""What the service does, without HTTP: analyse, correct, keep, draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from time import monotonic
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.analyzer import Analyzer
+from ftsdk.errors import AnalysisCancelledError, ArrayError, NotReadyError
+from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
+from ftsdk.imaging.layout import region_place
+from ftsdk.report.credentials import read_credentials
+from ftsdk.report.edits import Edit, now
+from ftsdk.result import Result
+from ftsdk.serve.analyses import Analysis, AnalysisStore, MemoryStore, new_id
+from ftsdk.serve.disk import DiskStore
+from ftsdk.serve.documents import (
+    PaintedMask,
+    RefineRequest,
+    analysis_document,
+    base64_png,
+    compact,
+)
+from ftsdk.serve.metrics import Metrics
+from ftsdk.serve.settings import Settings
+from ftsdk.serve.uploads import Upload
+from ftsdk.serve.workers import Work, Workers
+from ftsdk.version import __version__
+
+_PLACE_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Message:
+    """An event as it leaves the service: its kind, and its JSON."""
+
+    kind: str
+    data: str
+
+
+class Service:
+    """One analyzer behind a queue, and what it answered.
+
+    Raises:
+        BundleError, EngineError: the analyzer does not load.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._analyzer = Analyzer(settings.bundle, device=settings.device, threads=settings.threads)
+        self.workers = Workers(settings.workers, settings.queue)
+        self.store = _store(settings)
+        self.metrics = Metrics(self.workers, self.store)
+        self.warm = False
+        self.draining = False
+        self._model: dict[str, Any] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Warm, and not about to stop."""
+        return self.warm and not self.draining
+
+    def warm_up(self) -> None:
+        """Analyse the bundle's golden picture, so that no user pays for first times."""
+        bundle = self._analyzer.bundle
+        result = self._analyzer.analyze(bundle.file(bundle.manifest.golden_picture))
+        self._model = self._describe(result.provenance.device)
+        self.warm = True
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """The loaded model as `ModelDocument`.
+
+        Raises:
+            NotReadyError: still warming up.
+        """
+        self.check_ready()
+        assert self._model is not None
+        return self._model
+
+    def check_ready(self) -> None:
+        """Raise NotReadyError while starting or stopping."""
+        if not self.ready:
+            raise NotReadyError(
+                "the service takes no pictures now",
+                expected="a warm model",
+                found="stopping" if self.draining else "starting",
+                cure="wait until GET /readyz answers 200",
+            )
+
+    def analyze(
+        self, upload: Upload, regions: Sequence[str] | None, report: bool
+    ) -> Work[Message]:
+        """Return the work of one picture; its time-out starts now, and waiting counts."""
+        deadline = monotonic() + self.settings.timeout
+
+        def events() -> Iterator[Event]:
+            return self._analyzer.stream(
+                upload.open(), regions=regions, report=report, timeout=_left(deadline)
+            )
+
+        def keep(result: Result) -> Analysis:
+            credentials = read_credentials(upload.data)
+            edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
+            return Analysis(new_id(), result, upload.data, credentials, edits)
+
+        return lambda: self._messages(events(), keep)
+
+    def refine(self, request: RefineRequest) -> Work[Message]:
+        """Return the work of a correction.
+
+        Raises (when run):
+            AnalysisNotFoundError: the analysis is not kept.
+            RegionError, ArrayError: the correction does not fit it.
+        """
+        deadline = monotonic() + self.settings.timeout
+
+        def messages() -> Generator[Message, None, None]:
+            parent = self.store.get(request.id)
+            mask = None if request.mask is None else painted(request.mask, parent.result)
+            events = self._analyzer.stream_refined(
+                parent.result, request.regions, mask, timeout=_left(deadline)
+            )
+            regions = None if request.regions is None else tuple(request.regions)
+            edit = Edit(now(), request.by or None, regions, mask is not None)
+
+            def keep(result: Result) -> Analysis:
+                edits = (*parent.edits, edit)
+                return Analysis(
+                    new_id(), result, parent.original, parent.credentials, edits, parent.id
+                )
+
+            return self._messages(events, keep)
+
+        return messages
+
+    def close(self) -> None:
+        """Let running work finish, then free everything."""
+        self.workers.close()
+        self.store.close()
+        self._analyzer.close()
+
+    def _messages(
+        self, events: Iterator[Event], keep: Callable[[Result], Analysis]
+    ) -> Generator[Message, None, None]:
+        outcome = "cancelled"
+        try:
+            for event in events:
+                if isinstance(event, Finished):
+                    analysis = keep(event.result)
+                    self.store.put(analysis)
+                    self.metrics.observe(event.result.timings)
+                    outcome = "finished"
+                    yield Message("finished", compact(analysis_document(analysis.fresh())))
+                else:
+                    yield _message(event)
+        except (AnalysisCancelledError, GeneratorExit):
+            raise
+        except BaseException:
+            outcome = "failed"
+            raise
+        finally:
+            events.close()  # type: ignore[attr-defined]
+            self.metrics.analyses.labels(outcome).inc()
+
+    def _describe(self, device: str) -> dict[str, Any]:
+        bundle, settings = self._analyzer.bundle, self.settings
+        manifest = bundle.manifest
+        return {
+            "ftsdk": __version__,
+            "bundle": manifest.name,
+            "bundle_sha256": bundle.sha256,
+            "precision": manifest.precision,
+            "device": device,
+            "labels": list(manifest.labels),
+            "region_threshold": manifest.region_threshold,
+            "mask_threshold": manifest.mask_threshold,
+            "places": {name: _outlines(name) for name in manifest.labels},
+            "has_score": manifest.score is not None,
+            "limits": list(manifest.limits),
+            "service": {
+                "max_bytes": settings.max_bytes,
+                "max_pixels": settings.max_pixels,
+                "keep_seconds": None if settings.store else settings.keep_seconds,
+            },
+        }
+
+
+def painted(mask: PaintedMask, result: Result) -> NDArray[np.bool_]:
+    """Return a painted mask [H, W] bool at the picture's size.
+
+    Raises:
+        ArrayError: the run lengths do not add up, or the mask is larger than the picture.
+    """
+    height, width = result.picture.height, result.picture.width
+    lengths = np.array(mask.run_lengths, np.int64) if _in_range(mask) else np.zeros(0, np.int64)
+    if lengths.sum() != mask.width * mask.height or mask.width > width or mask.height > height:
+        raise ArrayError(
+            "the painted mask does not fit",
+            expected=f"run lengths that add up to width x height, at most {width}x{height}",
+            found=f"{mask.width}x{mask.height}, {len(mask.run_lengths)} runs",
+            cure="paint at the picture's size or smaller, and start with a run outside the mask",
+        )
+    inside = np.arange(len(lengths)) % 2 == 1
+    pixels = np.repeat(inside, lengths).reshape(mask.height, mask.width).view(np.uint8)
+    sized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST)
+    return sized.astype(np.bool_)
+
+
+def _in_range(mask: PaintedMask) -> bool:
+    most = mask.width * mask.height
+    return all(0 <= length <= most for length in mask.run_lengths) and (
+        sum(mask.run_lengths) == most
+    )
+
+
+def _message(event: Event) -> Message:
+    if isinstance(event, RegionsFound):
+        return Message(
+            "regions", compact({"regions": [asdict(region) for region in event.regions]})
+        )
+    if isinstance(event, MaskReady):
+        height, width = event.probabilities.shape
+        fields = {
+            "probabilities_png": base64_png(event.probabilities),
+            "width": width,
+            "height": height,
+            "regions": [asdict(region) for region in event.regions],
+            "score": event.score,
+        }
+        return Message("mask", compact(fields))
+    assert isinstance(event, ReportToken)
+    return Message("token", compact({"id": event.id, "text": event.text}))
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - monotonic())
+
+
+def _outlines(name: str) -> list[list[list[float]]]:
+    place = region_place(name, _PLACE_SIZE).view(np.uint8)
+    contours, _ = cv2.findContours(place, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1)
+    outlines: list[list[list[float]]] = [
+        (contour[:, 0] / _PLACE_SIZE).round(4).tolist() for contour in contours
+    ]
+    return outlines
+
+
+def _store(settings: Settings) -> AnalysisStore:
+    if settings.store:
+        return DiskStore(settings.store)
+    return MemoryStore(settings.keep, settings.keep_bytes, settings.keep_seconds)

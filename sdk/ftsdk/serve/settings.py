@@ -1,0 +1,58 @@
+"""What `ft-serve` was told, in one place."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the service runs.
+
+    Attributes:
+        bundle: a bundle directory; None is the nano model that comes with the package.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: threads inside one operator; 0 lets the runtime choose.
+        workers: pictures that are analysed at the same time.
+        queue: pictures that may wait for a worker; one more is refused.
+        max_bytes: size of an upload, in bytes.
+        max_pixels: width times height of a picture, read from its header.
+        upload_timeout: seconds in which an upload must have arrived.
+        timeout: seconds for waiting and analysis together.
+        keep: analyses that are kept in memory.
+        keep_bytes: memory that kept analyses may take; the oldest go first.
+        keep_seconds: age at which an analysis is dropped from memory.
+        store: a directory that keeps analyses for good; None keeps them in memory only.
+        token: what clients must present; None asks for nothing.
+        hosts: host names that requests may be addressed to; empty allows all.
+    """
+
+    bundle: Path | None = None
+    device: str = "auto"
+    threads: int = 0
+    workers: int = 1
+    queue: int = 8
+    max_bytes: int = 32 * 2**20
+    max_pixels: int = 40_000_000
+    upload_timeout: float = 30.0
+    timeout: float = 120.0
+    keep: int = 64
+    keep_bytes: int = 2**30
+    keep_seconds: float = 3600.0
+    store: Path | None = None
+    token: str | None = None
+    hosts: tuple[str, ...] = LOOPBACK_NAMES
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address to listen on is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

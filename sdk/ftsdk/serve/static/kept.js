@@ -1,0 +1,46 @@
+// What is neither picture nor answer: kept analyses, the colour theme, signing in.
+
+import { json, onTokenNeeded, post, request } from "./api.js";
+import { decodeGrey } from "./grid.js";
+import { $ } from "./panel.js";
+import { explain } from "./words.js";
+
+const THEMES = ["auto", "light", "dark"];
+
+/** Return a kept analysis as the page's item. */
+export async function fetchKept(id) {
+  const base = `v1/analyses/${encodeURIComponent(id)}`;
+  const answer = await json(base);
+  const field = await decodeGrey(await (await request(`${base}/probabilities.png`)).blob());
+  const { name } = answer.picture;
+  return { name, url: `${base}/picture.png`, status: "done", text: answer.report ?? "", regions: answer.regions, answer, field };
+}
+
+/** Show the colour theme that was chosen last, or `step` further. */
+export function theme(step = 0) {
+  const at = (THEMES.indexOf(localStorage.getItem("ftsdk.theme") ?? "auto") + step) % THEMES.length;
+  localStorage.setItem("ftsdk.theme", THEMES[at]);
+  document.documentElement.dataset.theme = THEMES[at];
+  $("theme").textContent = `Theme: ${THEMES[at]}`;
+}
+
+function login() {
+  const dialog = $("login");
+  dialog.showModal();
+  return new Promise((resolve) => {
+    $("login-form").onsubmit = async (event) => {
+      event.preventDefault();
+      try {
+        await request("v1/session", post({ token: $("token").value.trim() }));
+        dialog.close();
+        resolve();
+      } catch (error) {
+        $("login-problem").textContent = error.status === 401 ? "That is another token." : explain(error);
+        $("login-problem").hidden = false;
+      }
+    };
+  });
+}
+
+let signingIn = null;
+onTokenNeeded(() => (signingIn ??= login().finally(() => (signingIn = null))));

@@ -1,0 +1,401 @@
+// The page: pictures come in, answers arrive, the user corrects.
+
+import { ApiError, json, post, request, stream } from "./api.js";
+import { decodeGrey, runLengths } from "./grid.js";
+import { fetchKept, theme } from "./kept.js";
+import { $, copyText, Panel, showStrip } from "./panel.js";
+import { Viewer } from "./viewer.js";
+import { explain, percent } from "./words.js";
+
+const KEPT = "ftsdk.items";
+const MAX_TRIES = 6;
+
+const items = [];
+let current = null;
+let model = null;
+let pumping = false;
+
+const panel = new Panel(light);
+const viewer = new Viewer($("canvas"), showCoverage);
+
+// Pictures in
+
+function add(files) {
+  const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp)$/i.test(file.name));
+  for (const file of pictures) {
+    const item = { name: file.name || "pasted picture", file, url: URL.createObjectURL(file), status: "waiting", text: "" };
+    items.push(item);
+    if (!current || file === pictures[0]) select(item);
+  }
+  if (!pictures.length && files.length) say("That is no picture.");
+  renderStrip();
+  pump();
+}
+
+async function pump() {
+  if (pumping) return;
+  pumping = true;
+  for (let item; (item = items.find((candidate) => candidate.status === "waiting")); ) await analyze(item);
+  pumping = false;
+}
+
+async function analyze(item) {
+  item.status = "working";
+  renderStrip();
+  await ready;
+  const limit = model.service.max_bytes;
+  if (item.file.size > limit) return fail(item, new Error(`The file is larger than ${Math.round(limit / 1e6)} MB, which is what this service takes.`));
+  const options = { method: "POST", body: item.file, headers: { "Content-Type": item.file.type || "application/octet-stream" } };
+  return follow(item, `v1/analyze/stream?name=${encodeURIComponent(item.name)}`, options);
+}
+
+/** Show a stream's events as they come; wait and try again while the service is full. */
+async function follow(item, path, options) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      item.abort = new AbortController();
+      busy(item, "Looking at the picture…");
+      for await (const { kind, data } of stream(path, { ...options, signal: item.abort.signal })) {
+        await HANDLERS[kind]?.(item, data);
+      }
+      return;
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (error instanceof ApiError && [429, 503].includes(error.status) && tries < MAX_TRIES) {
+        const seconds = error.retryAfter || 2;
+        busy(item, `The service is busy; trying again in ${seconds} s…`);
+        await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+      } else return fail(item, error);
+    }
+  }
+}
+
+const HANDLERS = {
+  async regions(item, data) {
+    item.regions = data.regions;
+    busy(item, "Marking where…");
+    if (item !== current) return;
+    panel.regions(item.regions);
+    announce(data.regions.length ? `Regions: ${data.regions.map((region) => region.name).join(", ")}` : "No region stands out");
+  },
+  async mask(item, data) {
+    const bytes = Uint8Array.from(atob(data.probabilities_png), (character) => character.charCodeAt(0));
+    item.field = await decodeGrey(new Blob([bytes], { type: "image/png" }));
+    item.regions = data.regions;
+    busy(item, "Writing why…");
+    if (item !== current) return;
+    if (viewer.image) viewer.setField(item.field);
+    announce("The mask is drawn");
+  },
+  async token(item, data) {
+    item.text += data.text;
+    if (item === current) panel.text(item.text, true);
+  },
+  async finished(item, data) {
+    item.answer = data;
+    item.text = data.report ?? "";
+    item.regions = data.regions;
+    item.status = "done";
+    item.error = null;
+    busy(item, "");
+    remember();
+    renderStrip();
+    if (item !== current) return;
+    finished(item);
+    announce(`${data.finding} ${item.text}`);
+  },
+};
+
+function finished(item) {
+  viewer.face = item.answer.face;
+  panel.verdict(item.answer);
+  panel.finished(item.answer);
+  history.replaceState(null, "", `#${item.answer.id}`);
+}
+
+function fail(item, error) {
+  item.status = item.answer ? "done" : "failed";
+  item.error = explain(error);
+  busy(item, "");
+  renderStrip();
+  if (item !== current) return;
+  panel.problem(item.error);
+  if (item.answer) return restore(item);
+  if (!item.regions) $("chips").textContent = "";
+  panel.text("\u2013", false);
+}
+
+// Which picture is shown
+
+async function select(item) {
+  current = item;
+  document.body.classList.remove("correcting");
+  $("empty").hidden = true;
+  $("work").hidden = $("add").hidden = false;
+  setTool("move");
+  viewer.clear();
+  panel.show(item);
+  light(null);
+  renderStrip();
+  busy(item, item.busy ?? "");
+  $("canvas").setAttribute("aria-label", `The picture ${item.name}`);
+  document.title = `${item.name}: ftsdk`;
+  try {
+    item.image ??= await loadImage(item);
+  } catch {
+    return; // the service says what is wrong with the file
+  }
+  if (item !== current) return;
+  viewer.setImage(item.image);
+  setThreshold(item.answer?.mask.threshold ?? model?.mask_threshold ?? 0.5);
+  if (item.field) viewer.setField(item.field);
+  if (item.answer) finished(item);
+}
+
+async function loadImage(item) {
+  const blob = item.file ?? (await (await request(item.url)).blob());
+  return createImageBitmap(blob);
+}
+
+/** Show an item's answer again, as it is. */
+function restore(item) {
+  viewer.forget();
+  panel.show(item);
+  if (item.field) viewer.setField(item.field);
+  if (item.answer) finished(item);
+}
+
+function renderStrip() {
+  showStrip(items, current, select);
+}
+
+function busy(item, text) {
+  item.busy = text;
+  if (item !== current) return;
+  $("busy").hidden = !text;
+  $("busy-text").textContent = text;
+}
+
+function announce(text) {
+  $("live").textContent = text;
+}
+
+function say(text) {
+  if (!$("work").hidden) return panel.problem(text);
+  document.querySelector(".lead").textContent = text;
+  return announce(text);
+}
+
+// View
+
+function light(name, always = false) {
+  viewer.places = model?.places;
+  viewer.highlight = !always && viewer.highlight === name ? null : name;
+  panel.mark(viewer.highlight);
+  viewer.draw();
+}
+
+function setThreshold(value) {
+  $("threshold").value = Math.round(100 * value);
+  $("threshold-value").textContent = value.toFixed(2);
+  viewer.set({ threshold: value });
+  if (current?.answer) panel.overlayLink(current.answer, value);
+}
+
+function showCoverage() {
+  const share = viewer.coverage;
+  const usual = !viewer.painted && Math.abs(viewer.threshold - (current?.answer?.mask.threshold ?? viewer.threshold)) < 0.005;
+  const what = viewer.painted ? "The painted mask" : "At this threshold the mask";
+  $("coverage").textContent = share === null || usual ? "" : `${what} covers ${percent(share)} of the picture.`;
+}
+
+function peek(on) {
+  if (viewer.peeking === on) return;
+  viewer.peeking = on;
+  viewer.draw();
+}
+
+const ownsKeys = (target) => target.closest("input, button, a, summary, textarea, dialog");
+
+function setTool(tool) {
+  document.querySelector(`input[name=tool][value=${tool}]`).checked = true;
+  viewer.set({ tool });
+}
+
+// Corrections
+
+function startCorrecting() {
+  panel.toggles(current.answer);
+  $("actions").hidden = true;
+  $("correction").hidden = false;
+  document.body.classList.add("correcting");
+  light(null);
+  setTool("move");
+  $("correction").scrollIntoView({ block: "start", behavior: "smooth" });
+  $("toggles").firstElementChild?.focus({ preventScroll: true });
+}
+
+function stopCorrecting() {
+  viewer.discardPaint();
+  setTool("move");
+  light(null);
+  $("correction").hidden = true;
+  document.body.classList.remove("correcting");
+  $("actions").hidden = false;
+  $("correct").focus();
+}
+
+async function refine(event) {
+  event.preventDefault();
+  const item = current;
+  const wish = { id: item.answer.id };
+  const before = item.answer.regions.map((region) => region.name);
+  const chosen = panel.toggled;
+  if (chosen.join() !== before.join() || !viewer.painted) wish.regions = chosen;
+  if (viewer.painted) {
+    const { width, height } = viewer.painted;
+    wish.mask = { width, height, run_lengths: runLengths(viewer.painted) };
+  }
+  const name = $("analyst").value.trim();
+  if (name) wish.by = name;
+  $("correction").hidden = true;
+  document.body.classList.remove("correcting");
+  $("actions").hidden = true;
+  setTool("move");
+  light(null);
+  item.status = "working";
+  item.text = "";
+  panel.text("", true);
+  await follow(item, "v1/refine/stream", post(wish));
+}
+
+/** Return to the answer that the last correction was made of. */
+async function takeBack() {
+  const item = current;
+  try {
+    const kept = await fetchKept(item.answer.parent);
+    Object.assign(item, kept, { file: item.file, url: item.url, error: null });
+    remember();
+    if (item === current) restore(item);
+  } catch (error) {
+    panel.problem(explain(error));
+  }
+}
+
+// What outlives a reload
+
+function remember() {
+  const kept = items.filter((item) => item.answer).map((item) => ({ id: item.answer.id, name: item.name }));
+  sessionStorage.setItem(KEPT, JSON.stringify(kept));
+}
+
+async function recall() {
+  const wanted = location.hash.slice(1);
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
+  if (wanted && !kept.some((entry) => entry.id === wanted)) kept.push({ id: wanted });
+  for (const { id } of kept) {
+    try {
+      items.push(await fetchKept(id));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (id === wanted) say("That analysis is no longer kept. Analyse the picture again.");
+    }
+  }
+  remember();
+  if (items.length) await select(items.find((item) => item.answer.id === wanted) ?? items[0]);
+  else if (wanted) history.replaceState(null, "", "./");
+}
+
+async function forget() {
+  const item = current;
+  try {
+    await request(`v1/analyses/${item.answer.id}`, { method: "DELETE" });
+  } catch (error) {
+    if (error.status !== 404) return panel.problem(explain(error));
+  }
+  items.splice(items.indexOf(item), 1);
+  remember();
+  if (items.length) return select(items[0]);
+  return home();
+}
+
+function home() {
+  history.replaceState(null, "", "./");
+  current = null;
+  $("work").hidden = $("add").hidden = true;
+  $("empty").hidden = false;
+  document.title = "ftsdk: picture analysis";
+  $("choose").focus();
+}
+
+// Start
+
+async function loadModel() {
+  for (;;) {
+    try {
+      model = await json("v1/model");
+      break;
+    } catch (error) {
+      if (error.status !== 503) throw error;
+      $("model").textContent = "warming up…";
+      $("model").hidden = false;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+  panel.labels = model.labels;
+  $("model").textContent = `${model.bundle} on ${model.device}`;
+  $("model").hidden = false;
+  if (!current?.answer) setThreshold(model.mask_threshold);
+}
+
+$("choose").onclick = $("add").onclick = () => $("file").click();
+$("file").onchange = (event) => { add(event.target.files); event.target.value = ""; };
+$("sample").onclick = async () => {
+  const blob = await (await fetch("static/sample.jpg")).blob();
+  add([new File([blob], "sample.jpg", { type: "image/jpeg" })]);
+};
+$("home").onclick = (event) => { event.preventDefault(); home(); };
+$("theme").onclick = () => theme(1);
+$("modes").onchange = (event) => viewer.set({ mode: event.target.value });
+$("opacity").oninput = (event) => {
+  $("opacity-value").textContent = `${event.target.value}%`;
+  viewer.set({ opacity: event.target.value / 100 });
+};
+$("threshold").oninput = (event) => setThreshold(event.target.value / 100);
+$("zoom-in").onclick = () => viewer.zoom(1.4);
+$("zoom-out").onclick = () => viewer.zoom(1 / 1.4);
+$("zoom-fit").onclick = () => viewer.fit();
+$("correct").onclick = startCorrecting;
+$("cancel").onclick = stopCorrecting;
+$("correction").onsubmit = refine;
+$("correction").onchange = (event) => event.target.name === "tool" && viewer.set({ tool: event.target.value });
+$("brush").oninput = (event) => viewer.set({ brush: Number(event.target.value) });
+$("undo").onclick = () => viewer.undo();
+$("clear").onclick = () => viewer.erase();
+$("forget").onclick = forget;
+$("back").onclick = takeBack;
+$("analyst").value = sessionStorage.getItem("ftsdk.analyst") ?? "";
+$("analyst").oninput = (event) => {
+  sessionStorage.setItem("ftsdk.analyst", event.target.value);
+  panel.links(current.answer);
+};
+$("copy").onclick = () => copyText(current.answer);
+
+addEventListener("keydown", (event) => {
+  if (event.key === " " && !ownsKeys(event.target) && current) { event.preventDefault(); peek(true); }
+  if (event.key === "Escape") light(null, true);
+});
+addEventListener("keyup", (event) => event.key === " " && peek(false));
+addEventListener("blur", () => peek(false));
+addEventListener("paste", (event) => event.clipboardData.files.length && add(event.clipboardData.files));
+addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
+addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dragging"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dragging");
+  add(event.dataTransfer.files);
+});
+
+theme();
+const ready = loadModel();
+ready.then(recall).catch((error) => say(explain(error)));
