@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import counting
 import numpy as np
 import pytest
+from counting import Counted
 from hypothesis import HealthCheck, settings
 from typer.testing import CliRunner
 
@@ -98,6 +100,13 @@ def mini(mini_bundle: Path) -> Iterator[Analyzer]:
     """An analyzer of the miniature on the CPU."""
     with Analyzer(mini_bundle, device="cpu") as analyzer:
         yield analyzer
+
+
+@pytest.fixture
+def counted(mini_bundle: Path) -> Iterator[Counted]:
+    """An analyzer of the miniature whose engines count their calls."""
+    with Analyzer(mini_bundle, device="cpu", threads=1) as analyzer:
+        yield counting.counted(analyzer)
 
 
 @pytest.fixture
