@@ -7,7 +7,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 BUILD := setup.py pyproject.toml CMakeLists.txt $(wildcard sdk/ftsdk/_native/*.cpp sdk/ftsdk/_native/*.h)
 PICTURES := examples/pictures/portrait.jpg examples/pictures/portrait_forged.jpg
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-page lint clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ft-analyze $(PICTURES)
@@ -16,6 +16,11 @@ test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The page in headless Chromium, which must be installed.
+test-page: $(VENV)/test.stamp
+	$(INSTALL) -e ".[page]"
+	$(BIN)/python -m pytest tests/e2e/test_page.py tests/e2e/test_report_file.py
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -34,5 +39,5 @@ $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
 
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) -e ".[cpu,eval,export,train,test]"
+	$(INSTALL) -e ".[c2pa,cpu,eval,export,serve,test,train]"
 	touch $@

@@ -1,0 +1,63 @@
+"""The model that comes with the package, on the pictures that come with the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import ftsdk
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "examples" / "pictures"
+
+
+@pytest.fixture(scope="module")
+def nano() -> Iterator[ftsdk.Analyzer]:
+    with ftsdk.Analyzer(device="cpu") as analyzer:
+        yield analyzer
+
+
+def test_the_forged_portrait_is_found_and_localised(nano: ftsdk.Analyzer) -> None:
+    result = nano.analyze(PICTURES / "portrait_forged.jpg")
+    truth = cv2.imread(str(PICTURES / "portrait_forged_mask.png"), cv2.IMREAD_GRAYSCALE)
+    assert truth is not None
+    changed = truth > 0
+    assert result.score is not None
+    assert result.score_threshold is not None
+    assert result.score > result.score_threshold
+    assert result.mask.shape == changed.shape
+    assert np.sum(result.mask & changed) / np.sum(result.mask | changed) > 0.5
+    assert "eye" in [region.name for region in result.regions]
+    assert result.report is not None
+    assert "eyes" in result.report
+
+
+def test_the_portrait_itself_is_left_alone(nano: ftsdk.Analyzer) -> None:
+    result = nano.analyze(PICTURES / "portrait.jpg")
+    assert result.finding.startswith("No manipulation found")
+    assert not result.mask.any()
+    assert result.report is not None
+    assert result.report.startswith("No manipulation was found")
+
+
+def test_the_committed_weights_export_to_the_shipped_bundle(
+    nano: ftsdk.Analyzer, tmp_path: Path
+) -> None:
+    from ft_export.architecture import load_architecture
+    from ft_export.exporter import export_bundle
+    from ft_export.plan import plan_export
+
+    weights = ROOT / "training" / "nano"
+    architecture = load_architecture(str(weights / "architecture.json"))
+    plan = plan_export(weights, architecture, "nano")
+    bundle = export_bundle(plan, tmp_path / "nano.bundle", lambda *_: None)
+    picture = PICTURES / "portrait_forged.jpg"
+    with ftsdk.Analyzer(bundle.path, device="cpu") as again:
+        expected, found = nano.trace(picture), again.trace(picture)
+    assert found["report"] == expected["report"]
+    for name in ("region_logits", "mask_logits", "score_logits", "encoder_output"):
+        assert np.abs(found[name] - expected[name]).max() < 1e-3
