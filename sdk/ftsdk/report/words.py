@@ -7,7 +7,7 @@ from ftsdk.result import Result
 CAUTION = (
     "This is the output of a statistical model, not a finding of fact. It can miss manipulation "
     "and it can suspect what nobody touched. No manipulation found does not mean that a picture "
-    "is genuine. Use it together with other evidence."
+    "is untouched. Use it together with other evidence."
 )
 _FPR = "fpr_"
 
