@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import second_miniature
+import torch
 from loading import refusal
+from safetensors.torch import save_file
 
-from ft_export.language_folder import read_language_dims
+from ft_export.language_folder import read_language_dims, read_language_tensors
 from ft_export.plan import plan_export
 from ftsdk.errors import ArchitectureError, WeightsNotFoundError
 
@@ -86,3 +88,19 @@ def test_two_t5_folders_are_not_guessed_between(weights: Path) -> None:
 
 def _unnamed() -> Any:
     return second_miniature.ARCHITECTURE.language_model.model_copy(update={"folder": None})
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_one_file_holds_the_same_as_its_shards(weights: Path, name: str) -> None:
+    folder = weights / "a-t5"
+    sharded = {key: read() for key, read in read_language_tensors(folder).items()}
+    for path in (*folder.glob("*.safetensors"), *folder.glob("*.index.json")):
+        path.unlink()
+    state = {key.removeprefix("t5_model."): value for key, value in sharded.items()}
+    if name.endswith(".bin"):
+        torch.save(state, folder / name)
+    else:
+        save_file(state, folder / name)
+    whole = read_language_tensors(folder)
+    assert whole.keys() == sharded.keys()
+    assert all(read().equal(sharded[key]) for key, read in whole.items())
