@@ -88,12 +88,12 @@ def test_cached_steps_equal_a_full_recomputation(
     decoder = StepDecoder(engine, embeddings, entry, memory, 1, len(ids))
     for t in range(len(ids)):
         logits = decoder.step(ids[t : t + 1]).copy()
-        if t % 29 == 0 or t in (15, 16, 17, 127, 128, 129):
+        if t % 40 == 0 or t in (15, 16, 17, 127, 128, 129):
             expected = recomputed(reference, memory, ids[None, : t + 1])
             np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=1e-5)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data(), beams=st.integers(2, 5), length=st.integers(2, 9))
 def test_reordered_beams_equal_reordered_histories(
     engine: Engine,
