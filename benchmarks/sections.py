@@ -1,0 +1,37 @@
+"""Sections of a Markdown file that tools write, between two comments that a reader does not see.
+
+    <!-- begin nano -->
+    ... replaced on every run ...
+    <!-- end nano -->
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ftsdk.imaging.files import write_atomically
+
+
+def replace_section(path: Path, name: str, markdown: str) -> None:
+    """Write `markdown` between the markers of `name`; a file without them gets them at its end.
+
+    Args:
+        path: the Markdown file; made where it does not exist.
+        name: letters, digits, `-` and `_`.
+        markdown: the section's new text, without markers.
+
+    Raises:
+        ValueError: a marker is missing its partner, or is there twice.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    section = f"{begin}\n{markdown.strip()}\n{end}"
+    if text.count(begin) != text.count(end) or text.count(begin) > 1:
+        raise ValueError(f"{path}: the markers of section {name} do not pair up")
+    if begin in text:
+        pattern = re.escape(begin) + ".*?" + re.escape(end)
+        text = re.sub(pattern, lambda _: section, text, flags=re.DOTALL)
+    else:
+        text = f"{text.rstrip()}\n\n{section}\n".lstrip()
+    write_atomically(path, text.encode())
