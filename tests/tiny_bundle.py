@@ -56,7 +56,6 @@ def manifest() -> dict[str, Any]:
         "name": "tiny",
         "created_by": "a test",
         "licence": "none",
-        "precision": "float32",
         "labels": ["eye", "nose", "lip"],
         "region_threshold": 0.5,
         "mask_threshold": 0.5,
@@ -92,11 +91,17 @@ def manifest() -> dict[str, Any]:
             "default": "balanced",
         },
         "stages": {
-            stage: {"graph": f"graphs/{stage}.onnx", "inputs": inputs, "outputs": outputs}
+            stage: {
+                "graph": f"graphs/{stage}.onnx",
+                "precision": "float32",
+                "inputs": inputs,
+                "outputs": outputs,
+            }
             for stage, (inputs, outputs) in stages.items()
         },
         "golden_picture": "golden/picture.png",
         "golden_tensors": "golden/tensors.npz",
+        "text_gate": None,
         "gate": [
             {"stage": "qformer", "tensor": "qformer_output", "max_absolute": 0.0, "relative": 0.0}
         ],

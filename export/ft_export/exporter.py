@@ -99,7 +99,10 @@ class _Export:
         module = stage.load()
         graph = f"graphs/{stage.name}.onnx"
         self.stages[stage.name] = StageEntry(
-            graph=graph, inputs=tuple(module.inputs), outputs=tuple(module.outputs)
+            graph=graph,
+            precision="float32",
+            inputs=tuple(module.inputs),
+            outputs=tuple(module.outputs),
         )
         self.progress(stage.name, "reference")
         decodes = stage.name == "language_decoder"

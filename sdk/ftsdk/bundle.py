@@ -37,6 +37,9 @@ _PLAIN_PATH = re.compile(rf"{_NAME}(/{_NAME}){{0,9}}")
 
 _Positive = Annotated[float, Field(gt=0)]
 
+#: Of a stage's matrices; everything else in a graph is float32 unless its runtime needs otherwise.
+Precision = Literal["float32", "float16", "int8", "int4", "nf4"]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -53,6 +56,7 @@ class StageEntry(_Strict):
     """One graph: where it lies, and the tensors that go in and come out, by name."""
 
     graph: str
+    precision: Precision
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
@@ -123,6 +127,29 @@ class GateEntry(_Strict):
     relative: float
 
 
+class TextGateEntry(_Strict):
+    """How far a reduced language model is from float32.
+
+    Attributes:
+        reports: how many reports were teacher-forced.
+        tokens: how many next-token distributions that makes.
+        mean_kl, p99_kl: KL divergence of the reduced from the float32 distribution, in nats.
+        top1_agreement: share of tokens with the same most likely one.
+        cider, bleu_4, rouge_l: free-running greedy texts against float32's; None without text.
+        waived: the export was told not to fail on it, as for weights that mean nothing.
+    """
+
+    reports: int = Field(gt=0)
+    tokens: int = Field(gt=0)
+    mean_kl: float
+    p99_kl: float
+    top1_agreement: float = Field(ge=0, le=1)
+    cider: float | None
+    bleu_4: float | None
+    rouge_l: float | None
+    waived: bool
+
+
 class Manifest(_Strict):
     """Everything that a runtime must know of a bundle."""
 
@@ -130,7 +157,6 @@ class Manifest(_Strict):
     name: str
     created_by: str
     licence: str
-    precision: Literal["float32"]
     labels: tuple[str, ...]
     region_threshold: float = Field(ge=0, le=1)
     mask_threshold: float = Field(ge=0, le=1)
@@ -148,9 +174,22 @@ class Manifest(_Strict):
     golden_picture: str
     golden_tensors: str
     gate: tuple[GateEntry, ...]
+    text_gate: TextGateEntry | None
     dead_tensors: int
     limits: tuple[str, ...]
     files: dict[str, FileEntry]
+
+    @property
+    def precision(self) -> str:
+        """The stages' precisions in words: `float32`, or `float32, language_decoder int4`."""
+        kinds = [stage.precision for stage in self.stages.values()]
+        usual = max(kinds, key=kinds.count)
+        others = (
+            f"{name} {stage.precision}"
+            for name, stage in self.stages.items()
+            if stage.precision != usual
+        )
+        return ", ".join((usual, *others))
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def test_every_field_is_needed(tmp_path: Path, field: str) -> None:
         put(1, "unknown"),
         put("a", "preprocessing", "unknown"),
         put([], "stages", "qformer", "unknown"),
-        put("float64", "precision"),
+        put("float64", "stages", "qformer", "precision"),
         put(1.5, "mask_threshold"),
         put(float("nan"), "mask_threshold"),
         put(0, "mask_size"),
