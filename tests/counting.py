@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.analyzer import Analyzer
+from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 
 
@@ -24,9 +25,11 @@ class CountedEngine(Engine):
     def __init__(self, engine: Engine) -> None:
         self.engine, self.calls = engine, 0
 
-    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+    def infer(
+        self, inputs: Tensors, cancellation: Cancellation | None = None
+    ) -> dict[str, NDArray[np.generic]]:
         self.calls += 1
-        return self.engine.infer(inputs)
+        return self.engine.infer(inputs, cancellation)
 
     def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
         return CountedBinding(self.engine.bind(inputs, outputs), self)

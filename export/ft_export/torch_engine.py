@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ft_export.model.layers import Stage
+from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 
 
@@ -17,7 +18,10 @@ class TorchEngine(Engine):
     def __init__(self, module: Stage) -> None:
         self.module = module
 
-    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+    def infer(
+        self, inputs: Tensors, cancellation: Cancellation | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        del cancellation  # eager torch cannot stop in a module
         arguments = [torch.from_numpy(inputs[name]) for name in self.module.inputs]
         with torch.inference_mode():
             outputs = self.module(*arguments)

@@ -17,6 +17,7 @@ from ftsdk.version import __version__
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer
     from ftsdk.api import analyze, stream
+    from ftsdk.cancellation import Cancellation
     from ftsdk.errors import FtsdkError
     from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
     from ftsdk.language.options import Language
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Analyzer": "ftsdk.analyzer",
+    "Cancellation": "ftsdk.cancellation",
     "Event": "ftsdk.events",
     "Failure": "ftsdk.result",
     "Finished": "ftsdk.events",
@@ -40,6 +42,7 @@ _HOMES = {
 
 __all__ = [
     "Analyzer",
+    "Cancellation",
     "Event",
     "Failure",
     "Finished",

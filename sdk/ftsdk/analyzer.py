@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ftsdk.answer import AnswerBuilder, View
 from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.cancellation import Cancellation
 from ftsdk.errors import FtsdkError, OptionError, RegionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import decode
@@ -96,6 +97,7 @@ class Analyzer:
         regions: Sequence[str] | None = None,
         report: bool = True,
         timeout: float | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Return mask, regions and report of one picture.
 
@@ -105,14 +107,23 @@ class Analyzer:
             regions: names to use in place of the regions that the model finds.
             report: False stops after the mask.
             timeout: seconds after which the analysis is given up, at the latest one token later.
+            cancellation: lets another thread give the analysis up.
 
         Raises:
             InputError: the picture or an argument is at fault.
             EngineError: a stage failed.
-            AnalysisCancelledError: the time-out passed.
+            AnalysisCancelledError: the time-out passed, or it was given up.
         """
-        events = self.stream(image, color=color, regions=regions, report=report, timeout=timeout)
-        return _last(events)
+        return _last(
+            self.stream(
+                image,
+                color=color,
+                regions=regions,
+                report=report,
+                timeout=timeout,
+                cancellation=cancellation,
+            )
+        )
 
     def stream(
         self,
@@ -122,12 +133,14 @@ class Analyzer:
         regions: Sequence[str] | None = None,
         report: bool = True,
         timeout: float | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[Event]:
         """Yield RegionsFound, MaskReady, ReportToken..., Finished as they become known.
 
-        Takes what `analyze` takes. Closing the generator stops the engine within one token.
+        Takes what `analyze` takes. Closing the generator stops the engine within one token;
+        `cancellation` stops it in the middle of a stage.
         """
-        watch = Stopwatch(timeout)
+        watch = Stopwatch(timeout, cancellation)
         question = Question(self.known_regions(regions), None, report, self.language)
         yield from self._answer(self._look(image, color, watch), watch, question)
 
@@ -138,6 +151,7 @@ class Analyzer:
         mask: NDArray[np.bool_] | None = None,
         *,
         timeout: float | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Answer again with the user's corrections; the picture is not encoded again.
 
@@ -147,14 +161,18 @@ class Analyzer:
             mask: the manipulated pixels [H, W] bool at the picture's size; None keeps a mask that
                 was painted before, or lets the model mask the regions.
             timeout: seconds after which the answer is given up, at the latest one token later.
+            cancellation: lets another thread give the answer up.
 
         Raises:
             RegionError: a name is no label of this bundle.
             ArrayError: the mask has another dtype or shape.
             OptionError: the result is another bundle's.
-            AnalysisCancelledError: the time-out passed.
+            AnalysisCancelledError: the time-out passed, or it was given up.
         """
-        return _last(self.stream_refined(result, regions, mask, timeout=timeout))
+        events = self.stream_refined(
+            result, regions, mask, timeout=timeout, cancellation=cancellation
+        )
+        return _last(events)
 
     def stream_refined(
         self,
@@ -163,6 +181,7 @@ class Analyzer:
         mask: NDArray[np.bool_] | None = None,
         *,
         timeout: float | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[Event]:
         """Yield what `refine` finds, as it becomes known; see `stream`."""
         if result.provenance.bundle_sha256 != self._bundle.sha256:
@@ -183,7 +202,7 @@ class Analyzer:
         )
         tensors = dict(result.image_tensors)
         view = View(result.picture, result.face, result.warnings, tensors)
-        yield from self._answer(view, Stopwatch(timeout), question)
+        yield from self._answer(view, Stopwatch(timeout, cancellation), question)
 
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True

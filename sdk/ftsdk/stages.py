@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
+from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
 from ftsdk.errors import (
@@ -29,12 +30,15 @@ class Stopwatch:
 
     Args:
         timeout: seconds from now after which `check` raises; None never does.
+        cancellation: makes `check` raise too; None is one that nobody calls.
 
     Raises:
         OptionError: the time-out is negative or no number.
     """
 
-    def __init__(self, timeout: float | None = None) -> None:
+    def __init__(
+        self, timeout: float | None = None, cancellation: Cancellation | None = None
+    ) -> None:
         if timeout is not None and not timeout >= 0:
             raise OptionError(
                 "the time-out is outside its range",
@@ -42,12 +46,14 @@ class Stopwatch:
                 found=repr(timeout),
                 cure="pass another timeout",
             )
+        self.cancellation = cancellation or Cancellation()
         self.milliseconds: dict[str, float] = {}
         self._timeout = timeout
         self._deadline = math.inf if timeout is None else time.perf_counter() + timeout
 
     def check(self) -> None:
-        """Raise AnalysisCancelledError if the time is up."""
+        """Raise AnalysisCancelledError if the time is up, or the analysis was given up."""
+        self.cancellation.check()
         if time.perf_counter() > self._deadline:
             raise AnalysisCancelledError(
                 "the analysis took longer than its time-out",
@@ -58,7 +64,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, step: str) -> Iterator[None]:
-        """Add the time inside to `step`; raises AnalysisCancelledError if the time is up."""
+        """Add the time inside to `step`; checks before it."""
         self.check()
         start = time.perf_counter()
         try:
@@ -115,10 +121,11 @@ class Stages:
 
         Raises:
             NumericalError: an output holds NaN or infinity.
+            AnalysisCancelledError: the time was up before, or the watch's cancellation came.
         """
         with watch.measure(stage):
             inputs = {name: tensors[name] for name in self._entries[stage].inputs}
-            outputs = self._engines[stage].infer(inputs)
+            outputs = self._engines[stage].infer(inputs, watch.cancellation)
         for name, value in outputs.items():
             require_finite(stage, name, value)
         tensors |= outputs

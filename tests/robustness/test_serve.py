@@ -16,6 +16,7 @@ import pytest
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 httpx = pytest.importorskip("httpx")
 
+import endless  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from picture_files import encoded, jpeg_of, png_of  # noqa: E402
 from schemathesis.checks import not_a_server_error  # noqa: E402
@@ -168,6 +169,24 @@ def test_clients_that_go_away_lose_no_slot(start: Start) -> None:
                 connection.recv(200)
         _until(lambda: server.metric("ftsdk_running") + server.metric("ftsdk_queue_depth") == 0)
     assert server.analyze(face_png())["report"] is not None
+
+
+def test_a_stage_that_never_ends_stops_with_its_client(
+    served_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = endless.write_bundle(served_bundle, tmp_path / "endless.bundle")
+    server = Server(bundle, "--queue", "0")
+    try:
+        server.wait_until_ready()
+        for _ in range(5):
+            with _open_stream(server, endless.WHITE):
+                _until(lambda: server.metric("ftsdk_running") == 1)
+                time.sleep(0.2)
+            _until(lambda: server.metric("ftsdk_running") + server.metric("ftsdk_queue_depth") == 0)
+        assert server.metric('ftsdk_analyses_total{outcome="cancelled"}') == 5
+        assert server.analyze(face_png())["report"] is not None
+    finally:
+        server.stop()
 
 
 def test_a_full_queue_says_so_and_when_to_come_back(start: Start) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import LanguageEntry, open_bundle
+from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import NumericalError
@@ -127,8 +128,10 @@ class RecordedEngine(Engine):
         self.bound: dict[str, NDArray[np.generic]] = {}
         self.results: dict[str, NDArray[np.generic]] = {}
 
-    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        return self.engine.infer(inputs)
+    def infer(
+        self, inputs: Tensors, cancellation: Cancellation | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        return self.engine.infer(inputs, cancellation)
 
     def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
         self.bound, self.results = dict(inputs), dict(outputs)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from endless import write_loop
 from onnx import TensorProto, helper
 
+from ftsdk.cancellation import Cancellation
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
-from ftsdk.errors import DeviceUnavailableError, EngineLoadError, EngineRunError
+from ftsdk.errors import (
+    AnalysisCancelledError,
+    DeviceUnavailableError,
+    EngineLoadError,
+    EngineRunError,
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +118,22 @@ def test_a_device_that_is_not_there_is_not_replaced(graph: Path, device: str) ->
         OnnxRuntimeEngine(graph, device)
     assert device in caught.value.what
     assert 'device="cpu"' in caught.value.cure
+
+
+def test_a_graph_stops_in_its_middle_when_cancelled(tmp_path: Path) -> None:
+    engine = OnnxRuntimeEngine(write_loop(tmp_path / "loop.onnx"))
+    inputs = {"x": vector(1, 2), "trips": np.array(10**15)}
+    cancellation = Cancellation()
+    timer = threading.Timer(0.3, cancellation.cancel)
+    timer.start()
+    with pytest.raises(AnalysisCancelledError):
+        engine.infer(inputs, cancellation)
+    with pytest.raises(AnalysisCancelledError):
+        engine.infer(inputs, cancellation)
+    outputs = engine.infer(inputs | {"trips": np.array(3)}, Cancellation())
+    np.testing.assert_array_equal(outputs["result"], vector(1, 2))
+
+
+def test_a_failure_is_no_cancellation(graph: Path) -> None:
+    with pytest.raises(EngineRunError):
+        OnnxRuntimeEngine(graph).infer({}, Cancellation())

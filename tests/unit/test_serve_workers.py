@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
 
+from ftsdk.cancellation import Cancellation
 from ftsdk.errors import QueueFullError
 from ftsdk.serve.workers import Job, Workers
 
@@ -33,7 +34,7 @@ def test_items_arrive_in_order_and_the_place_is_free_again() -> None:
     async def run() -> None:
         workers = Workers(1, 0)
         with workers.admit() as slot:
-            job = slot.start(lambda: (number for number in (1, 2, 3)))
+            job = slot.start(lambda _: (number for number in (1, 2, 3)))
         assert await _items(job) == [1, 2, 3]
         await _until(lambda: workers.waiting == workers.running == 0)
         with workers.admit():
@@ -56,7 +57,7 @@ def test_one_too_many_is_told_when_to_come_back() -> None:
 
 
 def test_errors_of_the_work_reach_whoever_waits() -> None:
-    def work() -> Generator[int, None, None]:
+    def work(_: Cancellation) -> Generator[int, None, None]:
         yield 1
         raise ValueError("broken")
 
@@ -74,7 +75,7 @@ def test_errors_of_the_work_reach_whoever_waits() -> None:
 def test_a_cancelled_job_stops_within_an_item_and_closes_its_work() -> None:
     closed, go = threading.Event(), threading.Event()
 
-    def work() -> Generator[int, None, None]:
+    def work(_: Cancellation) -> Generator[int, None, None]:
         try:
             for number in range(10**9):
                 yield number
@@ -99,11 +100,11 @@ def test_a_cancelled_job_stops_within_an_item_and_closes_its_work() -> None:
 def test_a_job_cancelled_while_it_waits_never_starts() -> None:
     started, go = [], threading.Event()
 
-    def first() -> Generator[int, None, None]:
+    def first(_: Cancellation) -> Generator[int, None, None]:
         go.wait(5)
         yield 1
 
-    def second() -> Generator[int, None, None]:
+    def second(_: Cancellation) -> Generator[int, None, None]:
         started.append(True)
         yield 2
 

@@ -10,6 +10,7 @@ import pytest
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import open_bundle
+from ftsdk.cancellation import Cancellation
 from ftsdk.errors import (
     AnalysisCancelledError,
     DeviceUnavailableError,
@@ -105,3 +106,13 @@ def test_patience_ends() -> None:
     assert caught.value.cure
     Stopwatch(timeout=60).check()
     Stopwatch(None).check()
+
+
+def test_a_stopwatch_stops_when_the_analysis_is_given_up() -> None:
+    cancellation = Cancellation()
+    watch = Stopwatch(60, cancellation)
+    with watch.measure("a"):
+        cancellation.cancel()
+    with pytest.raises(AnalysisCancelledError, match="cancelled"), watch.measure("b"):
+        pytest.fail("a step began after the analysis was given up")
+    assert [*watch.timings()] == ["a", "total"]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.cancellation import Cancellation
+
 Tensors = Mapping[str, NDArray[np.generic]]
 
 
@@ -26,8 +28,15 @@ class Engine(ABC):
     """
 
     @abstractmethod
-    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        """Return every output of the graph by name."""
+    def infer(
+        self, inputs: Tensors, cancellation: Cancellation | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        """Return every output of the graph by name.
+
+        A runtime that can stop in mid-graph does so when cancelled and raises
+        AnalysisCancelledError; another one finishes. A binding's run is one token, and always
+        finishes.
+        """
 
     @abstractmethod
     def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:

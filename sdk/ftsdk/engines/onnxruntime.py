@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 from ftsdk.errors import (
     DeviceUnavailableError,
@@ -67,12 +68,19 @@ class OnnxRuntimeEngine(Engine):
         self._name = path.name
         self._session = _open_session(runtime, path, device, threads)
         self._ort_value: Any = runtime.OrtValue
+        self._run_options: Any = runtime.RunOptions
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def infer(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        session = self._open()
-        with _failures_named(self._name):
-            values = session.run(self._outputs, dict(inputs))
+    def infer(
+        self, inputs: Tensors, cancellation: Cancellation | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        session, options = self._open(), self._run_options()
+
+        def stop() -> None:
+            options.terminate = True
+
+        with (cancellation or Cancellation()).calling(stop), _failures_named(self._name):
+            values = session.run(self._outputs, dict(inputs), options)
         return dict(zip(self._outputs, values, strict=True))
 
     def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.analyzer import Analyzer
+from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, ArrayError, NotReadyError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.layout import region_place
@@ -100,17 +101,22 @@ class Service:
         """Return the work of one picture; its time-out starts now, and waiting counts."""
         deadline = monotonic() + self.settings.timeout
 
-        def events() -> Iterator[Event]:
-            return self._analyzer.stream(
-                upload.open(), regions=regions, report=report, timeout=_left(deadline)
-            )
-
         def keep(result: Result) -> Analysis:
             credentials = read_credentials(upload.data)
             edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
             return Analysis(new_id(), result, upload.data, credentials, edits)
 
-        return lambda: self._messages(events(), keep)
+        def messages(cancellation: Cancellation) -> Generator[Message, None, None]:
+            events = self._analyzer.stream(
+                upload.open(),
+                regions=regions,
+                report=report,
+                timeout=_left(deadline),
+                cancellation=cancellation,
+            )
+            return self._messages(events, keep)
+
+        return messages
 
     def refine(self, request: RefineRequest) -> Work[Message]:
         """Return the work of a correction.
@@ -121,11 +127,15 @@ class Service:
         """
         deadline = monotonic() + self.settings.timeout
 
-        def messages() -> Generator[Message, None, None]:
+        def messages(cancellation: Cancellation) -> Generator[Message, None, None]:
             parent = self.store.get(request.id)
             mask = None if request.mask is None else painted(request.mask, parent.result)
             events = self._analyzer.stream_refined(
-                parent.result, request.regions, mask, timeout=_left(deadline)
+                parent.result,
+                request.regions,
+                mask,
+                timeout=_left(deadline),
+                cancellation=cancellation,
             )
             regions = None if request.regions is None else tuple(request.regions)
             edit = Edit(now(), request.by or None, regions, mask is not None)

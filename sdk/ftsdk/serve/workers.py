@@ -16,10 +16,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ftsdk.cancellation import Cancellation
 from ftsdk.errors import QueueFullError
 
 T = TypeVar("T")
-Work = Callable[[], Generator[T, None, None]]
+Work = Callable[[Cancellation], Generator[T, None, None]]
 # How much the newest analysis counts in the mean that Retry-After is made of.
 _NEWEST = 0.2
 
@@ -36,18 +37,18 @@ class Job(Generic[T]):
         self._loop = loop
         # Bounded by what the work yields, which is one item a token.
         self._arrived: asyncio.Queue[T | _End] = asyncio.Queue()
-        self._cancelled = threading.Event()
+        self._cancellation = Cancellation()
         self.future: Future[None] | None = None
 
     def work(self, make: Work[T]) -> None:
         """Run in a worker's thread: hand over every item, and stop after one once cancelled."""
-        if self._cancelled.is_set():
+        if self._cancellation.cancelled:
             return
         try:
-            with closing(make()) as items:
+            with closing(make(self._cancellation)) as items:
                 for item in items:
                     self._tell(item)
-                    if self._cancelled.is_set():
+                    if self._cancellation.cancelled:
                         return
             self._tell(_End())
         except BaseException as error:
@@ -63,8 +64,8 @@ class Job(Generic[T]):
         return None
 
     def cancel(self) -> None:
-        """Give the work up; its thread stops within one item."""
-        self._cancelled.set()
+        """Give the work up; its thread stops within an operator of the graph that it runs."""
+        self._cancellation.cancel()
         if self.future:
             self.future.cancel()
 
