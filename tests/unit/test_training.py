@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from ft_calibration.forge import LABELS
 from ft_calibration.forge.words import all_sentences
-from ft_training.augment import augment, target
+from ft_training.augment import Target, augment, target, window
+from ft_training.batches import _corner
 from ft_training.calibration import auc, calibrate, fit_temperature, likelihood
 from ft_training.features import covered_regions
 from ft_training.language import build_tokenizer, prompt_for
-from ft_training.model import conditioning
+from ft_training.model import Nano, conditioning
 from ft_training.store import MAP_SIZE, Sample
 
 
@@ -95,3 +96,44 @@ def test_picture_mask_and_maps_are_augmented_together(seed: int) -> None:
     assert arrays.maps.shape == (11, 24, 24)
     coarse = arrays.mask.reshape(24, 4, 24, 4).mean((1, 3))
     assert np.abs(coarse - arrays.maps[0]).mean() < 0.05
+
+
+def test_a_window_shows_the_same_place_of_everything() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.random((12, 12), np.float32)
+    pixels = np.kron(coarse, np.ones((32, 32), np.float32))[None].repeat(3, axis=0)
+    maps = np.zeros((11, 48, 48), np.float32)
+    maps[0, 8:12, 8:12] = 1  # eye, inside the window
+    maps[4, 40:44, 40:44] = 1  # nose, outside
+    labels = np.zeros(21, np.float32)
+    labels[[LABELS.index("eye"), LABELS.index("nose")]] = 1
+    whole = Target(pixels, pixels[0, ::2, ::2], maps, labels)
+    seen = window(whole, (32, 64), 256)
+    assert np.array_equal(seen.pixels[0, ::32, ::32], coarse[1:9, 2:10])
+    assert np.array_equal(seen.mask[::16, ::16], coarse[1:9, 2:10])
+    assert np.array_equal(seen.maps[0, 4:8, 0:4], np.ones((4, 4)))
+    assert [LABELS[i] for i in np.flatnonzero(seen.labels)] == ["eye"]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 190), st.integers(0, 190))
+def test_a_window_holds_the_change_and_stays_inside(seed: int, y: int, x: int) -> None:
+    mask = np.zeros((192, 192), np.float32)
+    mask[y : y + 2, x : x + 2] = 1
+    top, left = _corner(mask, 256, np.random.default_rng(seed))
+    assert top % 32 == left % 32 == 0
+    assert 0 <= top <= 128
+    assert 0 <= left <= 128
+    assert mask[top // 2 : top // 2 + 128, left // 2 : left // 2 + 128].any()
+
+
+@torch.no_grad()
+def test_a_token_keeps_its_position_in_a_window() -> None:
+    torch.manual_seed(0)
+    model = Nano().eval()
+    model.vision_encoder.position.normal_()
+    grid = model.vision_encoder.position.view(12, 12, -1)
+    inside = model._positions(torch.tensor([[0, 0], [96, 128]]), 256)
+    assert torch.equal(inside[0].view(8, 8, -1), grid[:8, :8])
+    assert torch.equal(inside[1].view(8, 8, -1), grid[3:11, 4:12])
+    pixels = torch.randn(1, 3, 384, 384)
+    assert torch.equal(model.see(pixels).image_embeds, model.vision_encoder(pixels)[0])

@@ -13,9 +13,11 @@ from ft_calibration.forge.degrade import degrade
 from ft_calibration.forge.faces import Image
 from ft_calibration.forge.labels import GEOMETRIC_LABELS
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
+from ftsdk.labels import LABELS
 
 from .store import MAP_SIZE, Sample
 
+_LOCATED = [LABELS.index(name) for name in GEOMETRIC_LABELS]
 _MEAN, _STD = np.array(CLIP_MEAN, np.float32), np.array(CLIP_STD, np.float32)
 
 
@@ -64,8 +66,11 @@ def _relight(image: Image, rng: np.random.Generator) -> Image:
     return np.clip(np.round(image * (gain * tint) + bias), 0, 255).astype(np.uint8)
 
 
-def augment(sample: Sample, rng: np.random.Generator) -> Sample:
-    """Return `sample` flipped, reframed, relit and degraded at random; truth follows."""
+def augment(sample: Sample, rng: np.random.Generator, harm: float = 1.0) -> Sample:
+    """Return `sample` flipped, reframed, relit and degraded at random; truth follows.
+
+    `harm` scales how often compression and its like hide the traces; see :func:`degrade`.
+    """
     image, mask, maps = sample.image, sample.mask, sample.maps
     if rng.random() < 0.5:
         image, mask, maps = image[:, ::-1], mask[:, ::-1], maps[:, ::-1]
@@ -80,7 +85,7 @@ def augment(sample: Sample, rng: np.random.Generator) -> Sample:
         maps = _warp_maps(maps, matrix, size)
     if rng.random() < 0.3:
         image = _relight(image, rng)
-    return Sample(degrade(image, rng), mask, maps, sample.multilabel, sample.meta)
+    return Sample(degrade(image, rng, harm), mask, maps, sample.multilabel, sample.meta)
 
 
 def target(sample: Sample) -> Target:
@@ -96,3 +101,22 @@ def target(sample: Sample) -> Target:
         maps.astype(np.float32) / 255,
         sample.multilabel.astype(np.float32),
     )
+
+
+def window(whole: Target, corner: tuple[int, int], side: int) -> Target:
+    """Return what a window of `side` px sees of `whole`; its corner (y, x) is in px.
+
+    Both are multiples of 32, the stride of the tokens. A part that lies mostly outside loses its
+    label.
+    """
+    y, x = corner
+
+    def cut(array: NDArray[Any], stride: int) -> NDArray[Any]:
+        rows = slice(y // stride, (y + side) // stride)
+        return array[..., rows, x // stride : (x + side) // stride]
+
+    maps = cut(whole.maps, 8)
+    seen = maps.sum((1, 2)) >= 0.5 * whole.maps.sum((1, 2))
+    labels = np.zeros_like(whole.labels)
+    labels[_LOCATED] = whole.labels[_LOCATED] * seen
+    return Target(cut(whole.pixels, 1), cut(whole.mask, 2), maps, labels)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ft_export.model.nano import (
     NanoForgeryPrompter,
@@ -22,6 +24,8 @@ DIMENSIONS: dict[str, dict[str, Any]] = {
     "mask_decoder": {"width": 64},
     "qformer": {"embed": 160, "width": 192, "heads": 6, "depth": 2},
 }
+#: Pixels of the picture from one token to the next.
+STRIDE = 32
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,30 @@ class Nano(nn.Module):
         self.mask_decoder = NanoMaskDecoder(**DIMENSIONS["mask_decoder"])
         self.qformer = NanoQFormer(**DIMENSIONS["qformer"])
 
-    def see(self, pixel_values: Tensor) -> Seen:
-        """Run the vision encoder and the prompter on `[B, 3, S, S]`."""
-        embeds, at_48, at_96, maps = self.vision_encoder(pixel_values)
+    def see(self, pixel_values: Tensor, corners: Tensor | None = None) -> Seen:
+        """Run the vision encoder and the prompter on `[B, 3, S, S]`.
+
+        Windows of smaller pictures come with their `corners` `[B, 2]`, (y, x) in px.
+        """
+        if corners is None:
+            corners = torch.zeros(len(pixel_values), 2, dtype=torch.int64)
+        position = self._positions(corners, pixel_values.shape[-1])
+        embeds, at_48, at_96, maps = functional_call(
+            self.vision_encoder, {"position": position}, (pixel_values,)
+        )
         evidence = self.forgery_prompter.evidence(at_48)
         regions, score = self.forgery_prompter.from_evidence(evidence, embeds, maps)
         return Seen(embeds, at_48, at_96, maps, evidence, regions, score)
+
+    def _positions(self, corners: Tensor, side: int) -> Tensor:
+        """Return the tokens' positions `[B, (side/32)^2, embed]` in windows at `corners`."""
+        position = self.vision_encoder.position
+        across = math.isqrt(position.shape[1])
+        grid, cells = position.view(across, across, -1), side // STRIDE
+        return torch.stack([
+            grid[y : y + cells, x : x + cells].flatten(0, 1)
+            for y, x in (corners // STRIDE).tolist()
+        ])  # fmt: skip
 
     def mask(self, seen: Seen, region_labels: Tensor) -> Tensor:
         """Return mask logits `[B, S/2, S/2]` under `region_labels` `[B, 21]`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from .batches import Batch, TrainingBatches
+from .batches import Batch, TrainingBatches, View
 from .model import Nano, channels_last, conditioning
 from .pretrained import load_lite0
 
 #: Trunk stages kept as ImageNet made them: generic, and the dearest to train.
 FROZEN_STAGES = 2
 CHECKPOINT = "vision.pt"
+#: First many small windows around the changes, where traces are seen best, for this share of the
+#: time; then whole pictures with all the harm that they come to.
+WINDOWS, WHOLE = View(side=256, harm=0.5), View(side=384, harm=1.0)
+WINDOWS_SHARE = 0.75
 
 
 def _dice(logits: Tensor, truth: Tensor) -> Tensor:
@@ -32,9 +37,9 @@ def _dice(logits: Tensor, truth: Tensor) -> Tensor:
 
 def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Return the weighted terms of the loss; the sigmoid is taken once, inside each of them."""
-    pixels, mask, maps, labels = batch
+    pixels, mask, maps, labels, corners = batch
     bce = functional.binary_cross_entropy_with_logits
-    seen = model.see(pixels.to(memory_format=torch.channels_last))
+    seen = model.see(pixels.to(memory_format=torch.channels_last), corners)
     chosen = conditioning(labels, seen.region_logits, generator)
     logits = model.mask(seen, chosen)
     coarse = functional.avg_pool2d(mask[:, None], 4)
@@ -91,8 +96,7 @@ class VisionTraining:
         if (run / CHECKPOINT).exists():
             self._restore(torch.load(run / CHECKPOINT, weights_only=True))
         self.generator = torch.Generator().manual_seed(self.step)
-        stream = TrainingBatches(faces, run, batch, seed=7 + self.step)
-        self.loader = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+        self.faces, self.batch = faces, batch
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -107,6 +111,14 @@ class VisionTraining:
         }  # fmt: skip
         torch.save(state, self.run / "vision.tmp")
         (self.run / "vision.tmp").replace(self.run / CHECKPOINT)
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield batches of windows, then of whole pictures."""
+        for view, until in ((WINDOWS, WINDOWS_SHARE), (WHOLE, 1.0)):
+            stream = TrainingBatches(self.faces, self.run, self.batch, 7 + self.step, view)
+            loader = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+            while self.elapsed < until * self.budget:
+                yield next(loader)
 
     def _schedule(self) -> None:
         part = min(self.elapsed / self.budget, 1.0)
@@ -128,9 +140,9 @@ class VisionTraining:
     def train(self, log_every: int = 25, save_every: float = 120.0) -> None:
         """Train until the budget is used up."""
         last, saved, sums = time.monotonic(), time.monotonic(), dict[str, float]()
-        while self.elapsed < self.budget:
+        for batch in self._batches():
             self._schedule()
-            terms = losses(self.model, next(self.loader), self.generator)
+            terms = losses(self.model, batch, self.generator)
             self.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
