@@ -9,7 +9,7 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.imaging.faces import Box, cut_out, find_faces, frame, place
+from ftsdk.imaging.faces import Box, cut_out, find_face_near, find_faces, frame, place
 
 #: The astronaut's eyes in the 512 px portrait.
 EYES = np.array([[205, 108], [241, 108]])
@@ -26,6 +26,21 @@ def test_a_face_is_framed_as_the_model_was_trained(astronaut: np.ndarray) -> Non
     assert framed.notes == ()
     eyes = (EYES - [framed.box.x, framed.box.y]) / framed.box.side
     assert np.abs(eyes - [[0.38, 0.47], [0.62, 0.47]]).max() < 0.06
+
+
+@pytest.mark.parametrize("step", [0, 6, -9])
+def test_a_face_that_moved_is_found_near_its_last_place(astronaut: np.ndarray, step: int) -> None:
+    box = find_faces(astronaut)[0]
+    near = find_face_near(np.roll(astronaut, (step, 2 * step), axis=(0, 1)), box)
+    assert near is not None
+    assert abs(near.x - box.x - 2 * step) < 0.05 * box.side
+    assert abs(near.y - box.y - step) < 0.05 * box.side
+    assert abs(near.side / box.side - 1) < 0.1
+
+
+def test_no_face_is_found_near_where_none_is(astronaut: np.ndarray) -> None:
+    assert find_face_near(astronaut, Box(0, 350, 150)) is None
+    assert find_face_near(astronaut, Box(600, 600, 150)) is None
 
 
 def test_an_aligned_picture_is_taken_whole(astronaut: np.ndarray) -> None:

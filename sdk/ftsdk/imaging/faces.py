@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Framing = Literal["picture", "face"]
+_Face = tuple[float, float, float]
 
 #: Where the detector's box lies in FFHQ framing, in units of the frame's side: left, top, width.
 #: Mean over 60 aligned faces; its deviation is 0.014, 0.015 and 0.027.
@@ -20,7 +22,14 @@ _BOX_IN_FRAME = (0.172, 0.219, 0.656)
 #: A frame that overlaps the picture this much (intersection over union) is the picture.
 _ALIGNED = 0.5
 #: Long side in px of the search, and the smallest face in px there: first large faces, then small.
-_PASSES = ((256, 64), (1280, 32))
+_PASSES = ((256, 64), (320, 32), (1280, 32))
+#: Scale step, neighbours and, around a candidate, the face's width in px and the margin in widths:
+#: a coarse search proposes, a fine one around the proposal decides. That takes an eighth of the
+#: time of a fine search everywhere.
+_COARSE, _FINE = (1.25, 2), (1.05, 4)
+_FINE_WIDTH, _FINE_MARGIN = 64, 0.4
+#: Widths around a candidate that the fine search allows, as shares of it.
+_FINE_RANGE = (0.75, 1.34)
 _SMALL_FACE = 96
 _LOCK = Lock()
 
@@ -49,6 +58,9 @@ class Framed:
     notes: tuple[str, ...] = ()
 
 
+Finder = Callable[[NDArray[np.uint8], Framing], Framed]
+
+
 def frame(pixels: NDArray[np.uint8], framing: Framing) -> Framed:
     """Return the whole picture, or its largest face as `framing` says."""
     if framing == "picture":
@@ -67,20 +79,35 @@ def frame(pixels: NDArray[np.uint8], framing: Framing) -> Framed:
 
 
 def find_faces(pixels: NDArray[np.uint8]) -> list[Box]:
-    """Return each upright frontal face in FFHQ framing, the largest first.
+    """Return upright frontal faces in FFHQ framing, the largest first.
 
-    `pixels` is `[H, W, 3]` uint8 BGR; OpenCV's cascade finds them.
+    `pixels` is `[H, W, 3]` uint8 BGR; OpenCV's cascade finds them. Where there are large faces,
+    much smaller ones are not looked for.
     """
-    longest = max(pixels.shape[:2])
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+    longest = max(grey.shape)
     for size, smallest in _PASSES:
         scale = min(1.0, size / longest)
-        found = _detect(_shrunk(pixels, scale), smallest)
-        if found:
-            boxes = [_in_frame(*(value / scale for value in box)) for box in found]
+        candidates = _detect(_shrunk(grey, scale), _COARSE, smallest, 0)
+        exact = (_exact(grey, *(value / scale for value in box)) for box in candidates)
+        boxes = {_in_frame(*box) for box in exact if box}
+        if boxes:
             return sorted(boxes, key=lambda box: -box.side)
         if scale == 1.0:
             break
     return []
+
+
+def find_face_near(pixels: NDArray[np.uint8], box: Box) -> Box | None:
+    """Return the face that is about where `box` was, in FFHQ framing, or None.
+
+    `pixels` is `[H, W, 3]` uint8 BGR of the next frame.
+    """
+    left, top, share = _BOX_IN_FRAME
+    x, y, width = box.x + left * box.side, box.y + top * box.side, share * box.side
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+    found = _exact(grey, x, y, width)
+    return _in_frame(*found) if found else None
 
 
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -93,15 +120,35 @@ def cut_out(pixels: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
     return np.ascontiguousarray(pixels[rows[:, None], columns])
 
 
-def _shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+def _shrunk(grey: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return small.astype(np.uint8, copy=False)
 
 
-def _detect(grey: NDArray[np.uint8], smallest: int) -> list[tuple[float, float, float]]:
+def _exact(grey: NDArray[np.uint8], x: float, y: float, width: float) -> _Face | None:
+    """Return the face about `width` px wide near (x, y), or None where there is none."""
+    margin = _FINE_MARGIN * width
+    left, top = max(int(x - margin), 0), max(int(y - margin), 0)
+    around = grey[top : int(y + width + margin), left : int(x + width + margin)]
+    if 0 in around.shape:
+        return None
+    scale = min(1.0, _FINE_WIDTH / width)
+    smallest, largest = (round(share * width * scale) for share in _FINE_RANGE)
+    found = _detect(_shrunk(around, scale), _FINE, smallest, largest)
+    if not found:
+        return None
+    x, y, width = (value / scale for value in max(found, key=lambda face: face[2]))
+    return left + x, top + y, width
+
+
+def _detect(
+    grey: NDArray[np.uint8], effort: tuple[float, int], smallest: int, largest: int
+) -> list[_Face]:
+    """Return (x, y, width) of each face; a `largest` of 0 is no limit."""
     with _LOCK:
-        found = _cascade().detectMultiScale(grey, 1.1, 4, minSize=(smallest, smallest))
+        found = _cascade().detectMultiScale(
+            grey, *effort, minSize=(smallest, smallest), maxSize=(largest, largest)
+        )
     return [(float(x), float(y), float(width)) for x, y, width, _ in found]
 
 
