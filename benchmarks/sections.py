@@ -1,8 +1,8 @@
 """Sections of a Markdown file that tools write, between two comments that a reader does not see.
 
-    <!-- begin nano -->
-    ... replaced on every run ...
-    <!-- end nano -->
+<!-- begin nano -->
+... replaced on every run ...
+<!-- end nano -->
 """
 
 from __future__ import annotations

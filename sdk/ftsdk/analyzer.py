@@ -16,13 +16,13 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.answer import AnswerBuilder, View
+from ftsdk.answer import AnswerBuilder, Located, View
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import FtsdkError, OptionError, RegionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.faces import frame
+from ftsdk.imaging.faces import Finder, frame
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -276,16 +276,40 @@ class Analyzer:
         self.close()
 
     def _look(self, image: Image, color: Color, watch: Stopwatch) -> View:
+        view = self.prepare(image, color, watch)
+        self.encode(view, watch)
+        return view
+
+    def prepare(self, image: Image, color: Color, watch: Stopwatch, find: Finder = frame) -> View:
+        """Decode, find the face and preprocess: what needs no engine.
+
+        This and the next three are the steps of an answer, for pipelines that run them apart.
+        """
         manifest = self._bundle.manifest
         with watch.measure("decode"):
             picture = decode(image, color=color)
         with watch.measure("face"):
-            framed = frame(picture.pixels, manifest.framing)
+            framed = find(picture.pixels, manifest.framing)
         with watch.measure("preprocess"):
             tensors: TensorDict = {"pixel_values": self._preprocessing.pixel_values(framed.pixels)}
-        self._stages.run("vision_encoder", tensors, watch)
-        self._stages.run("forgery_prompter", tensors, watch)
         return View(picture, framed.box, (*framed.notes, *manifest.limits), tensors)
+
+    def encode(self, view: View, watch: Stopwatch) -> None:
+        """Let the vision stages see the picture; their tensors join the view's."""
+        self._stages.run("vision_encoder", view.tensors, watch)
+        self._stages.run("forgery_prompter", view.tensors, watch)
+
+    def locate(self, view: View, question: Question, watch: Stopwatch) -> Located:
+        """Ask where: the prompt, and the mask that answers it."""
+        names = self._names(view, question)
+        with watch.measure("prompt"):
+            prompt = self._prompts.build(names)
+        tensors = view.tensors | prompt.tensors
+        if question.mask_logits is None:
+            self._stages.run("mask_decoder", tensors, watch)
+        else:
+            tensors["mask_logits"] = question.mask_logits
+        return Located(self._answers.localised(view, tensors, names), prompt.text, tensors)
 
     def _answer(
         self,
@@ -294,31 +318,31 @@ class Analyzer:
         question: Question,
         named: dict[str, Any] | None = None,
     ) -> Iterator[Event]:
-        tensors = dict(view.tensors)
-        suspected = self._answers.suspected(tensors)
-        names = suspected if question.regions is None else question.regions
-        yield RegionsFound(self._answers.regions(tensors, names))
-        with watch.measure("prompt"):
-            prompt = self._prompts.build(names)
-            tensors |= prompt.tensors
-        if question.mask_logits is None:
-            self._stages.run("mask_decoder", tensors, watch)
-        else:
-            tensors["mask_logits"] = question.mask_logits
-        answer = self._answers.localised(view, tensors, names)
+        names = self._names(view, question)
+        yield RegionsFound(self._answers.regions(view.tensors, names))
+        located = self.locate(view, question, watch)
+        answer = located.answer
         yield MaskReady(answer.probabilities, answer.regions, answer.score)
+        yield from self.explain(located, question, watch)
+        if named is not None:
+            named |= located.tensors | {"prompt": located.prompt}
+
+    def _names(self, view: View, question: Question) -> list[str]:
+        suspected = self._answers.suspected(view.tensors)
+        return suspected if question.regions is None else question.regions
+
+    def explain(self, located: Located, question: Question, watch: Stopwatch) -> Iterator[Event]:
+        """Ask why, if a report is wanted, and finish the answer."""
         ids: list[int] = []
         words: list[str] = []
         if question.report:
-            for token, text in self._write(tensors, question.language, watch):
+            for token, text in self._write(located.tensors, question.language, watch):
                 ids.append(token)
                 words.append(text)
                 yield ReportToken(token, text)
-        if named is not None:
-            named |= tensors | {"prompt": prompt.text}
         yield Finished(
             replace(
-                answer,
+                located.answer,
                 report="".join(words) if question.report else None,
                 report_ids=(self._bundle.manifest.language.start_token, *ids) if ids else (),
                 corrections=question.corrections,

@@ -45,6 +45,21 @@ class View:
     tensors: TensorDict
 
 
+@dataclass(frozen=True)
+class Located:
+    """An answer as far as the mask decoder knows it.
+
+    Attributes:
+        answer: everything but the report.
+        prompt: what was asked.
+        tensors: every tensor so far, by name.
+    """
+
+    answer: Result
+    prompt: str
+    tensors: TensorDict
+
+
 class AnswerBuilder:
     """What this bundle's tensors mean."""
 
