@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.claims import named_regions, unsupported_regions
 from ftsdk.errors import RecordError
-from ftsdk.imaging.faces import cut_out
-from ftsdk.imaging.layout import covered_share
 from ftsdk.result import Result
 
 from .forge.recipe import UNTOUCHED
-from .forge.words import named_regions
 from .metrics import (
     Mask,
     MaskScores,
@@ -32,10 +29,6 @@ from .text_metrics import DocumentFrequencies, Pair, TextScores, text_scores, to
 UNLABELLED = "unlabelled"
 #: A mask of a smaller share of the picture than this counts as empty.
 MARKED = 0.001
-#: The mask bears out a named region when it covers this share of the region's usual place.
-BORNE_OUT = 0.01
-#: Side in px at which the mask of a face inside a larger picture is compared with the regions.
-_FACE_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -83,11 +76,11 @@ def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
     Raises:
         RecordError: the record has another number of labels than the model.
     """
-    face_mask = _face_mask(result)
+    face_mask = result.face_mask
     marked = bool(face_mask.mean() >= MARKED)
     labels = _true_labels(record, result)
     named = named_regions(result.report or "") & result.region_probabilities.keys()
-    borne_out = sum(covered_share(face_mask, name) >= BORNE_OUT for name in named)
+    unborne = named.intersection(unsupported_regions(result.report or "", face_mask))
     return Outcome(
         family=UNTOUCHED if truth is None else str(record.attribute or UNLABELLED),
         forged=truth is not None,
@@ -97,19 +90,10 @@ def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
         suspected=_suspected(result, marked),
         regions=None if labels is None else _counts(result, labels),
         named=len(named),
-        borne_out=borne_out,
+        borne_out=len(named) - len(unborne),
         names_part=bool(named & labels) if labels and result.report is not None else None,
         text=_pair(result.report, record.caption),
     )
-
-
-def _face_mask(result: Result) -> Mask:
-    """Return the mask of what the model looked at, a square [S, S] bool."""
-    if result.face is None:
-        return np.asarray(result.probabilities > result.mask_threshold)
-    inside = cut_out(result.mask, result.face).astype(np.uint8)
-    square = cv2.resize(inside, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(square > 0)
 
 
 def _suspected(result: Result, marked: bool) -> bool:

@@ -201,7 +201,7 @@ class Analyzer:
             language=self.language,
         )
         tensors = dict(result.image_tensors)
-        view = View(result.picture, result.face, result.warnings, tensors)
+        view = View(result.picture, result.face, result.limits, tensors)
         yield from self._answer(view, Stopwatch(timeout, cancellation), question)
 
     def analyze_many(

@@ -35,13 +35,13 @@ class View:
     Attributes:
         picture: the whole picture.
         face: the square of it that they saw; None for all of it.
-        warnings: what limits an answer to this picture.
+        limits: what limits every answer to this picture.
         tensors: every tensor that they left, by name.
     """
 
     picture: Picture
     face: Box | None
-    warnings: tuple[str, ...]
+    limits: tuple[str, ...]
     tensors: TensorDict
 
 
@@ -100,7 +100,7 @@ class AnswerBuilder:
             score=score,
             score_threshold=threshold,
             corrections=(),
-            warnings=view.warnings,
+            limits=view.limits,
             timings={},
             provenance=self._provenance(picture),
             image_tensors=view.tensors,

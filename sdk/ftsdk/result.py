@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 #: A mask of a smaller share of the picture is no sign of anything.
 _FAINT_SHARE = 0.001
+#: Side in px at which the mask of a face inside a larger picture is held against regions.
+_FACE_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Result:
         score: calibrated likelihood of manipulation, 0 to 1; None if the model has none.
         score_threshold: the operating point that `finding` uses; None without a score.
         corrections: what a user decided in the model's place: `regions`, `mask`, both or nothing.
-        warnings: what limits this answer.
+        limits: what limits every answer to this picture by this model.
         timings: milliseconds by step; `total` is their sum.
         provenance: what made this answer.
         image_tensors: what `Analyzer.refine` needs of the picture, by tensor name.
@@ -89,7 +91,7 @@ class Result:
     score: float | None
     score_threshold: float | None
     corrections: tuple[str, ...]
-    warnings: tuple[str, ...]
+    limits: tuple[str, ...]
     timings: Mapping[str, float]
     provenance: Provenance
     image_tensors: Mapping[str, NDArray[np.generic]] = field(repr=False, compare=False)
@@ -109,6 +111,25 @@ class Result:
 
         picture = self.picture
         return cut(self.probabilities, picture.height, picture.width, self.mask_threshold)
+
+    @cached_property
+    def face_mask(self) -> NDArray[np.bool_]:
+        """Manipulated pixels [S, S] bool of what the model looked at, squared."""
+        from ftsdk.imaging.faces import cut_out
+
+        if self.face is None:
+            return np.asarray(self.probabilities > self.mask_threshold)
+        inside = cut_out(self.mask, self.face)
+        rows = np.arange(_FACE_SIDE) * self.face.side // _FACE_SIDE
+        return inside[np.ix_(rows, rows)]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What limits this answer, and what of the report the mask does not bear out."""
+        from ftsdk.claims import claim_warning
+
+        unborne = claim_warning(self.report or "", self.face_mask)
+        return (*self.limits, unborne) if unborne else self.limits
 
     @property
     def finding(self) -> str:

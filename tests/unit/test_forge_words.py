@@ -9,12 +9,12 @@ from ft_calibration.forge import FAMILIES, LABELS
 from ft_calibration.forge.words import (
     PHRASES,
     all_sentences,
-    named_regions,
     nothing_found,
     report,
     spoken_parts,
     words_for,
 )
+from ftsdk.claims import WORDS, named_regions
 
 TRACES = (
     "seam", "soft_edge", "colour", "light", "texture", "blur", "missing", "smooth", "sharp",
@@ -69,6 +69,12 @@ def test_the_vocabulary_holds_every_word() -> None:
         trace = [str(rng.choice(TRACES))]
         text = report(["lip", "chin"], str(rng.choice(list(FAMILIES))), trace, 9.0, rng)
         assert {word.strip(".,:") for word in text.split()} <= known | set(PHRASES.values())
+
+
+def test_each_phrase_names_its_region_and_no_other() -> None:
+    for region, phrase in PHRASES.items():
+        assert phrase in WORDS[region]
+        assert named_regions(f"The {phrase}.") == {region}
 
 
 @pytest.mark.parametrize(

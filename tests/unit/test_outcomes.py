@@ -43,7 +43,7 @@ def _answer(
         score=score,
         score_threshold=None if score is None else 0.7,
         corrections=(),
-        warnings=(),
+        limits=(),
         timings={},
         provenance=NOBODY,
         image_tensors={},

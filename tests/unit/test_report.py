@@ -54,7 +54,7 @@ def result() -> Result:
         regions=(Region("mouth", 0.91, 0.5), Region("nose", 0.6)),
         region_probabilities={"mouth": 0.91, "nose": 0.6}, report="The mouth is blurred.",
         report_ids=(0, 5), score=0.83, score_threshold=0.7, corrections=(),
-        warnings=("A hint, not proof.",), timings={"decode": 1.5, "total": 1.5}, provenance=made,
+        limits=("A hint, not proof.",), timings={"decode": 1.5, "total": 1.5}, provenance=made,
         image_tensors={}, operating_point="fpr_0.05",
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ def test_what_comes_from_outside_is_escaped(result: Result, place: str) -> None:
     elif place == "region":
         changed = replace(result, regions=(Region(_ATTACK, 0.5),))
     elif place == "warning":
-        changed = replace(result, warnings=(_ATTACK,))
+        changed = replace(result, limits=(_ATTACK,))
     elif place == "analyst":
         analyst = _ATTACK
     else:

@@ -69,6 +69,17 @@ def test_the_json_says_what_the_object_says(result: Result, face: Path) -> None:
     assert answer["timings_ms"]["total"] == pytest.approx(sum(steps.values()), abs=0.1)
 
 
+def test_warnings_say_where_the_report_leaves_the_mask(result: Result) -> None:
+    empty = dataclasses.replace(
+        result, probabilities=np.zeros_like(result.probabilities), report="The nose looks pasted."
+    )
+    assert empty.warnings[:-1] == empty.limits
+    assert "nose, where the mask is empty" in empty.warnings[-1]
+    assert json.loads(empty.to_json())["warnings"][-1] == empty.warnings[-1]
+    full = dataclasses.replace(empty, probabilities=np.ones_like(result.probabilities))
+    assert full.warnings == full.limits
+
+
 def test_maps_have_the_picture_s_size(result: Result) -> None:
     assert result.heatmap.shape == result.mask.shape == (90, 120)
     assert result.heatmap.dtype == np.float32

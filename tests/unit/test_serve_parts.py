@@ -36,7 +36,7 @@ def _result() -> Result:
         picture=picture, face=None, probabilities=np.eye(8, dtype=np.float32), mask_threshold=0.5,
         regions=(Region("mouth", 0.91, 0.5),), region_probabilities={"mouth": 0.91}, report="Text.",
         report_ids=(0, 5), score=0.83, score_threshold=0.7, corrections=("regions",),
-        warnings=("A hint.",), timings={"total": 1.5}, provenance=made,
+        limits=("A hint.",), timings={"total": 1.5}, provenance=made,
         image_tensors={"a.b": np.arange(6, dtype=np.float32)}, operating_point="fpr_0.05",
     )  # fmt: skip
 

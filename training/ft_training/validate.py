@@ -18,7 +18,7 @@ from rich.table import Table
 from ft_calibration.forge import UNTOUCHED
 from ft_calibration.forge.degrade import degrade
 from ft_calibration.forge.labels import label_names
-from ft_calibration.forge.words import named_regions
+from ftsdk.claims import named_regions
 
 from .augment import target
 from .calibration import auc, likelihood

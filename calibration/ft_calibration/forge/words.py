@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .labels import label_names
 
-#: How a region is called in a sentence.
+#: How a region is called in a sentence; each is among its words in :mod:`ftsdk.claims`.
 PHRASES: dict[str, str] = {
     "eye": "eyes", "pupil": "pupils", "lip": "lips", "mouth": "mouth", "nose": "nose",
     "ear": "ears", "cheek": "cheek", "forehead": "forehead", "chin": "chin", "jaw": "jaw",
@@ -222,9 +222,3 @@ def all_sentences() -> list[str]:
     for group in (*_SIGNS.values(), *_ENDINGS.values()):
         texts += [f"{clause}." for clause in group]
     return texts
-
-
-def named_regions(text: str) -> set[str]:
-    """Return the regions that a report names; "eyes" implies no pupils, "mouth" no lips."""
-    words = set(text.lower().replace(",", " ").replace(":", " ").replace(".", " ").split())
-    return {name for name, phrase in PHRASES.items() if phrase in words or name in words}

@@ -33,9 +33,9 @@ CREATE TABLE IF NOT EXISTS analyses (
 """
 _PLAIN = (
     "mask_threshold", "region_probabilities", "report", "report_ids", "score", "score_threshold",
-    "corrections", "warnings", "timings", "operating_point",
+    "corrections", "limits", "timings", "operating_point",
 )  # fmt: skip
-_TUPLES = ("report_ids", "corrections", "warnings")
+_TUPLES = ("report_ids", "corrections", "limits")
 _PROBABILITIES = "probabilities"
 _TENSOR = "tensor:"
 
