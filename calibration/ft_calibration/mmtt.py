@@ -86,7 +86,11 @@ class MmttData:
         Raises:
             InputError: it is missing or does not decode.
         """
-        return decode(self._resolve(record.img_path))
+        return decode(self.picture_path(record))
+
+    def picture_path(self, record: Record) -> Path:
+        """Return where a record's picture lies, or would lie if it were there."""
+        return self._resolve(record.img_path)
 
     def mask(self, record: Record) -> Mask | None:
         """Return the manipulated pixels [H, W] bool at the mask's own size; None if untouched.

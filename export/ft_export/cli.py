@@ -1,80 +1,218 @@
-"""`ft-export`: published weights to a bundle."""
+"""`ft-export`: published weights to a bundle, and a bundle to lower precision."""
 
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ftsdk.bundle import Bundle
+from ftsdk.bundle import MANIFEST_NAME, Bundle, EncoderGateEntry, open_bundle
 from ftsdk.cli.console import err, exit_on_error, out
+from ftsdk.errors import OptionError
+
+if TYPE_CHECKING:
+    from ft_export.encoders import Reduction
 
 _EXAMPLE = "Example: ft-export model_parameter/ --architecture xl --out xl.bundle"
 _STEPS = ("loading", "reference", "exporting", "gate")
+_LOWERING_STEPS = ("float32", "observing", "lowering", "chain")
+_CALIBRATION_PICTURES = 32
+#: What --json prints of the manifest.
+_SHOWN = {"name", "gate", "text_gate", "encoder_gate", "dead_tensors", "stages"}
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
+class Vision(str, Enum):
+    """The precision of every stage but the decoder."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+    INT8_FP16 = "int8-fp16"
+
+
+class Rule(str, Enum):
+    """How INT8 ranges are cut."""
+
+    MINMAX = "minmax"
+    PERCENTILE = "percentile"
+    ENTROPY = "entropy"
+
+
 @app.command(epilog=_EXAMPLE)
 def export(
-    weights: Annotated[Path, typer.Argument(help="The folder that the download script made.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS_OR_BUNDLE",
+            help="The folder that the download script made, or a bundle to lower.",
+        ),
+    ],
     out_path: Annotated[Path, typer.Option("--out", help="The bundle directory to write.")],
     architecture: Annotated[
         str, typer.Option(help="xl, base, or a JSON file with the dimensions.")
     ] = "xl",
+    vision: Annotated[
+        Vision,
+        typer.Option(
+            help="Precision of all stages but the decoder: int8 for a CPU, fp16 or int8-fp16 "
+            "(what is not INT8 is float16) for a GPU."
+        ),
+    ] = Vision.FP32,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Typical pictures, or a data set of ft-forge, to lower and judge --vision on; "
+            f"{_CALIBRATION_PICTURES} of them are used."
+        ),
+    ] = None,
+    rule: Annotated[
+        Rule, typer.Option("--calibration-rule", help="How INT8 ranges are cut.")
+    ] = Rule.MINMAX,
+    ranges: Annotated[
+        Path | None,
+        typer.Option(help="Ranges of an earlier export of this model on these pictures."),
+    ] = None,
+    only_faster: Annotated[
+        bool,
+        typer.Option("--only-faster", help="Keep a stage float32 where that is faster here."),
+    ] = False,
+    waive_mask_gate: Annotated[
+        bool,
+        typer.Option("--waive-mask-gate", help="Do not fail on other masks: for random weights."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the gate as JSON.")] = False,
 ) -> None:
-    """Turn published weights into a bundle: ONNX graphs, tokenizers, golden sample, hashes.
+    """Turn published weights into a bundle, or lower the precision of a bundle.
 
     Every exported stage is held against float32; a difference over the gate leaves no bundle.
     """
     with exit_on_error():
-        from ft_export.architecture import load_architecture
-        from ft_export.exporter import export_bundle
-        from ft_export.plan import plan_export
-
-        described = load_architecture(architecture)
-        plan = plan_export(weights, described, _bundle_name(out_path))
-        with _progress() as progress:
-            task = progress.add_task("", total=len(plan.stages) * len(_STEPS) + 1)
-
-            def show(stage: str, step: str) -> None:
-                progress.update(task, advance=1, description=f"{stage}: {step}")
-
-            bundle = export_bundle(plan, out_path, show, overwrite)
+        if vision is Vision.FP32:
+            bundle = _export(source, architecture, out_path, overwrite)
+        else:
+            chosen = _reduction(vision, rule, ranges, only_faster, waive_mask_gate)
+            with _float32(source, architecture, out_path) as whole:
+                bundle = _lower(whole, out_path, chosen, calibration, overwrite)
     _show(bundle, as_json)
+
+
+def _export(weights: Path, architecture: str, target: Path, overwrite: bool) -> Bundle:
+    from ft_export.architecture import load_architecture
+    from ft_export.exporter import export_bundle
+    from ft_export.plan import plan_export
+
+    if _is_bundle(weights):
+        raise OptionError(
+            f"{weights} is a bundle already",
+            expected="what to do with it",
+            found="no --vision",
+            cure="pass --vision int8 to lower it, or a folder of weights to export",
+        )
+    plan = plan_export(weights, load_architecture(architecture), _bundle_name(target))
+    with _progress(len(plan.stages) * len(_STEPS) + 1) as show:
+        return export_bundle(plan, target, show, overwrite)
+
+
+@contextmanager
+def _float32(source: Path, architecture: str, target: Path) -> Iterator[Bundle]:
+    """Yield `source` as a bundle: itself, or exported beside `target` for as long as it is used."""
+    if _is_bundle(source):
+        yield open_bundle(source)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".float32-") as folder:
+        yield _export(source, architecture, Path(folder) / target.name, overwrite=False)
+
+
+def _reduction(
+    vision: Vision, rule: Rule, ranges: Path | None, only_faster: bool, waived: bool
+) -> Reduction:
+    from ft_calibration.ranges import read_ranges
+    from ft_export.encoders import Reduction
+
+    known = read_ranges(ranges) if ranges else None
+    return Reduction(vision.value, known.rule if known else rule.value, known, only_faster, waived)  # type: ignore[arg-type]
+
+
+def _lower(
+    bundle: Bundle, target: Path, chosen: Reduction, calibration: Path | None, overwrite: bool
+) -> Bundle:
+    from ft_calibration.ranges import calibration_pictures
+    from ft_export.encoders import ENCODERS, reduce_encoders
+
+    if calibration is None:
+        raise OptionError(
+            "there are no pictures to lower the precision on",
+            expected="--calibration PICTURES",
+            found="none",
+            cure="pass a folder of typical pictures, or a data set that ft-forge wrote",
+        )
+    pictures = calibration_pictures(calibration, _CALIBRATION_PICTURES)
+    with _progress(len(ENCODERS) * len(_LOWERING_STEPS)) as show:
+        return reduce_encoders(bundle, target, chosen, pictures, show, overwrite)
+
+
+def _is_bundle(path: Path) -> bool:
+    return (path / MANIFEST_NAME).is_file()
 
 
 def _bundle_name(path: Path) -> str:
     return re.sub(r"\.bundle$", "", path.name)
 
 
-def _progress() -> Progress:
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[str, str], None]]:
+    """Show a bar of `steps`, and yield what moves it on by a stage's step."""
     columns = TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=err, transient=True)
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("", total=steps)
+
+        def show(stage: str, step: str) -> None:
+            progress.update(task, advance=1, description=f"{stage}: {step}")
+
+        yield show
 
 
 def _show(bundle: Bundle, as_json: bool) -> None:
     manifest = bundle.manifest
     if as_json:
-        typer.echo(manifest.model_dump_json(include={"name", "gate", "dead_tensors", "precision"}))
+        typer.echo(manifest.model_dump_json(include=_SHOWN))
         return
     table = Table("stage", "tensor", "max abs", "relative", title="difference to float32")
     for entry in manifest.gate:
         numbers = f"{entry.max_absolute:.1e}", f"{entry.relative:.1e}"
         table.add_row(entry.stage, entry.tensor, *numbers)
     out.print(table)
+    _show_encoders(manifest.encoder_gate)
     size = sum(entry.size for entry in manifest.files.values())
     out.print(
         f"{bundle.path}: {size / 1e6:.1f} MB, {len(manifest.files)} files, "
         f"{manifest.dead_tensors} tensors of the weights are not needed and were left out",
         soft_wrap=True,
     )
+
+
+def _show_encoders(gate: EncoderGateEntry | None) -> None:
+    if gate is None:
+        return
+    out.print(
+        f"masks against float32 on {gate.pictures} pictures: mean IoU {gate.mean_mask_iou:.3f}, "
+        f"least {gate.min_mask_iou:.3f}; regions agree in {gate.region_agreement:.1%}",
+        soft_wrap=True,
+    )
+    for stage, layers in gate.kept_layers.items():
+        out.print(f"{stage} keeps a higher precision in {', '.join(layers)}", soft_wrap=True)
 
 
 def main() -> None:

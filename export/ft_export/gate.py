@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ftsdk.bundle import GateEntry
 from ftsdk.errors import GateError
 
+#: The name of the whole chain where a stage's would be.
+END_TO_END = "end to end"
 #: Largest absolute difference, in units of the reference's largest magnitude or 1.
 MAX_ABSOLUTE = 1e-4
 #: Largest relative difference in Euclidean norm.

@@ -150,6 +150,25 @@ class TextGateEntry(_Strict):
     waived: bool
 
 
+class EncoderGateEntry(_Strict):
+    """How far lowered encoders are from float32, all of them in a row.
+
+    Attributes:
+        pictures: how many were judged, none of which INT8 ranges were observed on.
+        mean_mask_iou, min_mask_iou: masks against float32's.
+        region_agreement: share of (picture, region) pairs with the same answer.
+        kept_layers: by stage, the layers that had to stay in a higher precision.
+        waived: the export was told not to fail on it, as for weights that mean nothing.
+    """
+
+    pictures: int = Field(gt=0)
+    mean_mask_iou: float = Field(ge=0, le=1)
+    min_mask_iou: float = Field(ge=0, le=1)
+    region_agreement: float = Field(ge=0, le=1)
+    kept_layers: dict[str, tuple[str, ...]]
+    waived: bool
+
+
 class Manifest(_Strict):
     """Everything that a runtime must know of a bundle."""
 
@@ -175,6 +194,7 @@ class Manifest(_Strict):
     golden_tensors: str
     gate: tuple[GateEntry, ...]
     text_gate: TextGateEntry | None
+    encoder_gate: EncoderGateEntry | None = None
     dead_tensors: int
     limits: tuple[str, ...]
     files: dict[str, FileEntry]

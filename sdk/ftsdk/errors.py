@@ -42,6 +42,7 @@ FtsdkError
     ├── TensorMissingError        a tensor the architecture needs is in no file
     ├── TensorShapeError          a tensor has another shape than the architecture says
     ├── TensorValueError          a tensor holds NaN or infinity
+    ├── RangesError               INT8 ranges are missing, or were observed on something else
     └── GateError                 an exported stage differs from float32
 """
 
@@ -241,6 +242,10 @@ class TensorShapeError(ExportError):
 
 class TensorValueError(ExportError):
     """A tensor holds NaN or infinity."""
+
+
+class RangesError(ExportError):
+    """INT8 ranges cannot be read, or were observed on another model or other pictures."""
 
 
 class GateError(ExportError):

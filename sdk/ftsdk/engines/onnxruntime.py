@@ -147,6 +147,9 @@ def _open_session(runtime: ModuleType, path: Path, device: str, threads: int) ->
     options.intra_op_num_threads = threads
     # Each graph has its own threads; spinning ones would take the cores from the next graph.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without VNNI, 8-bit products in their fastest form overflow 16 bits: nano's image embeddings
+    # were four times as far from float32. This form is exact on every processor.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     arguments = {"device_id": index or "0"} if kind == "cuda" else {}
     try:
