@@ -16,12 +16,19 @@ from ftsdk.version import __version__
 
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer
-    from ftsdk.api import analyze, stream
+    from ftsdk.api import analyze, stream, watch
     from ftsdk.cancellation import Cancellation
     from ftsdk.errors import FtsdkError
     from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
     from ftsdk.language.options import Language
     from ftsdk.result import Failure, Region, Result
+    from ftsdk.streaming.answers import (
+        Frame,
+        FrameAnswer,
+        FrameFailed,
+        FrameMasked,
+        FrameReported,
+    )
 
 _HOMES = {
     "Analyzer": "ftsdk.analyzer",
@@ -29,6 +36,11 @@ _HOMES = {
     "Event": "ftsdk.events",
     "Failure": "ftsdk.result",
     "Finished": "ftsdk.events",
+    "Frame": "ftsdk.streaming.answers",
+    "FrameAnswer": "ftsdk.streaming.answers",
+    "FrameFailed": "ftsdk.streaming.answers",
+    "FrameMasked": "ftsdk.streaming.answers",
+    "FrameReported": "ftsdk.streaming.answers",
     "FtsdkError": "ftsdk.errors",
     "Language": "ftsdk.language.options",
     "MaskReady": "ftsdk.events",
@@ -38,6 +50,7 @@ _HOMES = {
     "Result": "ftsdk.result",
     "analyze": "ftsdk.api",
     "stream": "ftsdk.api",
+    "watch": "ftsdk.api",
 }
 
 __all__ = [
@@ -46,6 +59,11 @@ __all__ = [
     "Event",
     "Failure",
     "Finished",
+    "Frame",
+    "FrameAnswer",
+    "FrameFailed",
+    "FrameMasked",
+    "FrameReported",
     "FtsdkError",
     "Language",
     "MaskReady",
@@ -56,6 +74,7 @@ __all__ = [
     "__version__",
     "analyze",
     "stream",
+    "watch",
 ]
 
 

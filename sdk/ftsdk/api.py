@@ -10,6 +10,10 @@ from typing import Any
 from ftsdk.analyzer import Analyzer, Color, Image
 from ftsdk.events import Event
 from ftsdk.result import Result
+from ftsdk.streaming.answers import FrameAnswer
+from ftsdk.streaming.pipeline import Reports
+from ftsdk.streaming.queues import Policy
+from ftsdk.streaming.watching import watch_with
 
 
 @lru_cache(maxsize=2)
@@ -54,6 +58,63 @@ def stream(
 ) -> Iterator[Event]:
     """Yield RegionsFound, MaskReady, ReportToken..., Finished for one picture; see `analyze`."""
     return _resolved(bundle, device).stream(image, color=color, report=report)
+
+
+def watch(
+    source: Any,
+    *,
+    bundle: str | Path | None = None,
+    device: str = "auto",
+    policy: Policy | None = None,
+    report: Reports | None = None,
+    resume: str | Path | None = None,
+    retries: int = 0,
+    retry_wait: float = 1.0,
+    timeout: float = 30.0,
+    color: Color = "bgr",
+) -> Iterator[FrameAnswer]:
+    """Yield FrameMasked, FrameReported and FrameFailed for the frames of a source.
+
+    Masks keep the frame rate while a report is written. With `newest only` a mask is out at most
+    three mask times after its frame arrived; with the other policies at most six.
+
+    Args:
+        source: a picture, a folder, a video file, a camera number, an address such as
+            `rtsp://...`, an iterable of pictures, or a function that returns one.
+        bundle: a bundle directory; None is the nano model that comes with the package.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        policy: what happens to frames that come faster than answers: `wait`, `drop oldest`,
+            `drop newest` or `newest only`. None waits, or takes the newest of a live source.
+        report: `on change` of regions or mask since the last report, `always`, or `never`. None
+            is `always` for files and folders of pictures, else `on change`.
+        resume: a file in which the pictures of a folder are noted once their answer was used;
+            those noted there are left out.
+        retries: how often in a row a source that died is opened again.
+        retry_wait: seconds before each retry.
+        timeout: seconds without a frame after which a source is lost.
+        color: channel order of frames that are arrays; videos and cameras need none.
+
+    Raises:
+        SourceNotFoundError: there is no such source.
+        SourceLostError: it died and did not come back; what arrived before was yielded first.
+        OptionError: an argument is outside its range.
+
+    Example:
+        >>> for answer in ftsdk.watch("rtsp://camera/stream", retries=10):
+        ...     if isinstance(answer, ftsdk.FrameReported):
+        ...         print(answer.frame.seconds, answer.result.report)
+    """
+    return watch_with(
+        _resolved(bundle, device),
+        source,
+        policy=policy,
+        report=report,
+        resume=resume,
+        retries=retries,
+        retry_wait=retry_wait,
+        timeout=timeout,
+        color=color,
+    )
 
 
 def _resolved(bundle: Any, device: str) -> Analyzer:

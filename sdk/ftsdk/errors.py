@@ -24,6 +24,9 @@ FtsdkError
 │   ├── EngineLoadError           the runtime refused a graph
 │   ├── EngineRunError            the runtime failed while it ran a graph, or was closed
 │   └── NumericalError            a stage produced NaN or infinity
+├── SourceError                 a source of frames is at fault
+│   ├── SourceNotFoundError       no video, folder, camera or address of that name
+│   └── SourceLostError           it died, and did not come back as often as it was retried
 ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
 ├── DataError                   a data set is at fault
 │   ├── DataNotFoundError         no data set at that path
@@ -170,6 +173,18 @@ class EngineRunError(EngineError):
 
 class NumericalError(EngineError):
     """A stage produced NaN or infinity."""
+
+
+class SourceError(FtsdkError):
+    """A source of frames is at fault."""
+
+
+class SourceNotFoundError(SourceError):
+    """There is no video, folder, camera or address of that name."""
+
+
+class SourceLostError(SourceError):
+    """A source died, and did not come back as often as it was retried."""
 
 
 class AnalysisCancelledError(FtsdkError):

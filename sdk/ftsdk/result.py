@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 #: A mask of a smaller share of the picture is no sign of anything.
-_FAINT_SHARE = 0.001
+FAINT_SHARE = 0.001
 #: Side in px at which the mask of a face inside a larger picture is held against regions.
 _FACE_SIDE = 256
 
@@ -141,7 +141,7 @@ class Result:
         if self.score >= self.score_threshold:
             return f"Manipulation suspected (score {self.score:.2f}); {where}."
         below = f"score {self.score:.2f}, below the threshold of {self.score_threshold:.2f}"
-        if share >= _FAINT_SHARE:
+        if share >= FAINT_SHARE:
             return f"Weak signs only ({below}); {where}."
         return f"No manipulation found ({below}); {where}."
 

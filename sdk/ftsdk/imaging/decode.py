@@ -24,7 +24,7 @@ from ftsdk.imaging.header import Header, jpeg, png, read_header, read_size
 from ftsdk.imaging.header.facts import truncated
 from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
 
-__all__ = ["Picture", "decode"]
+__all__ = ["PICTURE_SUFFIXES", "Picture", "decode"]
 
 Color = Literal["bgr", "rgb"]
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[Any], Any]
@@ -37,6 +37,8 @@ _SUFFIXES = {
     "PNG": {".png", ".apng"},
     "WebP": {".webp"},
 }
+PICTURE_SUFFIXES: frozenset[str] = frozenset().union(*_SUFFIXES.values())
+"""What picture files are called, in lower case; what they hold decides, not their name."""
 _PILLOW_16_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
 _PILLOW_UNBOUNDED = {"I", "F"}
 

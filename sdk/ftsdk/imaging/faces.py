@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,9 +63,13 @@ Finder = Callable[[NDArray[np.uint8], Framing], Framed]
 
 def frame(pixels: NDArray[np.uint8], framing: Framing) -> Framed:
     """Return the whole picture, or its largest face as `framing` says."""
-    if framing == "picture":
-        return Framed(pixels, None)
-    boxes = find_faces(pixels)
+    return (
+        Framed(pixels, None) if framing == "picture" else frame_largest(pixels, find_faces(pixels))
+    )
+
+
+def frame_largest(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> Framed:
+    """Return the face of the first box, or the whole picture where that is the face, or no box."""
     if not boxes:
         return Framed(pixels, None, ("No face was found; the whole picture was analysed.",))
     box, notes = boxes[0], []
@@ -90,9 +94,9 @@ def find_faces(pixels: NDArray[np.uint8]) -> list[Box]:
         scale = min(1.0, size / longest)
         candidates = _detect(_shrunk(grey, scale), _COARSE, smallest, 0)
         exact = (_exact(grey, *(value / scale for value in box)) for box in candidates)
-        boxes = {_in_frame(*box) for box in exact if box}
+        boxes = _distinct(_in_frame(*box) for box in exact if box)
         if boxes:
-            return sorted(boxes, key=lambda box: -box.side)
+            return boxes
         if scale == 1.0:
             break
     return []
@@ -108,6 +112,20 @@ def find_face_near(pixels: NDArray[np.uint8], box: Box) -> Box | None:
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
     found = _exact(grey, x, y, width)
     return _in_frame(*found) if found else None
+
+
+def _distinct(boxes: Iterable[Box]) -> list[Box]:
+    """Return the boxes, the largest first, without those whose middle another one holds."""
+    kept: list[Box] = []
+    for box in sorted(boxes, key=lambda box: -box.side):
+        middle = box.x + box.side / 2, box.y + box.side / 2
+        if not any(
+            other.x < middle[0] < other.x + other.side
+            and other.y < middle[1] < other.y + other.side
+            for other in kept
+        ):
+            kept.append(box)
+    return kept
 
 
 Pixel = TypeVar("Pixel", bound=np.generic)

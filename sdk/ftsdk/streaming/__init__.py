@@ -1,0 +1,1 @@
+"""Many frames: sources, bounded queues, followed faces, reports where something changed."""

@@ -1,0 +1,71 @@
+"""What a watch yields: a frame's mask, its report, or its failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftsdk.errors import FtsdkError
+from ftsdk.result import Result
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a source.
+
+    Attributes:
+        index: how many frames the source gave before it, dropped ones counted.
+        name: its path inside a folder, or its number.
+        seconds: its place in a video; else s from the start of the watch to its arrival.
+    """
+
+    index: int
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FrameMasked:
+    """Mask and regions of a frame; `result.report` is None.
+
+    Attributes:
+        frame: which one.
+        result: the answer without words.
+        latency_ms: from the frame's arrival to this answer.
+        dropped: frames that were dropped so far, of the whole source.
+    """
+
+    frame: Frame
+    result: Result
+    latency_ms: float
+    dropped: int
+
+
+@dataclass(frozen=True)
+class FrameReported:
+    """The whole answer to a frame that was masked before; later frames may come in between.
+
+    Attributes: see `FrameMasked`.
+    """
+
+    frame: Frame
+    result: Result
+    latency_ms: float
+    dropped: int
+
+
+@dataclass(frozen=True)
+class FrameFailed:
+    """A frame that could not be analysed; the watch goes on.
+
+    Attributes:
+        frame: which one.
+        error: why.
+        dropped: frames that were dropped so far, of the whole source.
+    """
+
+    frame: Frame
+    error: FtsdkError
+    dropped: int
+
+
+FrameAnswer = FrameMasked | FrameReported | FrameFailed

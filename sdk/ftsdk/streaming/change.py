@@ -1,0 +1,45 @@
+"""Whether a frame differs enough from the last reported one to be worth a report."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.result import FAINT_SHARE, Result
+
+#: Masks that overlap less (intersection over union) are of different places.
+_SAME_OVERLAP = 0.5
+#: Side in px at which masks are compared; they are cut at the model's own resolution.
+_SIDE = 256
+
+
+class ChangeDetector:
+    """Remembers the frame that was reported last."""
+
+    def __init__(self) -> None:
+        self._regions: frozenset[str] | None = None
+        self._mask = np.zeros((_SIDE, _SIDE), np.bool_)
+
+    def changed(self, result: Result) -> bool:
+        """Tell whether `result` shows other regions or another mask; if so, remember it."""
+        regions = frozenset(region.name for region in result.regions)
+        mask = _small_mask(result)
+        if regions == self._regions and overlap(mask, self._mask) >= _SAME_OVERLAP:
+            return False
+        self._regions, self._mask = regions, mask
+        return True
+
+
+def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return intersection over union; masks that are both as good as empty overlap fully."""
+    union = np.count_nonzero(one | other)
+    if union <= FAINT_SHARE * one.size:
+        return 1.0
+    return float(np.count_nonzero(one & other) / union)
+
+
+def _small_mask(result: Result) -> NDArray[np.bool_]:
+    cut = (result.probabilities > result.mask_threshold).astype(np.float32)
+    small: NDArray[np.bool_] = cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) > 0.5
+    return small
