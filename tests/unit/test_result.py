@@ -20,6 +20,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.result import Result, run_lengths
 
 CLAIMS = re.compile(r"authentic(?!at)|genuine|real photo|untampered|not manipulated", re.IGNORECASE)
+WRITTEN = {".py", ".html", ".js", ".css", ".md"}
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +141,9 @@ def test_the_model_s_limits_are_among_the_warnings(result: Result) -> None:
 
 
 def test_nothing_that_ftsdk_says_calls_a_picture_real() -> None:
-    """These words may stand only where a sentence denies them."""
-    for path in (REPOSITORY / "sdk").rglob("*"):
-        if path.suffix not in {".py", ".html", ".js"}:
-            continue
+    said = [path for path in (REPOSITORY / "sdk").rglob("*") if path.suffix in WRITTEN]
+    said += [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
+    assert {path.suffix for path in said} == WRITTEN
+    for path in said:
         words = re.sub(r"\W+", " ", path.read_text(encoding="utf-8"))
-        for claim in CLAIMS.finditer(words):
-            assert "does not mean that" in words[: claim.start()][-50:], (path, claim)
+        assert not CLAIMS.search(words), path
