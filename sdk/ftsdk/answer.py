@@ -103,7 +103,8 @@ class AnswerBuilder:
             limits=view.limits,
             timings={},
             provenance=self._provenance(picture),
-            image_tensors=view.tensors,
+            # The vision encoder does not run again, so its input is not kept.
+            image_tensors={k: v for k, v in view.tensors.items() if k != "pixel_values"},
             operating_point=manifest.score.default if manifest.score else None,
         )
 
