@@ -72,16 +72,24 @@ async def one_client(
 
 
 async def watch_memory(client: httpx.AsyncClient, end: float, tally: Tally) -> None:
-    """Note the server's resident memory every five seconds."""
+    """Note the server's resident memory every second."""
     while time.monotonic() < end:
         tally.memory.append(await metric(client, "process_resident_memory_bytes") / 2**20)
-        await asyncio.sleep(5)
+        await asyncio.sleep(1)
 
 
 async def metric(client: httpx.AsyncClient, name: str) -> float:
     """Return one value of /metrics."""
     lines = (await client.get("/metrics")).text.splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(name + " "))
+
+
+def memory(every_second: list[float]) -> dict[str, float]:
+    """Return what the server held, in MiB, and its growth over the second half a minute."""
+    half = every_second[len(every_second) // 2 :]
+    slope = np.polyfit(np.arange(len(half)), half, 1)[0] * 60
+    ends = {"first": every_second[0], "half": half[0], "last": half[-1], "most": max(half)}
+    return {k: round(v, 1) for k, v in (ends | {"second_half_slope_per_minute": slope}).items()}
 
 
 async def kill_clients(client: httpx.AsyncClient, count: int) -> dict[str, float]:
@@ -126,7 +134,7 @@ async def run(url: str, clients: int, seconds: float, kills: int) -> dict[str, A
         "wrong_answers": tally.wrong,
         "refusals_without_retry_after": tally.silent_refusals,
         "answer_s": {"median": waits[len(waits) // 2], "slowest": waits[-1]},
-        "server_memory_mib": [round(value) for value in tally.memory],
+        "server_memory_mib": memory(tally.memory),
         "kills": killed,
         "right_after_kills": all(after[name] == alone[0][name] for name in _SAME),
     }

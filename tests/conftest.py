@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from ftsdk.analyzer import Analyzer
 
-pytest_plugins = ["serving"]
+pytest_plugins = ["browsing", "serving"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

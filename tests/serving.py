@@ -104,6 +104,21 @@ def server(served_bundle: Path) -> Iterator[Server]:
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def endless_server(
+    served_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server, with one place, whose model never finishes `endless.WHITE`."""
+    endless = pytest.importorskip("endless", reason="onnx is not installed (extra export)")
+    root = tmp_path_factory.mktemp("endless") / "endless.bundle"
+    running = Server(endless.write_bundle(served_bundle, root), "--queue", "0")
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.stop()
+
+
 @pytest.fixture
 def start(served_bundle: Path) -> Iterator[Start]:
     """A function that starts a server with options; all are stopped at the end."""

@@ -27,6 +27,7 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
 )
 from serving import Server, Start, face_png  # noqa: E402
 
+_CANCELLED = 'ftsdk_analyses_total{outcome="cancelled"}'
 _OCTETS = {"Content-Type": "application/octet-stream"}
 # FTSDK_FUZZ_EXAMPLES=200 looks longer than the suite has time for.
 EXAMPLES = int(os.environ.get("FTSDK_FUZZ_EXAMPLES", "12"))
@@ -171,22 +172,16 @@ def test_clients_that_go_away_lose_no_slot(start: Start) -> None:
     assert server.analyze(face_png())["report"] is not None
 
 
-def test_a_stage_that_never_ends_stops_with_its_client(
-    served_bundle: Path, tmp_path: Path
-) -> None:
-    bundle = endless.write_bundle(served_bundle, tmp_path / "endless.bundle")
-    server = Server(bundle, "--queue", "0")
-    try:
-        server.wait_until_ready()
-        for _ in range(5):
-            with _open_stream(server, endless.WHITE):
-                _until(lambda: server.metric("ftsdk_running") == 1)
-                time.sleep(0.2)
-            _until(lambda: server.metric("ftsdk_running") + server.metric("ftsdk_queue_depth") == 0)
-        assert server.metric('ftsdk_analyses_total{outcome="cancelled"}') == 5
-        assert server.analyze(face_png())["report"] is not None
-    finally:
-        server.stop()
+def test_a_stage_that_never_ends_stops_with_its_client(endless_server: Server) -> None:
+    server = endless_server
+    before = server.metric(_CANCELLED)
+    for _ in range(5):
+        with _open_stream(server, endless.WHITE):
+            _until(lambda: server.metric("ftsdk_running") == 1)
+            time.sleep(0.2)
+        _until(lambda: server.metric("ftsdk_running") + server.metric("ftsdk_queue_depth") == 0)
+    assert server.metric(_CANCELLED) == before + 5
+    assert server.analyze(face_png())["report"] is not None
 
 
 def test_a_full_queue_says_so_and_when_to_come_back(start: Start) -> None:

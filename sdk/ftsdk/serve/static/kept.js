@@ -16,6 +16,24 @@ export async function fetchKept(id) {
   return { name, url: `${base}/picture.png`, status: "done", text: answer.report ?? "", regions: answer.regions, answer, field };
 }
 
+/** Have the service forget an answer; that it is gone already is no error. */
+export async function forgetOne(id) {
+  try {
+    await request(`v1/analyses/${id}`, { method: "DELETE" });
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+}
+
+/** Have the service forget an answer and all that it is a correction of. */
+export async function forgetKept(answer) {
+  for (let { id, parent } = answer; id; ) {
+    const before = parent && (await json(`v1/analyses/${parent}`).catch(() => null));
+    await forgetOne(id);
+    [id, parent] = [before?.id, before?.parent];
+  }
+}
+
 /** Show the colour theme that was chosen last, or `step` further. */
 export function theme(step = 0) {
   const at = (THEMES.indexOf(localStorage.getItem("ftsdk.theme") ?? "auto") + step) % THEMES.length;

@@ -1,22 +1,18 @@
 // The page: pictures come in, answers arrive, the user corrects.
 
 import { ApiError, json, post, request, stream } from "./api.js";
-import { decodeGrey, runLengths } from "./grid.js";
-import { fetchKept, theme } from "./kept.js";
-import { $, copyText, Panel, showStrip } from "./panel.js";
-import { Viewer } from "./viewer.js";
-import { explain, percent } from "./words.js";
+import { startCorrecting, stopCorrecting, takeCorrection } from "./correct.js";
+import { decodeGrey } from "./grid.js";
+import { fetchKept, forgetKept, forgetOne, theme } from "./kept.js";
+import { $, copyText, showStrip } from "./panel.js";
+import { announce, busy, light, panel, peek, say, setThreshold, setTool, state, viewer } from "./view.js";
+import { explain } from "./words.js";
 
 const KEPT = "ftsdk.items";
 const MAX_TRIES = 6;
 
-const items = [];
-let current = null;
-let model = null;
+const { items } = state;
 let pumping = false;
-
-const panel = new Panel(light);
-const viewer = new Viewer($("canvas"), showCoverage);
 
 // Pictures in
 
@@ -25,7 +21,7 @@ function add(files) {
   for (const file of pictures) {
     const item = { name: file.name || "pasted picture", file, url: URL.createObjectURL(file), status: "waiting", text: "" };
     items.push(item);
-    if (!current || file === pictures[0]) select(item);
+    if (!state.current || file === pictures[0]) select(item);
   }
   if (!pictures.length && files.length) say("That is no picture.");
   renderStrip();
@@ -43,7 +39,7 @@ async function analyze(item) {
   item.status = "working";
   renderStrip();
   await ready;
-  const limit = model.service.max_bytes;
+  const limit = state.model.service.max_bytes;
   if (item.file.size > limit) return fail(item, new Error(`The file is larger than ${Math.round(limit / 1e6)} MB, which is what this service takes.`));
   const options = { method: "POST", body: item.file, headers: { "Content-Type": item.file.type || "application/octet-stream" } };
   return follow(item, `v1/analyze/stream?name=${encodeURIComponent(item.name)}`, options);
@@ -51,16 +47,16 @@ async function analyze(item) {
 
 /** Show a stream's events as they come; wait and try again while the service is full. */
 async function follow(item, path, options) {
+  item.abort = new AbortController();
   for (let tries = 1; ; tries += 1) {
     try {
-      item.abort = new AbortController();
       busy(item, "Looking at the picture…");
       for await (const { kind, data } of stream(path, { ...options, signal: item.abort.signal })) {
         await HANDLERS[kind]?.(item, data);
       }
-      return;
+      return item.status === "done" ? undefined : fail(item, new Error("The answer broke off."));
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (error.name === "AbortError") return fail(item, new Error("Stopped."));
       if (error instanceof ApiError && [429, 503].includes(error.status) && tries < MAX_TRIES) {
         const seconds = error.retryAfter || 2;
         busy(item, `The service is busy; trying again in ${seconds} s…`);
@@ -74,7 +70,7 @@ const HANDLERS = {
   async regions(item, data) {
     item.regions = data.regions;
     busy(item, "Marking where…");
-    if (item !== current) return;
+    if (item !== state.current) return;
     panel.regions(item.regions);
     announce(data.regions.length ? `Regions: ${data.regions.map((region) => region.name).join(", ")}` : "No region stands out");
   },
@@ -83,13 +79,13 @@ const HANDLERS = {
     item.field = await decodeGrey(new Blob([bytes], { type: "image/png" }));
     item.regions = data.regions;
     busy(item, "Writing why…");
-    if (item !== current) return;
+    if (item !== state.current) return;
     if (viewer.image) viewer.setField(item.field);
     announce("The mask is drawn");
   },
   async token(item, data) {
     item.text += data.text;
-    if (item === current) panel.text(item.text, true);
+    if (item === state.current) panel.text(item.text, true);
   },
   async finished(item, data) {
     item.answer = data;
@@ -100,7 +96,7 @@ const HANDLERS = {
     busy(item, "");
     remember();
     renderStrip();
-    if (item !== current) return;
+    if (item !== state.current) return;
     finished(item);
     announce(`${data.finding} ${item.text}`);
   },
@@ -118,7 +114,7 @@ function fail(item, error) {
   item.error = explain(error);
   busy(item, "");
   renderStrip();
-  if (item !== current) return;
+  if (item !== state.current) return;
   panel.problem(item.error);
   if (item.answer) return restore(item);
   if (!item.regions) $("chips").textContent = "";
@@ -128,7 +124,7 @@ function fail(item, error) {
 // Which picture is shown
 
 async function select(item) {
-  current = item;
+  state.current = item;
   document.body.classList.remove("correcting");
   $("empty").hidden = true;
   $("work").hidden = $("add").hidden = false;
@@ -140,14 +136,11 @@ async function select(item) {
   busy(item, item.busy ?? "");
   $("canvas").setAttribute("aria-label", `The picture ${item.name}`);
   document.title = `${item.name}: ftsdk`;
-  try {
-    item.image ??= await loadImage(item);
-  } catch {
-    return; // the service says what is wrong with the file
-  }
-  if (item !== current) return;
-  viewer.setImage(item.image);
-  setThreshold(item.answer?.mask.threshold ?? model?.mask_threshold ?? 0.5);
+  const image = await loadImage(item).catch(() => null); // the service says what is wrong with it
+  if (!image) return;
+  if (item !== state.current) return void image.close();
+  viewer.setImage(image);
+  setThreshold(item.answer?.mask.threshold ?? state.model?.mask_threshold ?? 0.5);
   if (item.field) viewer.setField(item.field);
   if (item.answer) finished(item);
 }
@@ -166,103 +159,17 @@ function restore(item) {
 }
 
 function renderStrip() {
-  showStrip(items, current, select);
-}
-
-function busy(item, text) {
-  item.busy = text;
-  if (item !== current) return;
-  $("busy").hidden = !text;
-  $("busy-text").textContent = text;
-}
-
-function announce(text) {
-  $("live").textContent = text;
-}
-
-function say(text) {
-  if (!$("work").hidden) return panel.problem(text);
-  document.querySelector(".lead").textContent = text;
-  return announce(text);
-}
-
-// View
-
-function light(name, always = false) {
-  viewer.places = model?.places;
-  viewer.highlight = !always && viewer.highlight === name ? null : name;
-  panel.mark(viewer.highlight);
-  viewer.draw();
-}
-
-function setThreshold(value) {
-  $("threshold").value = Math.round(100 * value);
-  $("threshold-value").textContent = value.toFixed(2);
-  viewer.set({ threshold: value });
-  if (current?.answer) panel.overlayLink(current.answer, value);
-}
-
-function showCoverage() {
-  const share = viewer.coverage;
-  const usual = !viewer.painted && Math.abs(viewer.threshold - (current?.answer?.mask.threshold ?? viewer.threshold)) < 0.005;
-  const what = viewer.painted ? "The painted mask" : "At this threshold the mask";
-  $("coverage").textContent = share === null || usual ? "" : `${what} covers ${percent(share)} of the picture.`;
-}
-
-function peek(on) {
-  if (viewer.peeking === on) return;
-  viewer.peeking = on;
-  viewer.draw();
+  showStrip(items, state.current, select);
 }
 
 const ownsKeys = (target) => target.closest("input, button, a, summary, textarea, dialog");
 
-function setTool(tool) {
-  document.querySelector(`input[name=tool][value=${tool}]`).checked = true;
-  viewer.set({ tool });
-}
-
 // Corrections
-
-function startCorrecting() {
-  panel.toggles(current.answer);
-  $("actions").hidden = true;
-  $("correction").hidden = false;
-  document.body.classList.add("correcting");
-  light(null);
-  setTool("move");
-  $("correction").scrollIntoView({ block: "start", behavior: "smooth" });
-  $("toggles").firstElementChild?.focus({ preventScroll: true });
-}
-
-function stopCorrecting() {
-  viewer.discardPaint();
-  setTool("move");
-  light(null);
-  $("correction").hidden = true;
-  document.body.classList.remove("correcting");
-  $("actions").hidden = false;
-  $("correct").focus();
-}
 
 async function refine(event) {
   event.preventDefault();
-  const item = current;
-  const wish = { id: item.answer.id };
-  const before = item.answer.regions.map((region) => region.name);
-  const chosen = panel.toggled;
-  if (chosen.join() !== before.join() || !viewer.painted) wish.regions = chosen;
-  if (viewer.painted) {
-    const { width, height } = viewer.painted;
-    wish.mask = { width, height, run_lengths: runLengths(viewer.painted) };
-  }
-  const name = $("analyst").value.trim();
-  if (name) wish.by = name;
-  $("correction").hidden = true;
-  document.body.classList.remove("correcting");
-  $("actions").hidden = true;
-  setTool("move");
-  light(null);
+  const item = state.current;
+  const wish = takeCorrection();
   item.status = "working";
   item.text = "";
   panel.text("", true);
@@ -271,12 +178,14 @@ async function refine(event) {
 
 /** Return to the answer that the last correction was made of. */
 async function takeBack() {
-  const item = current;
+  const item = state.current;
   try {
-    const kept = await fetchKept(item.answer.parent);
+    const corrected = item.answer;
+    const kept = await fetchKept(corrected.parent);
+    await forgetOne(corrected.id);
     Object.assign(item, kept, { file: item.file, url: item.url, error: null });
     remember();
-    if (item === current) restore(item);
+    if (item === state.current) restore(item);
   } catch (error) {
     panel.problem(explain(error));
   }
@@ -302,16 +211,17 @@ async function recall() {
     }
   }
   remember();
+  if (state.current) return; // a picture came in meanwhile
   if (items.length) await select(items.find((item) => item.answer.id === wanted) ?? items[0]);
   else if (wanted) history.replaceState(null, "", "./");
 }
 
 async function forget() {
-  const item = current;
+  const item = state.current;
   try {
-    await request(`v1/analyses/${item.answer.id}`, { method: "DELETE" });
+    await forgetKept(item.answer);
   } catch (error) {
-    if (error.status !== 404) return panel.problem(explain(error));
+    return panel.problem(explain(error));
   }
   items.splice(items.indexOf(item), 1);
   remember();
@@ -321,7 +231,7 @@ async function forget() {
 
 function home() {
   history.replaceState(null, "", "./");
-  current = null;
+  state.current = null;
   $("work").hidden = $("add").hidden = true;
   $("empty").hidden = false;
   document.title = "ftsdk: picture analysis";
@@ -333,7 +243,7 @@ function home() {
 async function loadModel() {
   for (;;) {
     try {
-      model = await json("v1/model");
+      state.model = await json("v1/model");
       break;
     } catch (error) {
       if (error.status !== 503) throw error;
@@ -342,10 +252,10 @@ async function loadModel() {
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
   }
-  panel.labels = model.labels;
-  $("model").textContent = `${model.bundle} on ${model.device}`;
+  panel.labels = state.model.labels;
+  $("model").textContent = `${state.model.bundle} on ${state.model.device}`;
   $("model").hidden = false;
-  if (!current?.answer) setThreshold(model.mask_threshold);
+  if (!state.current?.answer) setThreshold(state.model.mask_threshold);
 }
 
 $("choose").onclick = $("add").onclick = () => $("file").click();
@@ -373,16 +283,17 @@ $("brush").oninput = (event) => viewer.set({ brush: Number(event.target.value) }
 $("undo").onclick = () => viewer.undo();
 $("clear").onclick = () => viewer.erase();
 $("forget").onclick = forget;
+$("stop").onclick = () => state.current.abort.abort();
 $("back").onclick = takeBack;
 $("analyst").value = sessionStorage.getItem("ftsdk.analyst") ?? "";
 $("analyst").oninput = (event) => {
   sessionStorage.setItem("ftsdk.analyst", event.target.value);
-  panel.links(current.answer);
+  panel.links(state.current.answer);
 };
-$("copy").onclick = () => copyText(current.answer);
+$("copy").onclick = () => copyText(state.current.answer);
 
 addEventListener("keydown", (event) => {
-  if (event.key === " " && !ownsKeys(event.target) && current) { event.preventDefault(); peek(true); }
+  if (event.key === " " && !ownsKeys(event.target) && state.current) { event.preventDefault(); peek(true); }
   if (event.key === "Escape") light(null, true);
 });
 addEventListener("keyup", (event) => event.key === " " && peek(false));

@@ -20,14 +20,17 @@ export class Viewer {
     this.tool = "move";
     this.brush = 8;
     this.pointers = new Map();
+    this.pinching = false;
     this.clear();
     new ResizeObserver(() => this.resized()).observe(canvas);
     this.listen();
   }
 
   clear() {
+    this.image?.close(); // a decoded picture is large
     this.image = null;
     this.places = null;
+    this.face = undefined; // null is the whole picture
     this.forget();
   }
 
@@ -42,6 +45,7 @@ export class Viewer {
   }
 
   setImage(image) {
+    this.image?.close();
     this.image = image;
     this.fit();
   }
@@ -135,7 +139,7 @@ export class Viewer {
     context.drawImage(image, 0, 0, w, h);
     context.imageSmoothingEnabled = true;
     if (this.field && this.mode !== "original" && !this.peeking) this.renderMask(now, w, h);
-    if (this.highlight && !this.peeking) this.renderHighlight(w, h);
+    if (this.highlight && this.face !== undefined && !this.peeking) this.renderHighlight(w, h);
     if (this.cursor) this.renderCursor(w, h);
   }
 
@@ -238,7 +242,8 @@ export class Viewer {
     if (event.button !== 0) return;
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, this.place(event));
-    if (this.paints) {
+    if (this.pointers.size > 1) this.startPinch();
+    else if (this.paints) {
       this.remember();
       this.stroke(this.place(event), this.place(event));
     } else {
@@ -253,7 +258,15 @@ export class Viewer {
     if (!from) return this.draw();
     this.pointers.set(event.pointerId, to);
     if (this.pointers.size === 2) return this.pinched(event.pointerId, from, to);
+    if (this.pinching) return this.draw();
     return this.paints ? this.stroke(from, to) : this.pan(to.x - from.x, to.y - from.y);
+  }
+
+  /** A second finger zooms; the dab that the first one made goes. */
+  startPinch() {
+    if (this.paints && !this.pinching) this.undo();
+    this.pinching = true;
+    this.cursor = null;
   }
 
   pinched(id, from, to) {
@@ -264,6 +277,7 @@ export class Viewer {
 
   lifted(event) {
     this.pointers.delete(event.pointerId);
+    if (!this.pointers.size) this.pinching = false;
     this.canvas.classList.remove("panning");
   }
 
