@@ -140,7 +140,9 @@ def test_several_pictures_and_a_bad_one(visit: Visit, tmp_path: Path) -> None:
         page.click(f"#strip button >> nth={number}")
         assert page.title().startswith(path.name)
         assert page.is_visible("#problem") == (number == 1)
-        assert page.is_visible("#actions") == (number != 1)
+        for part in ("#actions", "#about"):
+            assert page.is_visible(part) == (number != 1)
+        page.wait_for_selector("#view-tools", state="hidden" if number == 1 else "visible")
 
 
 def test_an_answer_can_be_stopped(visit: Visit, endless_server: Server) -> None:

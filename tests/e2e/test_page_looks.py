@@ -65,6 +65,7 @@ def test_the_token_dialog(axe: Any, browser: Any, start: Start, tmp_path: Path) 
     page.fill("#token", "wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector("#login-problem:not([hidden])")
+    assert page.evaluate("(login => login.scrollWidth <= login.clientWidth)(document.all.login)")
     _look(axe, page, "token")
     page.close()
 

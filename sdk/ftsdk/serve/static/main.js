@@ -130,6 +130,7 @@ async function select(item) {
   $("work").hidden = $("add").hidden = false;
   setTool("move");
   viewer.clear();
+  $("work").classList.remove("unseen");
   panel.show(item);
   light(null);
   renderStrip();
@@ -137,8 +138,8 @@ async function select(item) {
   $("canvas").setAttribute("aria-label", `The picture ${item.name}`);
   document.title = `${item.name}: ftsdk`;
   const image = await loadImage(item).catch(() => null); // the service says what is wrong with it
-  if (!image) return;
-  if (item !== state.current) return void image.close();
+  if (item !== state.current) return void image?.close();
+  if (!image) return void $("work").classList.add("unseen");
   viewer.setImage(image);
   setThreshold(item.answer?.mask.threshold ?? state.model?.mask_threshold ?? 0.5);
   if (item.field) viewer.setField(item.field);

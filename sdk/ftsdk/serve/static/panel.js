@@ -19,7 +19,7 @@ export class Panel {
     this.regions(item.regions);
     this.text(item.text, item.status === "working" && item.text !== "");
     this.verdict(item.answer);
-    $("actions").hidden = !item.answer;
+    $("actions").hidden = $("about").hidden = !item.answer;
     $("correction").hidden = true;
     if (item.answer) this.finished(item.answer);
   }
@@ -158,6 +158,7 @@ export function showStrip(items, current, select) {
     button.setAttribute("aria-label", `${item.name}, ${item.status}`);
     if (item === current) button.setAttribute("aria-current", "true");
     const image = Object.assign(document.createElement("img"), { src: item.url, alt: "" });
+    image.addEventListener("error", () => image.remove());
     button.append(image, document.createElement("i"));
     button.addEventListener("click", () => select(item));
     return button;
