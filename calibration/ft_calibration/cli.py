@@ -40,7 +40,7 @@ def evaluate(
         typer.Option(exists=True, help="A data set in MMTT's layout, or its record file."),
     ],
     bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
+        Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     robustness: Annotated[

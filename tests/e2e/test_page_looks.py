@@ -65,7 +65,8 @@ def test_the_token_dialog(axe: Any, browser: Any, start: Start, tmp_path: Path) 
     page.fill("#token", "wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector("#login-problem:not([hidden])")
-    assert page.evaluate("(login => login.scrollWidth <= login.clientWidth)(document.all.login)")
+    fits = "(dialog) => dialog.scrollWidth <= dialog.clientWidth"
+    assert page.locator("#login").evaluate(fits)
     _look(axe, page, "token")
     page.close()
 

@@ -29,7 +29,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 def analyze(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG or WebP.")],
     bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
+        Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     regions: Annotated[

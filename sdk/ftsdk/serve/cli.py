@@ -29,7 +29,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(epilog=_EXAMPLE)
 def serve(
     bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
+        Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
