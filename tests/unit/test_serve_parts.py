@@ -72,6 +72,18 @@ def test_memory_is_bounded_in_bytes_and_age() -> None:
     assert store.nbytes == 0
 
 
+def test_kept_tensors_are_the_store_s_own() -> None:
+    analysis = _analysis()
+    store = MemoryStore(2, 2**40, 60)
+    store.put(analysis)
+    given, kept = analysis.result.image_tensors, store.get(analysis.id).result.image_tensors
+    assert set(kept) == set(given)
+    for name, value in kept.items():
+        assert np.array_equal(value, given[name])
+        assert value.flags.owndata
+        assert not np.shares_memory(value, given[name])
+
+
 def test_disk_gives_back_what_it_was_given(tmp_path: Path) -> None:
     analysis = _analysis()
     store = DiskStore(tmp_path / "kept")

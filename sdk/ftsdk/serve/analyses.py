@@ -54,6 +54,11 @@ class Analysis:
         """Return a copy whose full-size mask and heat map will not outlive it."""
         return replace(self, result=replace(self.result))
 
+    def detached(self) -> Analysis:
+        """Return a fresh copy that owns its tensors: the runtime's would pin its memory arena."""
+        tensors = {name: value.copy() for name, value in self.result.image_tensors.items()}
+        return replace(self, result=replace(self.result, image_tensors=tensors))
+
 
 class AnalysisStore(Protocol):
     """Where analyses are kept."""
@@ -102,7 +107,7 @@ class MemoryStore:
 
     def put(self, analysis: Analysis) -> None:
         with self._lock:
-            self._kept[analysis.id] = self._clock(), analysis.fresh()
+            self._kept[analysis.id] = self._clock(), analysis.detached()
             self._nbytes += analysis.nbytes
             self._prune()
 
