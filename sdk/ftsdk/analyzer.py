@@ -7,8 +7,9 @@ answer why. Tensors travel by the names that the bundle's manifest gives them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -16,7 +17,8 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.answer import AnswerBuilder, Located, View
+from ftsdk.answer import AnswerBuilder, Located, Question, View
+from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import FtsdkError, OptionError, RegionError
@@ -35,22 +37,6 @@ from ftsdk.stages import Stages, Stopwatch, TensorDict
 Image = Any
 Color = Literal["bgr", "rgb"]
 TRACE_LANGUAGE = Language()
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked about one picture; None leaves it to the model."""
-
-    regions: list[str] | None
-    mask_logits: NDArray[np.float32] | None
-    report: bool
-    language: Language
-
-    @property
-    def corrections(self) -> tuple[str, ...]:
-        """What the user decided in the model's place."""
-        decided = {"regions": self.regions, "mask": self.mask_logits}
-        return tuple(name for name, value in decided.items() if value is not None)
 
 
 class Analyzer:
@@ -134,7 +120,7 @@ class Analyzer:
         report: bool = True,
         timeout: float | None = None,
         cancellation: Cancellation | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Yield RegionsFound, MaskReady, ReportToken..., Finished as they become known.
 
         Takes what `analyze` takes. Closing the generator stops the engine within one token;
@@ -143,6 +129,24 @@ class Analyzer:
         watch = Stopwatch(timeout, cancellation)
         question = Question(self.known_regions(regions), None, report, self.language)
         yield from self._answer(self._look(image, color, watch), watch, question)
+
+    async def analyze_async(self, image: Image, **options: Any) -> Result:
+        """Return what `analyze` does, without holding the event loop; takes what it takes.
+
+        Cancelling the task stops the engine within one token.
+        """
+        async with aclosing(self.stream_async(image, **options)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event.result
+        raise AssertionError("a stream always ends with Finished")
+
+    def stream_async(self, image: Image, **options: Any) -> AsyncGenerator[Event, None]:
+        """Yield what `stream` does, without holding the event loop; takes what it takes.
+
+        Cancelling the task, or closing the generator, stops the engine within one token.
+        """
+        return in_thread(lambda given_up: self.stream(image, cancellation=given_up, **options))
 
     def refine(
         self,

@@ -15,6 +15,7 @@ from ftsdk.errors import ArrayError
 from ftsdk.imaging.faces import Box, cut_out, place
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
+from ftsdk.language.options import Language
 from ftsdk.result import Provenance, Region, Result
 from ftsdk.stages import Stages, TensorDict
 from ftsdk.version import __version__
@@ -43,6 +44,22 @@ class View:
     face: Box | None
     limits: tuple[str, ...]
     tensors: TensorDict
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one picture; None leaves it to the model."""
+
+    regions: list[str] | None
+    mask_logits: NDArray[np.float32] | None
+    report: bool
+    language: Language
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """What the user decided in the model's place."""
+        decided = {"regions": self.regions, "mask": self.mask_logits}
+        return tuple(name for name, value in decided.items() if value is not None)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
-from ftsdk.analyzer import Analyzer, Color, Question
-from ftsdk.answer import Located, View
+from ftsdk.analyzer import Analyzer, Color
+from ftsdk.answer import Located, Question, View
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, FtsdkError, SourceError
 from ftsdk.events import Finished
