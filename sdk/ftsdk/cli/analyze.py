@@ -12,22 +12,32 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, out, show_error
+from ftsdk.cli.console import (
+    WORK_FAILED,
+    err,
+    error_document,
+    exit_on_error,
+    out,
+    show_error,
+)
 from ftsdk.errors import FtsdkError
-from ftsdk.result import SCHEMA_VERSION, Result
+from ftsdk.result import Result
+from ftsdk.streaming.sources import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer
     from ftsdk.events import MaskReady
 
-_EXAMPLE = "Example: ft-analyze face.jpg --save answers/"
+_EXAMPLE = "Examples: ft-analyze face.jpg --save answers/ | ft-analyze video.mp4 --save out.mp4"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @app.command(epilog=_EXAMPLE)
 def analyze(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG or WebP.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Pictures (JPEG, PNG or WebP), or one video.")
+    ],
     bundle: Annotated[
         Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")
     ] = None,
@@ -45,7 +55,11 @@ def analyze(
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop at the mask.")] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Write overlay, mask, heat map and JSON to this directory.")
+        Path | None,
+        typer.Option(
+            help="Write overlay, mask, heat map and JSON to this directory; "
+            "of a video, the overlay to this .mp4 file."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a picture, nothing else.")
@@ -58,6 +72,9 @@ def analyze(
     with exit_on_error():
         analyzer = _open(bundle, device, beams)
         analyzer.known_regions(chosen)
+    if any(picture.suffix.lower() in VIDEO_SUFFIXES for picture in pictures):
+        _analyze_video(analyzer, pictures, save, not no_report, as_json)
+        return
     used: set[str] = set()
     failed = False
     with analyzer:
@@ -78,6 +95,17 @@ def analyze(
                 err.print(f"[bold red]error[/] cannot save: {escape(str(error))}")
     if failed:
         raise typer.Exit(WORK_FAILED)
+
+
+def _analyze_video(
+    analyzer: Analyzer, pictures: list[Path], save: Path | None, report: bool, as_json: bool
+) -> None:
+    from ftsdk.cli.video import analyze_video
+
+    if len(pictures) > 1:
+        raise typer.BadParameter("one video at a time, without pictures", param_hint="PICTURES")
+    with analyzer, exit_on_error():
+        analyze_video(analyzer, pictures[0], save, report, as_json)
 
 
 def _open(bundle: Path | None, device: str, beams: int | None) -> Analyzer:
@@ -153,17 +181,7 @@ def _show_failure(picture: Path, error: FtsdkError, as_json: bool) -> None:
     if not as_json:
         show_error(error, str(picture))
         return
-    failure = {
-        "schema_version": SCHEMA_VERSION,
-        "picture": {"name": str(picture)},
-        "error": {
-            "class": type(error).__name__,
-            "what": error.what,
-            "expected": error.expected,
-            "found": error.found,
-            "cure": error.cure,
-        },
-    }
+    failure = {"picture": {"name": str(picture)}, **error_document(error)}
     typer.echo(json.dumps(failure, ensure_ascii=False))
 
 

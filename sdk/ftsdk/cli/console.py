@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from ftsdk.errors import FtsdkError, OptionError, RegionError
+from ftsdk.result import SCHEMA_VERSION
+from ftsdk.streaming.answers import FrameAnswer, FrameFailed
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -27,6 +30,27 @@ def show_error(error: FtsdkError, about: str | None = None) -> None:
         ("cure", error.cure),
     ):
         err.print(f"  [dim]{label:>8}[/]  {escape(text)}", soft_wrap=True)
+
+
+def error_document(error: FtsdkError) -> dict[str, Any]:
+    """Return an error as the JSON that stands in a result's place."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "error": {
+            "class": type(error).__name__,
+            "what": error.what,
+            "expected": error.expected,
+            "found": error.found,
+            "cure": error.cure,
+        },
+    }
+
+
+def answer_document(answer: FrameAnswer) -> dict[str, Any]:
+    """Return what a frame's answer says as JSON values, be it a result or a failure."""
+    if isinstance(answer, FrameFailed):
+        return error_document(answer.error)
+    return answer.result.to_dict()
 
 
 @contextmanager

@@ -17,6 +17,10 @@ import numpy as np
 from ftsdk.errors import OptionError, SourceError, SourceLostError, SourceNotFoundError
 from ftsdk.imaging.decode import PICTURE_SUFFIXES
 
+VIDEO_SUFFIXES = frozenset(
+    (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+)
+"""What video files are called, in lower case."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 
@@ -111,14 +115,15 @@ class Capture(Source):
                 seconds = opened.capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
                 yield Shot(image, f"frame {index}", seconds)
 
-    def rate(self) -> float:
-        """Frames a second, as the video says; 25 where it does not.
+    def rate_and_length(self) -> tuple[float, int]:
+        """Return frames a second and their number as the video says; 25 and 0 where it does not.
 
         Raises:
             SourceNotFoundError: it cannot be opened.
         """
         with closing(_Opened(self._open())) as opened:
-            return float(opened.capture.get(cv2.CAP_PROP_FPS)) or 25.0
+            rate = float(opened.capture.get(cv2.CAP_PROP_FPS)) or 25.0
+            return rate, max(0, int(opened.capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def _open(self) -> cv2.VideoCapture:
         target, patience = self._target, round(self._timeout * 1e3)
@@ -188,9 +193,9 @@ def _open_path(path: Path, done: Container[str], timeout: float) -> Source:
         return Pictures(path, lambda: (name for name in pictures_in(path) if name not in done))
     if not path.is_file():
         raise _not_found(str(path), "no such file or folder")
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        return Pictures(path.parent, lambda: [path.name])
-    return Capture(path, timeout)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return Capture(path, timeout)
+    return Pictures(path.parent, lambda: [path.name])
 
 
 def pictures_in(folder: Path) -> Iterator[str]:
