@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.answer import AnswerBuilder, Located, Question, View
+from ftsdk.answer import AnswerBuilder, Located, Question, View, joined
 from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
@@ -87,10 +87,12 @@ class Analyzer:
     ) -> Result:
         """Return mask, regions and report of one picture.
 
+        Of several faces each is answered: the most suspicious, and beside it `Result.others`.
+
         Args:
             image: path, bytes, binary file, Pillow image, or uint8 array [H, W, 3].
             color: channel order of an array.
-            regions: names to use in place of the regions that the model finds.
+            regions: names to use in place of the regions that the model finds, in every face.
             report: False stops after the mask.
             timeout: seconds after which the analysis is given up, at the latest one token later.
             cancellation: lets another thread give the analysis up.
@@ -205,7 +207,7 @@ class Analyzer:
             language=self.language,
         )
         tensors = dict(result.image_tensors)
-        view = View(result.picture, result.face, result.limits, tensors)
+        view = View(result.picture, result.face, result.limits, tensors, answered=result.others)
         yield from self._answer(view, Stopwatch(timeout, cancellation), question)
 
     def analyze_many(
@@ -282,10 +284,10 @@ class Analyzer:
     def _look(self, image: Image, color: Color, watch: Stopwatch) -> View:
         view = self.prepare(image, color, watch)
         self.encode(view, watch)
-        return view
+        return self._answers.foremost(view)
 
     def prepare(self, image: Image, color: Color, watch: Stopwatch, find: Finder = frame) -> View:
-        """Decode, find the face and preprocess: what needs no engine.
+        """Decode, find the faces and preprocess: what needs no engine.
 
         This and the next three are the steps of an answer, for pipelines that run them apart.
         """
@@ -295,13 +297,22 @@ class Analyzer:
         with watch.measure("face"):
             framed = find(picture.pixels, manifest.framing)
         with watch.measure("preprocess"):
-            tensors: TensorDict = {"pixel_values": self._preprocessing.pixel_values(framed.pixels)}
-        return View(picture, framed.box, (*framed.notes, *manifest.limits), tensors)
+            first, *others = (
+                View(
+                    picture,
+                    face.box,
+                    (*face.notes, *manifest.limits),
+                    {"pixel_values": self._preprocessing.pixel_values(face.pixels)},
+                )
+                for face in (framed, *framed.others)
+            )
+        return replace(first, others=tuple(others))
 
     def encode(self, view: View, watch: Stopwatch) -> None:
         """Let the vision stages see the picture; their tensors join the view's."""
-        self._stages.run("vision_encoder", view.tensors, watch)
-        self._stages.run("forgery_prompter", view.tensors, watch)
+        for face in (view, *view.others):
+            self._stages.run("vision_encoder", face.tensors, watch)
+            self._stages.run("forgery_prompter", face.tensors, watch)
 
     def locate(self, view: View, question: Question, watch: Stopwatch) -> Located:
         """Ask where: the prompt, and the mask that answers it."""
@@ -313,7 +324,10 @@ class Analyzer:
             self._stages.run("mask_decoder", tensors, watch)
         else:
             tensors["mask_logits"] = question.mask_logits
-        return Located(self._answers.localised(view, tensors, names), prompt.text, tensors)
+        others = tuple(self.locate(face, question, watch) for face in view.others)
+        known = (*view.answered, *(other.answer for other in others))
+        answer = joined(self._answers.localised(view, tensors, names), known)
+        return Located(answer, prompt.text, tensors, others)
 
     def _answer(
         self,
@@ -344,15 +358,15 @@ class Analyzer:
                 ids.append(token)
                 words.append(text)
                 yield ReportToken(token, text)
-        yield Finished(
-            replace(
-                located.answer,
-                report="".join(words) if question.report else None,
-                report_ids=(self._bundle.manifest.language.start_token, *ids) if ids else (),
-                corrections=question.corrections,
-                timings=watch.timings(),
-            )
+        others = [_last(self.explain(face, question, watch)) for face in located.others]
+        answer = replace(
+            located.answer,
+            report="".join(words) if question.report else None,
+            report_ids=(self._bundle.manifest.language.start_token, *ids) if ids else (),
+            corrections=question.corrections,
+            timings=watch.timings(),
         )
+        yield Finished(joined(answer, others))
 
     def _write(
         self, tensors: TensorDict, language: Language, watch: Stopwatch

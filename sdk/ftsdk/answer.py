@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import cv2
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
 from ftsdk.errors import ArrayError
-from ftsdk.imaging.faces import Box, cut_out, place
+from ftsdk.imaging.faces import Box, cut_out, place, united
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.options import Language
@@ -38,12 +38,16 @@ class View:
         face: the square of it that they saw; None for all of it.
         limits: what limits every answer to this picture.
         tensors: every tensor that they left, by name.
+        others: the picture's other faces, to be answered too.
+        answered: answers to other faces that stand.
     """
 
     picture: Picture
     face: Box | None
     limits: tuple[str, ...]
     tensors: TensorDict
+    others: tuple[View, ...] = ()
+    answered: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,30 @@ class Located:
         answer: everything but the report.
         prompt: what was asked.
         tensors: every tensor so far, by name.
+        others: the same of the picture's other faces.
     """
 
     answer: Result
     prompt: str
     tensors: TensorDict
+    others: tuple[Located, ...] = ()
+
+
+def joined(answer: Result, others: Sequence[Result]) -> Result:
+    """Return `answer` with those to the `others` of the picture's faces beside it.
+
+    Its mask becomes that of all faces and its score the highest.
+    """
+    if not others:
+        return answer
+    faces = (answer, *others)
+    scores = [face.score for face in faces if face.score is not None]
+    return replace(
+        answer,
+        probabilities=united([face.probabilities for face in faces]),
+        score=max(scores, default=None),
+        others=tuple(others),
+    )
 
 
 class AnswerBuilder:
@@ -89,6 +112,13 @@ class AnswerBuilder:
         """Return the labels whose probability exceeds the bundle's threshold, in index order."""
         probabilities = self._region_probabilities(tensors)
         return [name for name, p in probabilities.items() if p > self._manifest.region_threshold]
+
+    def foremost(self, view: View) -> View:
+        """Return the face that looks most manipulated, the rest as its `others`."""
+        every = [replace(face, others=()) for face in (view, *view.others)]
+        scores = [self._score(face.tensors)[0] or 0.0 for face in every]
+        first = every.pop(int(np.argmax(scores)))
+        return replace(first, others=tuple(every))
 
     def regions(self, tensors: TensorDict, names: Sequence[str]) -> tuple[Region, ...]:
         """Return `names` with their probabilities; areas are not known yet."""

@@ -60,6 +60,8 @@ class Provenance:
 class Result:
     """Where a picture may have been manipulated, and why.
 
+    Of several faces this is the most suspicious one's answer, but `mask` and `score` are of all.
+
     Attributes:
         picture: the picture as it was analysed, EXIF orientation applied.
         face: the square that the model looked at, in px; None for the whole picture.
@@ -77,6 +79,7 @@ class Result:
         timings: milliseconds by step; `total` is their sum.
         provenance: what made this answer.
         image_tensors: what `Analyzer.refine` needs of the picture, by tensor name.
+        others: the answers to the picture's other faces, each of its own mask and score.
         operating_point: name of the rule that `score_threshold` follows, such as `fpr_0.05`.
     """
 
@@ -95,6 +98,7 @@ class Result:
     timings: Mapping[str, float]
     provenance: Provenance
     image_tensors: Mapping[str, NDArray[np.generic]] = field(repr=False, compare=False)
+    others: tuple[Result, ...] = ()
     operating_point: str | None = None
 
     @cached_property
@@ -174,10 +178,22 @@ class Result:
                 "run_lengths": run_lengths(self.mask),
             },
             "report": self.report,
+            "others": [other._beside() for other in self.others],
             "corrections": list(self.corrections),
             "warnings": [*self.picture.notes, *self.warnings],
             "timings_ms": {step: round(ms, 3) for step, ms in self.timings.items()},
             "provenance": asdict(self.provenance),
+        }
+
+    def _beside(self) -> dict[str, Any]:
+        """Return what is told of a face beside the most suspicious one."""
+        return {
+            "face": asdict(self.face) if self.face else None,
+            "finding": self.finding,
+            "score": self.score,
+            "regions": [asdict(region) for region in self.regions],
+            "report": self.report,
+            "warnings": list(self.warnings),
         }
 
     def to_json(self, indent: int | None = 2) -> str:

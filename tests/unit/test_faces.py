@@ -9,7 +9,16 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.imaging.faces import Box, cut_out, find_face_near, find_faces, frame, place
+from ftsdk.imaging.faces import (
+    Box,
+    _distinct,
+    cut_out,
+    find_face_near,
+    find_faces,
+    frame,
+    place,
+    united,
+)
 
 #: The astronaut's eyes in the 512 px portrait.
 EYES = np.array([[205, 108], [241, 108]])
@@ -60,15 +69,45 @@ def test_no_face_is_said() -> None:
     assert "No face was found" in framed.notes[0]
 
 
-def test_the_largest_of_several_faces_is_taken(astronaut: np.ndarray) -> None:
+@pytest.fixture(scope="module")
+def couple(astronaut: np.ndarray) -> np.ndarray:
+    """The astronaut twice, the right one smaller."""
     small = cv2.resize(astronaut, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     canvas = np.full((512, 900, 3), 128, np.uint8)
     canvas[:, :512] = astronaut
     canvas[100 : 100 + small.shape[0], 560 : 560 + small.shape[1]] = small
-    framed = frame(canvas, "face")
+    return canvas
+
+
+def test_each_of_several_faces_is_framed_the_largest_first(couple: np.ndarray) -> None:
+    framed = frame(couple, "face")
     assert framed.box is not None
-    assert framed.box.x < 400
-    assert "2 faces were found" in framed.notes[0]
+    assert len(framed.others) == 1
+    other = framed.others[0].box
+    assert other is not None
+    assert framed.box.x < 400 < other.x
+    assert other.side == pytest.approx(0.6 * framed.box.side, rel=0.1)
+    for face in (framed, *framed.others):
+        assert "2 faces" in face.notes[0]
+        assert face.box is not None
+        assert np.array_equal(face.pixels, cut_out(couple, face.box))
+
+
+def test_a_face_within_a_face_is_none(astronaut: np.ndarray) -> None:
+    box = find_faces(astronaut)[0]
+    inner = Box(box.x + box.side // 4, box.y + box.side // 4, box.side // 2)
+    beside = Box(box.x + box.side, box.y, box.side // 2)
+    assert _distinct([box, inner, beside]) == [box, beside]
+
+
+def test_united_maps_keep_the_most_of_each_and_the_finest_grid() -> None:
+    left, right = np.zeros((40, 80), np.float32), np.zeros((20, 40), np.float32)
+    left[10:20, 10:20], right[10:15, 30:35] = 0.9, 0.7
+    both = united([right, left])
+    assert both.shape == left.shape
+    np.testing.assert_array_equal(both[:, :40], left[:, :40])
+    assert both[25, 65] == np.float32(0.7)
+    assert both.max() == np.float32(0.9)
 
 
 def test_a_small_face_is_said(astronaut: np.ndarray) -> None:

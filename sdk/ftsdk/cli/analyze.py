@@ -150,6 +150,10 @@ def _show_end(result: Result) -> None:
     if result.report is not None:
         out.print()
     out.print(f"[bold]{escape(result.finding)}[/]", soft_wrap=True)
+    for other in result.others:
+        box = other.face
+        where = f"face at x {box.x}, y {box.y}: " if box else ""
+        out.print(escape(f"  {where}{other.finding} {other.report or ''}"), soft_wrap=True)
     for warning in (*result.picture.notes, *result.warnings):
         out.print(f"[dim]note: {escape(warning)}[/]", soft_wrap=True)
     provenance = result.provenance

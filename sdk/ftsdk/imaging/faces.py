@@ -1,9 +1,9 @@
-"""Finding the face that a model is to look at, in the framing that it was trained with."""
+"""Finding the faces that a model is to look at, in the framing that it was trained with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -31,6 +31,8 @@ _FINE_WIDTH, _FINE_MARGIN = 64, 0.4
 #: Widths around a candidate that the fine search allows, as shares of it.
 _FINE_RANGE = (0.75, 1.34)
 _SMALL_FACE = 96
+#: More faces than this are not analysed; the largest are.
+_MOST_FACES = 8
 _LOCK = Lock()
 
 
@@ -51,35 +53,47 @@ class Framed:
         pixels: `[side, side, 3]` uint8 BGR of the face, or the whole picture.
         box: where that is; None for the whole picture.
         notes: what a reader of the answer must know about the choice.
+        others: the picture's smaller faces.
     """
 
     pixels: NDArray[np.uint8]
     box: Box | None
     notes: tuple[str, ...] = ()
+    others: tuple[Framed, ...] = ()
 
 
 Finder = Callable[[NDArray[np.uint8], Framing], Framed]
 
 
 def frame(pixels: NDArray[np.uint8], framing: Framing) -> Framed:
-    """Return the whole picture, or its largest face as `framing` says."""
-    return (
-        Framed(pixels, None) if framing == "picture" else frame_largest(pixels, find_faces(pixels))
-    )
+    """Return the whole picture, or its faces, the largest first, as `framing` says."""
+    return Framed(pixels, None) if framing == "picture" else frame_boxes(pixels, find_faces(pixels))
 
 
-def frame_largest(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> Framed:
-    """Return the face of the first box, or the whole picture where that is the face, or no box."""
+def frame_boxes(pixels: NDArray[np.uint8], boxes: Sequence[Box], most: int = _MOST_FACES) -> Framed:
+    """Return the first `most` faces of `boxes`, the largest first.
+
+    It is the whole picture where that is the first face, or where there is no box.
+    """
     if not boxes:
         return Framed(pixels, None, ("No face was found; the whole picture was analysed.",))
-    box, notes = boxes[0], []
-    if len(boxes) > 1:
-        notes.append(f"{len(boxes)} faces were found; the largest was analysed.")
+    if _overlap(boxes[0], pixels) >= _ALIGNED:
+        return Framed(pixels, None, _notes(boxes[0], 1, most))
+    first, *others = (
+        Framed(cut_out(pixels, box), box, _notes(box, len(boxes), most)) for box in boxes[:most]
+    )
+    return replace(first, others=tuple(others))
+
+
+def _notes(box: Box, found: int, most: int) -> tuple[str, ...]:
+    notes = []
+    if found > 1:
+        several = "the largest was" if most == 1 else f"the {most} largest were"
+        which = several if found > most else "each was"
+        notes.append(f"This is one of {found} faces that were found; {which} analysed.")
     if box.side < _SMALL_FACE:
         notes.append(f"The face is only {box.side} px across; traces may be lost at that size.")
-    if _overlap(box, pixels) >= _ALIGNED:
-        return Framed(pixels, None, tuple(notes))
-    return Framed(cut_out(pixels, box), box, tuple(notes))
+    return tuple(notes)
 
 
 def find_faces(pixels: NDArray[np.uint8]) -> list[Box]:
@@ -207,6 +221,15 @@ def place(
     inside = cv2.resize(probabilities, (side, side), interpolation=cv2.INTER_AREA)
     y, x = _visible(top, side, canvas.shape[0]), _visible(left, side, canvas.shape[1])
     canvas[y[0] : y[1], x[0] : x[1]] = inside[y[0] - top : y[1] - top, x[0] - left : x[1] - left]
+    return canvas
+
+
+def united(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the largest value at each place of `maps` [h, w], on the finest one's grid."""
+    height, width = max(one.shape for one in maps)
+    canvas = np.zeros((height, width), np.float32)
+    for one in maps:
+        np.maximum(canvas, cv2.resize(one, (width, height)), out=canvas)
     return canvas
 
 

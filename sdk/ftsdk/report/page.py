@@ -43,6 +43,7 @@ def render(
         _head(result, analyst),
         _section("Where", figures(result), _regions(result.regions)),
         _section("Why, in the model's words", _words(result)),
+        _others(result),
         _section("Corrections", _edits(result, edits)),
         _section("What the score means", element("p", score_note(result))),
         _section("Limits", _limits(result)),
@@ -130,6 +131,22 @@ def _words(result: Result) -> Html:
     if result.report is None:
         return element("p", "No text was asked for.")
     return element("blockquote", result.report or "The model wrote nothing.")
+
+
+def _others(result: Result) -> Html | None:
+    """Return what is said of the other faces, if there are any."""
+    if not result.others:
+        return None
+    told = (
+        element("li", element("p", _where(face)), element("p", face.finding), _words(face))
+        for face in result.others
+    )
+    return _section("The other faces", element("ol", *told))
+
+
+def _where(face: Result) -> str:
+    box = face.face
+    return f"Face at x {box.x}, y {box.y}, {box.side} px across" if box else "The whole picture"
 
 
 def _edits(result: Result, edits: Sequence[Edit]) -> Html:

@@ -10,7 +10,7 @@ import json
 import shutil
 import sqlite3
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.faces import Box
+from ftsdk.imaging.picture import Picture
 from ftsdk.report.credentials import Credentials
 from ftsdk.report.edits import Edit
 from ftsdk.result import Provenance, Region, Result
@@ -38,6 +39,7 @@ _PLAIN = (
 _TUPLES = ("report_ids", "corrections", "limits")
 _PROBABILITIES = "probabilities"
 _TENSOR = "tensor:"
+_ARRAYS = "arrays.{}.npz"
 
 
 class DiskStore:
@@ -104,18 +106,25 @@ def _write(analysis: Analysis, folder: Path) -> None:
         "name": result.picture.name,
         "edits": [asdict(edit) for edit in analysis.edits],
         "credentials": asdict(analysis.credentials),
+        "faces": [_fields(face) for face in (result, *result.others)],
+    }
+    (folder / "original").write_bytes(analysis.original)
+    (folder / "analysis.json").write_text(json.dumps(document), encoding="utf-8")
+    for number, face in enumerate((result, *result.others)):
+        arrays: dict[str, NDArray[Any]] = {
+            _TENSOR + name: value for name, value in face.image_tensors.items()
+        }
+        arrays[_PROBABILITIES] = face.probabilities
+        np.savez(folder / _ARRAYS.format(number), allow_pickle=False, **arrays)
+
+
+def _fields(result: Result) -> dict[str, Any]:
+    return {
         "regions": [asdict(region) for region in result.regions],
         "provenance": asdict(result.provenance),
         "face": asdict(result.face) if result.face else None,
         **{name: _plain(getattr(result, name)) for name in _PLAIN},
     }
-    (folder / "original").write_bytes(analysis.original)
-    (folder / "analysis.json").write_text(json.dumps(document), encoding="utf-8")
-    arrays: dict[str, NDArray[Any]] = {
-        _TENSOR + name: value for name, value in result.image_tensors.items()
-    }
-    arrays[_PROBABILITIES] = result.probabilities
-    np.savez(folder / "arrays.npz", allow_pickle=False, **arrays)
 
 
 def _plain(value: Any) -> Any:
@@ -138,21 +147,30 @@ def _read(folder: Path) -> Analysis:
 
 
 def _result(document: dict[str, Any], original: bytes, folder: Path) -> Result:
-    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+    picture = decode(Upload(original, document["name"]).open())
+    first, *others = (
+        _face(fields, picture, folder / _ARRAYS.format(number))
+        for number, fields in enumerate(document["faces"])
+    )
+    return replace(first, others=tuple(others))
+
+
+def _face(fields: dict[str, Any], picture: Picture, path: Path) -> Result:
+    with np.load(path, allow_pickle=False) as arrays:
         tensors = {
             name.removeprefix(_TENSOR): arrays[name]
             for name in arrays.files
             if name.startswith(_TENSOR)
         }
         probabilities = arrays[_PROBABILITIES]
-    plain = {name: document[name] for name in _PLAIN}
+    plain = {name: fields[name] for name in _PLAIN}
     plain |= {name: tuple(plain[name]) for name in _TUPLES}
     return Result(
-        picture=decode(Upload(original, document["name"]).open()),
-        face=Box(**document["face"]) if document["face"] else None,
+        picture=picture,
+        face=Box(**fields["face"]) if fields["face"] else None,
         probabilities=probabilities,
-        regions=tuple(Region(**region) for region in document["regions"]),
-        provenance=Provenance(**document["provenance"]),
+        regions=tuple(Region(**region) for region in fields["regions"]),
+        provenance=Provenance(**fields["provenance"]),
         image_tensors=tensors,
         **plain,
     )

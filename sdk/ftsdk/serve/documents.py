@@ -70,6 +70,17 @@ class FaceDocument(_Closed):
     side: int
 
 
+class OtherFaceDocument(_Closed):
+    """The answer to a face beside the most suspicious one."""
+
+    face: FaceDocument | None
+    finding: str
+    score: float | None
+    regions: list[RegionDocument]
+    report: str | None
+    warnings: list[str]
+
+
 class EditDocument(_Closed):
     """A correction: when (UTC), by whom, which regions (null: as before), a painted mask."""
 
@@ -105,6 +116,7 @@ class AnalysisDocument(BaseModel):
     region_probabilities: dict[str, float]
     mask: MaskDocument
     report: str | None
+    others: list[OtherFaceDocument]
     corrections: list[str]
     warnings: list[str]
     timings_ms: dict[str, float]

@@ -95,9 +95,7 @@ class Service:
                 cure="wait until GET /readyz answers 200",
             )
 
-    def analyze(
-        self, upload: Upload, regions: Sequence[str] | None, report: bool
-    ) -> Work[Message]:
+    def analyze(self, upload: Upload, regions: Sequence[str] | None, report: bool) -> Work[Message]:
         """Return the work of one picture; its time-out starts now, and waiting counts."""
         deadline = monotonic() + self.settings.timeout
 

@@ -14,7 +14,7 @@ from ftsdk.imaging.faces import (
     find_face_near,
     find_faces,
     frame,
-    frame_largest,
+    frame_boxes,
 )
 
 #: A found face this near to the followed one, in sides, is the detector's noise: nothing moves.
@@ -41,7 +41,7 @@ class FaceFollower:
         if framing == "picture":
             return frame(pixels, framing)
         self._boxes = self._next(pixels)
-        return frame_largest(pixels, self._boxes)
+        return frame_boxes(pixels, self._boxes, most=1)
 
     def _next(self, pixels: NDArray[np.uint8]) -> Sequence[Box]:
         self._since_search += 1

@@ -60,6 +60,7 @@ export class Panel {
     const report = $("report");
     report.setAttribute("aria-busy", String(writing));
     report.textContent = text;
+    $("others").hidden = true;
     if (!text) report.append(element("span", "The words come after the mask.", "waiting"));
   }
 
@@ -84,6 +85,8 @@ export class Panel {
   finished(answer) {
     $("report").setAttribute("aria-busy", "false");
     linkTerms($("report"), answer.report || "The model wrote nothing.", this.labels, this.onRegion);
+    $("others").hidden = !answer.others.length;
+    $("others").replaceChildren(...answer.others.map((other) => element("li", `${other.finding} ${other.report ?? ""}`)));
     $("actions").hidden = false;
     this.links(answer);
     this.about(answer);
@@ -167,7 +170,8 @@ export function showStrip(items, current, select) {
 
 /** Copy finding, report and limits. */
 export async function copyText(answer) {
-  const lines = [answer.finding, answer.report ?? "", ...answer.warnings];
+  const others = answer.others.map((other) => `${other.finding} ${other.report ?? ""}`);
+  const lines = [answer.finding, answer.report ?? "", ...others, ...answer.warnings];
   await navigator.clipboard.writeText(lines.filter(Boolean).join("\n\n"));
   $("copy").textContent = "Copied";
   setTimeout(() => ($("copy").textContent = "Copy text"), 1500);
