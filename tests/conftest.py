@@ -61,6 +61,7 @@ def mini_export(parity: Path, tmp_path_factory: pytest.TempPathFactory) -> Expor
     out = tmp_path_factory.mktemp("export") / "mini.bundle"
     architecture = str(parity / "architecture.json")
     arguments = [str(parity / "model_parameter"), "--architecture", architecture, "--out", str(out)]
+    arguments += ["--language", "fp32"]
     done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return Exported(out, done.stdout)
@@ -84,6 +85,7 @@ def second_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def second_bundle(second_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model of other dimensions, exported."""
     import second_miniature
+    from exports import FLOAT32
 
     from ft_export.architecture import load_architecture
     from ft_export.exporter import export_bundle
@@ -92,7 +94,7 @@ def second_bundle(second_weights: Path, tmp_path_factory: pytest.TempPathFactory
     described = load_architecture(str(second_miniature.architecture_file(second_weights)))
     plan = plan_export(second_weights, described, "second")
     out = tmp_path_factory.mktemp("export") / "second.bundle"
-    return export_bundle(plan, out, lambda *_: None).path
+    return export_bundle(plan, out, lambda *_: None, FLOAT32).path
 
 
 @pytest.fixture(scope="session")

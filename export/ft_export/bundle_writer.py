@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import escape
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +23,38 @@ from ftsdk.bundle import (
     TokenizerEntry,
     sha256_of,
 )
-from ftsdk.errors import OptionError
+from ftsdk.errors import DiskFullError, OptionError
 from ftsdk.imaging.files import write_atomically
 from ftsdk.version import __version__
 
 
+@dataclass(frozen=True)
+class Reserved:
+    """Where a bundle is built: its own directory, and one for what must outlive a kill."""
+
+    bundle: Path
+    journal: Path
+
+    def clear(self) -> None:
+        """Forget what an export that was killed has left here."""
+        for folder in (self.bundle, self.journal):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.bundle.mkdir()
+
+
 @contextmanager
-def reserve(out: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary directory beside `out` that becomes `out` if nothing is raised.
+def reserve(out: Path, overwrite: bool) -> Iterator[Reserved]:
+    """Yield directories beside `out`; the bundle's becomes `out` if nothing is raised.
+
+    An error removes them. A kill leaves them, and the next reservation yields them again.
 
     Raises:
-        OptionError: `out` exists and may not be replaced, or nothing can be written there.
+        OptionError: `out` exists and may not be replaced, nothing can be written there, or
+            another export is writing it.
     """
+    replaced = out.with_name(f".{out.name}.replaced")
+    if replaced.exists() and not out.exists():  # killed between the two renames below
+        replaced.rename(out)
     existing = out.exists()
     if existing and not (overwrite and (out / MANIFEST_NAME).is_file()):
         raise OptionError(
@@ -41,24 +63,41 @@ def reserve(out: Path, overwrite: bool) -> Iterator[Path]:
             found="a bundle" if (out / MANIFEST_NAME).is_file() else "something else",
             cure="choose another --out, or pass --overwrite to replace a bundle",
         )
-    _remove_leftovers(out)
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    _make(partial)
-    try:
-        yield partial
-        old = out.with_name(f".{out.name}.replaced-{os.getpid()}")
+    partial = out.with_name(f".{out.name}.partial")
+    with _locked(partial):
+        try:
+            (partial / "bundle").mkdir(exist_ok=True)
+            yield Reserved(partial / "bundle", partial / "journal")
+        except Exception as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise _disk_full(partial) from error
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
         if existing:
-            out.rename(old)
-        partial.rename(out)
+            out.rename(replaced)
+        (partial / "bundle").rename(out)
         _sync(out.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in (partial, replaced):
+            shutil.rmtree(left, ignore_errors=True)
 
 
-def _make(partial: Path) -> None:
+def _disk_full(partial: Path) -> DiskFullError:
+    free = shutil.disk_usage(partial.parent).free
+    return DiskFullError(
+        "the disk is full; no bundle was written and the temporary files were removed",
+        expected=f"room for the bundle at {partial.parent}",
+        found=f"{free / 1e9:.1f} GB free after the clean-up",
+        cure="free some space, or choose an --out on another disk",
+    )
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Make the directory and hold it against other exports; the system lets go after a kill."""
     try:
-        partial.mkdir(parents=True)
+        partial.mkdir(parents=True, exist_ok=True)
+        handle = os.open(partial / "lock", os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise OptionError(
             f"nothing can be written in {partial.parent}",
@@ -66,20 +105,29 @@ def _make(partial: Path) -> None:
             found=error.strerror or type(error).__name__,
             cure="choose another --out",
         ) from error
+    try:
+        _lock(handle, partial)
+        yield
+    finally:
+        os.close(handle)
 
 
-def _remove_leftovers(out: Path) -> None:
-    """Delete what an export that was killed left behind; one that still runs keeps its own."""
-    for path in out.parent.glob(f".{escape(out.name)}.*-*"):
-        owner = path.name.rpartition("-")[2]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(path, ignore_errors=True)
+def _lock(handle: int, partial: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OptionError(
+            f"another export is writing {partial}",
+            expected="one export at a time",
+            found="a lock that is held",
+            cure="wait for it, or choose another --out",
+        ) from error
 
 
 def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
     """Write tokenizers and embeddings, and return the manifest as far as it is known."""
     for name in ("graphs", "language", "golden"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)
     plan.language_tokenizer.save(str(folder / "language/tokenizer.json"))
     if plan.qformer_tokenizer:
         plan.qformer_tokenizer.save(str(folder / "language/qformer_tokenizer.json"))
@@ -130,7 +178,7 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
     """Sync every file of the bundle to disk and return its size and SHA-256."""
     files = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path != folder / MANIFEST_NAME:
             _sync(path)
             entry = FileEntry(size=path.stat().st_size, sha256=sha256_of(path))
             files[path.relative_to(folder).as_posix()] = entry

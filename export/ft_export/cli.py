@@ -6,7 +6,9 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,14 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ftsdk.bundle import MANIFEST_NAME, Bundle, EncoderGateEntry, open_bundle
+from ftsdk.bundle import (
+    MANIFEST_NAME,
+    Bundle,
+    EncoderGateEntry,
+    Precision,
+    TextGateEntry,
+    open_bundle,
+)
 from ftsdk.cli.console import err, exit_on_error, out
 from ftsdk.errors import OptionError
 
@@ -22,6 +31,23 @@ if TYPE_CHECKING:
     from ft_export.encoders import Reduction
 
 _EXAMPLE = "Example: ft-export model_parameter/ --architecture xl --out xl.bundle"
+
+
+class LanguageChoice(str, Enum):
+    """What `--language` takes."""
+
+    INT4 = "int4"
+    NF4 = "nf4"
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+
+_PRECISIONS: dict[LanguageChoice, Precision] = {
+    LanguageChoice.INT4: "int4",
+    LanguageChoice.NF4: "nf4",
+    LanguageChoice.FP16: "float16",
+    LanguageChoice.FP32: "float32",
+}
 _STEPS = ("loading", "reference", "exporting", "gate")
 _LOWERING_STEPS = ("float32", "observing", "lowering", "chain")
 _CALIBRATION_PICTURES = 32
@@ -61,6 +87,18 @@ def export(
     architecture: Annotated[
         str, typer.Option(help="xl, base, or a JSON file with the dimensions.")
     ] = "xl",
+    language: Annotated[
+        LanguageChoice, typer.Option(help="Precision of the language model's matrices.")
+    ] = LanguageChoice.INT4,
+    block_size: Annotated[
+        int, typer.Option(help="Rows of a matrix that share an int4 scale: 32 or 64.")
+    ] = 32,
+    reports: Annotated[
+        Path | None, typer.Option(help="Reports for the text gate, as `ft-eval --reports` writes.")
+    ] = None,
+    waive_text_gate: Annotated[
+        bool, typer.Option("--waive-text-gate", help="For random weights, whose text is noise.")
+    ] = False,
     vision: Annotated[
         Vision,
         typer.Option(
@@ -95,21 +133,33 @@ def export(
 ) -> None:
     """Turn published weights into a bundle, or lower the precision of a bundle.
 
-    Every exported stage is held against float32; a difference over the gate leaves no bundle.
+    Every exported stage is held against float32, and a reduced language model's text too; a
+    difference over the gate leaves no bundle. An export that was killed goes on where it was.
     """
     with exit_on_error():
+        precision = _PRECISIONS[language], block_size
+        make = partial(_export, source, architecture, precision, reports, waive_text_gate)
         if vision is Vision.FP32:
-            bundle = _export(source, architecture, out_path, overwrite)
+            bundle = make(out_path, overwrite)
         else:
             chosen = _reduction(vision, rule, ranges, only_faster, waive_mask_gate)
-            with _float32(source, architecture, out_path) as whole:
+            with _whole(source, make, out_path) as whole:
                 bundle = _lower(whole, out_path, chosen, calibration, overwrite)
     _show(bundle, as_json)
 
 
-def _export(weights: Path, architecture: str, target: Path, overwrite: bool) -> Bundle:
+def _export(
+    weights: Path,
+    architecture: str,
+    precision: tuple[Precision, int],
+    reports: Path | None,
+    waived: bool,
+    target: Path,
+    overwrite: bool,
+) -> Bundle:
     from ft_export.architecture import load_architecture
-    from ft_export.exporter import export_bundle
+    from ft_export.exporter import ExportOptions, export_bundle
+    from ft_export.language_4bit import LanguagePrecision
     from ft_export.plan import plan_export
 
     if _is_bundle(weights):
@@ -120,19 +170,21 @@ def _export(weights: Path, architecture: str, target: Path, overwrite: bool) -> 
             cure="pass --vision int8 to lower it, or a folder of weights to export",
         )
     plan = plan_export(weights, load_architecture(architecture), _bundle_name(target))
+    plan = replace(plan, reports=reports or plan.reports)
+    options = ExportOptions(LanguagePrecision(*precision), waived, overwrite)
     with _progress(len(plan.stages) * len(_STEPS) + 1) as show:
-        return export_bundle(plan, target, show, overwrite)
+        return export_bundle(plan, target, show, options)
 
 
 @contextmanager
-def _float32(source: Path, architecture: str, target: Path) -> Iterator[Bundle]:
-    """Yield `source` as a bundle: itself, or exported beside `target` for as long as it is used."""
+def _whole(source: Path, make: Callable[[Path, bool], Bundle], target: Path) -> Iterator[Bundle]:
+    """Yield a bundle with float32 encoders: `source`, or what `make` makes beside `target`."""
     if _is_bundle(source):
         yield open_bundle(source)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".float32-") as folder:
-        yield _export(source, architecture, Path(folder) / target.name, overwrite=False)
+        yield make(Path(folder) / target.name, False)
 
 
 def _reduction(
@@ -179,7 +231,8 @@ def _progress(steps: int) -> Iterator[Callable[[str, str], None]]:
         task = progress.add_task("", total=steps)
 
         def show(stage: str, step: str) -> None:
-            progress.update(task, advance=1, description=f"{stage}: {step}")
+            steps = len(_STEPS) if step == "kept" else 1
+            progress.update(task, advance=steps, description=f"{stage}: {step}")
 
         yield show
 
@@ -195,6 +248,7 @@ def _show(bundle: Bundle, as_json: bool) -> None:
         table.add_row(entry.stage, entry.tensor, *numbers)
     out.print(table)
     _show_encoders(manifest.encoder_gate)
+    _show_text(manifest.text_gate)
     size = sum(entry.size for entry in manifest.files.values())
     out.print(
         f"{bundle.path}: {size / 1e6:.1f} MB, {len(manifest.files)} files, "
@@ -213,6 +267,18 @@ def _show_encoders(gate: EncoderGateEntry | None) -> None:
     )
     for stage, layers in gate.kept_layers.items():
         out.print(f"{stage} keeps a higher precision in {', '.join(layers)}", soft_wrap=True)
+
+
+def _show_text(gate: TextGateEntry | None) -> None:
+    if gate is None:
+        return
+    texts = "" if gate.cider is None else f"; CIDEr {gate.cider:.2f} of the free texts"
+    out.print(
+        f"text against float32 on {gate.reports} reports, {gate.tokens} tokens: mean KL "
+        f"{gate.mean_kl:.4f}, 99th percentile {gate.p99_kl:.4f}, the same first choice for "
+        f"{gate.top1_agreement:.1%}{texts}{' (gate waived)' if gate.waived else ''}",
+        soft_wrap=True,
+    )
 
 
 def main() -> None:

@@ -90,7 +90,12 @@ def reduce_encoders(
             found=bundle.manifest.precision,
             cure="pass a bundle that was exported with --vision fp32",
         )
-    with reserve(out, overwrite) as folder, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+    with (
+        reserve(out, overwrite) as reserved,
+        tempfile.TemporaryDirectory(dir=out.parent) as scratch,
+    ):
+        reserved.clear()
+        folder = reserved.bundle
         for name in bundle.manifest.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(bundle.file(name), folder / name)

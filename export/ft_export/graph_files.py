@@ -7,8 +7,9 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-#: A graph whose weights exceed this keeps them in a file of their own; protobuf ends at 2 GiB.
-INLINE_BYTES = 1 << 30
+#: A graph whose weights exceed this keeps them in a file beside it, which a runtime maps into
+#: memory; protobuf, besides, ends at 2 GiB.
+INLINE_BYTES = 1 << 28
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -18,7 +19,7 @@ def load_graph(path: Path) -> ir.Model:
 
 
 def save_graph(model: ir.Model, path: Path) -> None:
-    """Write `model` at `path`, and weights of more than 1 GiB to `{name}.data` beside it."""
+    """Write `model` at `path`, and weights of more than 256 MiB to `{name}.data` beside it."""
     size = sum(weight.nbytes for weight in _weights(model))
     ir.save(model, path, external_data=data_file(path).name if size > INLINE_BYTES else None)
 

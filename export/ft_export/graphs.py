@@ -6,17 +6,18 @@ import contextlib
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from ft_export.graph_files import save_graph
 from ft_export.model.layers import Stage
 
-OPSET = 20
-_INLINE_BYTES = 1 << 30
+#: The first with 4-bit integers and scales by block.
+OPSET = 21
 
 DynamicAxes = Mapping[str, Mapping[int, str]]
 
@@ -44,15 +45,20 @@ _SPECIAL_AXES = {
 
 
 def export_graph(
-    module: Stage, example: Mapping[str, Tensor], axes: DynamicAxes, path: Path
+    module: Stage,
+    example: Mapping[str, Tensor],
+    axes: DynamicAxes,
+    path: Path,
+    rewrite: Callable[[ir.Model], None] = lambda _: None,
 ) -> None:
-    """Write `module` as ONNX (opset 20), weights beside it in `{name}.data` when over 1 GiB.
+    """Write `module` as ONNX (opset 21), weights beside it in `{name}.data` when over 256 MiB.
 
     Args:
         module: a stage; `inputs` and `outputs` name its tensors in order.
         example: one tensor an input, no axis of length 1 that is meant to vary.
         axes: input name to the axes that vary and what they count.
         path: the file to write.
+        rewrite: changes the graph before it is written, as to another precision.
     """
     arguments = tuple(example[name] for name in module.inputs)
     shapes = tuple(dict.fromkeys(axes[name], torch.export.Dim.DYNAMIC) for name in module.inputs)
@@ -70,8 +76,8 @@ def export_graph(
         )
     assert program is not None
     _name_axes(program.model.graph, axes)
-    size = sum(tensor.nbytes for tensor in module.state_dict().values())
-    program.save(str(path), external_data=size > _INLINE_BYTES)
+    rewrite(program.model)
+    save_graph(program.model, path)
 
 
 def _name_axes(graph: ir.Graph, axes: DynamicAxes) -> None:

@@ -58,9 +58,15 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """A whole model to export."""
+    """A whole model to export.
+
+    `weights` is the folder that it is read from; `reports` the file of reports that a reduced
+    language model is held against, None where there are none.
+    """
 
     name: str
+    weights: Path
+    reports: Path | None
     architecture: Architecture
     checkpoint: Checkpoint
     stages: tuple[StagePlan, ...]
@@ -107,6 +113,8 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
     }
     return ModelPlan(
         name=name,
+        weights=weights,
+        reports=_reports_in(weights),
         architecture=architecture,
         checkpoint=checkpoint,
         stages=tuple(StagePlan(stage, load) for stage, load in loaders.items()),
@@ -169,6 +177,8 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
     facts = json.loads(calibration.read_text(encoding="utf-8"))
     return ModelPlan(
         name=name,
+        weights=weights,
+        reports=_reports_in(weights),
         architecture=architecture,
         checkpoint=checkpoint,
         stages=tuple(StagePlan(stage, load) for stage, load in stages.items()),
@@ -190,6 +200,11 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         limits=_NANO_LIMITS,
         licence=_NANO_LICENCE,
     )
+
+
+def _reports_in(weights: Path) -> Path | None:
+    path = weights / "reports.npz"
+    return path if path.is_file() else None
 
 
 def _load_nano(stage: str, build: Callable[[], Stage], checkpoint: Checkpoint) -> Stage:

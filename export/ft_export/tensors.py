@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +24,47 @@ from ftsdk.errors import (
 #: How the two forms of a torch checkpoint begin.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
-LazyTensors = dict[str, Callable[[], Tensor]]
+
+class TensorFile:
+    """A weight file, mapped into memory while tensors of it are being read.
+
+    Pages that were read stay resident until `release`, which a later read undoes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tensors: Mapping[str, Callable[[], Tensor]] | None = None
+
+    def tensors(self) -> Mapping[str, Callable[[], Tensor]]:
+        """Return a function for each tensor that reads it, by name.
+
+        Raises:
+            UnsafePickleError: the pickle asks for more than tensors; nothing of it was run.
+            WeightsFileError: the file is damaged or of another kind.
+        """
+        if self._tensors is None:
+            safe = self._path.suffix == ".safetensors"
+            self._tensors = _open_safetensors(self._path) if safe else _open_pickle(self._path)
+        return self._tensors
+
+    def release(self) -> None:
+        """Let go of the mapping; tensors that are still in use keep their part of it."""
+        self._tensors = None
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor by its name in its file."""
+
+    file: TensorFile
+    name: str
+
+    def read(self) -> Tensor:
+        """Return the tensor as the file holds it."""
+        return self.file.tensors()[self.name]()
+
+
+LazyTensors = dict[str, LazyTensor]
 
 
 def read_tensors(path: Path) -> LazyTensors:
@@ -35,15 +76,18 @@ def read_tensors(path: Path) -> LazyTensors:
         UnsafePickleError: the pickle asks for more than tensors; nothing of it was run.
         WeightsFileError: the file is damaged or of another kind.
     """
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+    file = TensorFile(path)
+    return {name: LazyTensor(file, name) for name in file.tensors()}
+
+
+def _open_pickle(path: Path) -> Mapping[str, Callable[[], Tensor]]:
     state = _load_pickle(path)
     inner = state.get("model")
     state = inner if isinstance(inner, Mapping) else state
     return {name: value.detach for name, value in state.items() if isinstance(value, Tensor)}
 
 
-def _read_safetensors(path: Path) -> LazyTensors:
+def _open_safetensors(path: Path) -> Mapping[str, Callable[[], Tensor]]:
     try:
         handle = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
@@ -108,7 +152,7 @@ class Checkpoint:
                 cure="check that the download is complete and --architecture is the right one",
             )
         self.used.add(name)
-        value = self._tensors[name]()
+        value = self._tensors[name].read()
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise TensorValueError(
                 f"the tensor '{name}' holds NaN or infinity",
@@ -117,6 +161,11 @@ class Checkpoint:
                 cure="download the file again; a training that diverged cannot be exported",
             )
         return value
+
+    def release(self) -> None:
+        """Let go of every weight file that is mapped into memory."""
+        for file in {lazy.file for lazy in self._tensors.values()}:
+            file.release()
 
     @property
     def dead(self) -> list[str]:

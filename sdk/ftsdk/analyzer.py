@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -21,10 +22,11 @@ from ftsdk.answer import AnswerBuilder, Located, Question, View, joined
 from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
-from ftsdk.errors import FtsdkError, OptionError, RegionError
+from ftsdk.errors import FtsdkError, OptionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.faces import Finder, frame
+from ftsdk.imaging.faces import Finder, Framed, frame
+from ftsdk.imaging.picture import Picture
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -32,7 +34,7 @@ from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
 from ftsdk.result import Failure, Result
-from ftsdk.stages import Stages, Stopwatch, TensorDict
+from ftsdk.stages import Stages, Stopwatch
 
 Image = Any
 Color = Literal["bgr", "rgb"]
@@ -48,6 +50,8 @@ class Analyzer:
         language: how reports are decoded; None is as the bundle says. The attribute of this name
             may be replaced between calls.
         threads: threads inside one operator; 0 lets the runtime choose.
+        cache_bytes: how much of what the stages made of the last pictures is kept, so that the
+            same picture again (by content) goes straight to the words; 0 keeps nothing.
 
     Raises:
         BundleError: the bundle is incomplete, altered, or of another version.
@@ -65,6 +69,7 @@ class Analyzer:
         device: str = "auto",
         language: Language | None = None,
         threads: int = 0,
+        cache_bytes: int = 64 << 20,
     ) -> None:
         self._bundle = open_bundle(bundle or NANO)
         manifest = self._bundle.manifest
@@ -72,7 +77,7 @@ class Analyzer:
         self._preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
         self._embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
         self._prompts = PromptBuilder(self._bundle, self._embeddings)
-        self._stages = Stages(self._bundle, device, threads)
+        self._stages = Stages(self._bundle, device, threads, cache_bytes)
         self._answers = AnswerBuilder(self._bundle, self._stages)
 
     def analyze(
@@ -253,18 +258,7 @@ class Analyzer:
         Raises:
             RegionError: a name is no label of this bundle.
         """
-        if regions is None:
-            return None
-        labels = self._bundle.manifest.labels
-        unknown = [name for name in regions if name not in labels]
-        if unknown or isinstance(regions, str):
-            raise RegionError(
-                "the model does not know every region",
-                expected=f"a list of names among {', '.join(labels)}",
-                found=", ".join(unknown) or f"the string {regions!r}",
-                cure="choose among the names above",
-            )
-        return [label for label in labels if label in regions]
+        return self._answers.known_regions(regions)
 
     def close(self) -> None:
         """Free the engines; the analyzer cannot be used afterwards."""
@@ -295,7 +289,7 @@ class Analyzer:
         with watch.measure("decode"):
             picture = decode(image, color=color)
         with watch.measure("face"):
-            framed = find(picture.pixels, manifest.framing)
+            framed = self._framed(picture, find)
         with watch.measure("preprocess"):
             first, *others = (
                 View(
@@ -308,11 +302,18 @@ class Analyzer:
             )
         return replace(first, others=tuple(others))
 
+    def _framed(self, picture: Picture, find: Finder) -> Framed:
+        framing = self._bundle.manifest.framing
+        make = partial(find, picture.pixels, framing)
+        if framing == "picture":  # nothing to find, and nothing worth keeping
+            return make()
+        return self._stages.cache.get_or_make(("face", picture.sha256, find), make)
+
     def encode(self, view: View, watch: Stopwatch) -> None:
         """Let the vision stages see the picture; their tensors join the view's."""
         for face in (view, *view.others):
-            self._stages.run("vision_encoder", face.tensors, watch)
-            self._stages.run("forgery_prompter", face.tensors, watch)
+            self._stages.run("vision_encoder", face.tensors, watch, face.key)
+            self._stages.run("forgery_prompter", face.tensors, watch, face.key)
 
     def locate(self, view: View, question: Question, watch: Stopwatch) -> Located:
         """Ask where: the prompt, and the mask that answers it."""
@@ -320,14 +321,15 @@ class Analyzer:
         with watch.measure("prompt"):
             prompt = self._prompts.build(names)
         tensors = view.tensors | prompt.tensors
+        key = (view.key, *names, question.painted)
         if question.mask_logits is None:
-            self._stages.run("mask_decoder", tensors, watch)
+            self._stages.run("mask_decoder", tensors, watch, key)
         else:
             tensors["mask_logits"] = question.mask_logits
         others = tuple(self.locate(face, question, watch) for face in view.others)
         known = (*view.answered, *(other.answer for other in others))
         answer = joined(self._answers.localised(view, tensors, names), known)
-        return Located(answer, prompt.text, tensors, others)
+        return Located(answer, prompt.text, tensors, key, others)
 
     def _answer(
         self,
@@ -354,7 +356,7 @@ class Analyzer:
         ids: list[int] = []
         words: list[str] = []
         if question.report:
-            for token, text in self._write(located.tensors, question.language, watch):
+            for token, text in self._write(located, question.language, watch):
                 ids.append(token)
                 words.append(text)
                 yield ReportToken(token, text)
@@ -369,16 +371,16 @@ class Analyzer:
         yield Finished(joined(answer, others))
 
     def _write(
-        self, tensors: TensorDict, language: Language, watch: Stopwatch
+        self, located: Located, language: Language, watch: Stopwatch
     ) -> Iterator[tuple[int, str]]:
-        self._stages.run("qformer", tensors, watch)
-        self._stages.run("language_encoder", tensors, watch)
+        self._stages.run("qformer", located.tensors, watch, located.key)
+        self._stages.run("language_encoder", located.tensors, watch, located.key)
         with watch.measure("language_decoder"):
             decoder = StepDecoder(
                 self._stages["language_decoder"],
                 self._embeddings,
                 self._bundle.manifest.language,
-                tensors,
+                located.tensors,
                 language.beams,
                 language.max_new_tokens,
                 before_step=watch.check,

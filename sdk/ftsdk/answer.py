@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
-from ftsdk.errors import ArrayError
+from ftsdk.errors import ArrayError, RegionError
 from ftsdk.imaging.faces import Box, cut_out, place, united
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
@@ -49,6 +50,11 @@ class View:
     others: tuple[View, ...] = ()
     answered: tuple[Result, ...] = ()
 
+    @property
+    def key(self) -> Hashable:
+        """What the vision stages' outputs depend on."""
+        return self.picture.sha256, self.face
+
 
 @dataclass(frozen=True)
 class Question:
@@ -65,6 +71,12 @@ class Question:
         decided = {"regions": self.regions, "mask": self.mask_logits}
         return tuple(name for name, value in decided.items() if value is not None)
 
+    @property
+    def painted(self) -> str | None:
+        """SHA-256 of the mask that the user decided on, if any."""
+        logits = self.mask_logits
+        return None if logits is None else hashlib.sha256(logits.tobytes()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Located:
@@ -74,12 +86,14 @@ class Located:
         answer: everything but the report.
         prompt: what was asked.
         tensors: every tensor so far, by name.
+        key: what the text stages' inputs depend on: picture, regions, and a painted mask.
         others: the same of the picture's other faces.
     """
 
     answer: Result
     prompt: str
     tensors: TensorDict
+    key: Hashable
     others: tuple[Located, ...] = ()
 
 
@@ -107,6 +121,25 @@ class AnswerBuilder:
         self._manifest = bundle.manifest
         self._bundle_sha256 = bundle.sha256
         self._runtime, self._device = stages.runtime, stages.device
+
+    def known_regions(self, regions: Sequence[str] | None) -> list[str] | None:
+        """Return the names in label order; None stays None.
+
+        Raises:
+            RegionError: a name is no label of this bundle.
+        """
+        if regions is None:
+            return None
+        labels = self._manifest.labels
+        unknown = [name for name in regions if name not in labels]
+        if unknown or isinstance(regions, str):
+            raise RegionError(
+                "the model does not know every region",
+                expected=f"a list of names among {', '.join(labels)}",
+                found=", ".join(unknown) or f"the string {regions!r}",
+                cure="choose among the names above",
+            )
+        return [label for label in labels if label in regions]
 
     def suspected(self, tensors: TensorDict) -> list[str]:
         """Return the labels whose probability exceeds the bundle's threshold, in index order."""

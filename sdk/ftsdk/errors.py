@@ -46,6 +46,7 @@ FtsdkError
     ├── TensorShapeError          a tensor has another shape than the architecture says
     ├── TensorValueError          a tensor holds NaN or infinity
     ├── RangesError               INT8 ranges are missing, or were observed on something else
+    ├── DiskFullError             no room for the bundle; nothing was left
     └── GateError                 an exported stage differs from float32
 """
 
@@ -261,6 +262,10 @@ class TensorValueError(ExportError):
 
 class RangesError(ExportError):
     """INT8 ranges cannot be read, or were observed on another model or other pictures."""
+
+
+class DiskFullError(ExportError):
+    """There was no room for the bundle; what was written of it has been removed."""
 
 
 class GateError(ExportError):

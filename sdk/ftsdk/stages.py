@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
+from ftsdk.cache import PictureCache
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
@@ -85,15 +87,17 @@ class Stages:
         bundle: a verified bundle.
         device: `cpu`, `cuda`, `cuda:N`, or `auto` (CUDA where it works, else the CPU).
         threads: threads inside one operator; 0 lets the runtime choose.
+        cache_bytes: how much of what they made of earlier pictures is kept.
 
     Raises:
-        OptionError: another device name.
+        OptionError: another device name, or a negative size.
         DeviceUnavailableError: the device was asked for and cannot be used.
         EngineLoadError: the runtime refused a graph.
     """
 
-    def __init__(self, bundle: Bundle, device: str, threads: int) -> None:
+    def __init__(self, bundle: Bundle, device: str, threads: int, cache_bytes: int) -> None:
         _check_device(device)
+        self.cache = PictureCache(cache_bytes)
         self._entries = bundle.manifest.stages
         self._bundle = bundle
         self.runtime = f"onnxruntime {load_runtime().__version__}"
@@ -116,22 +120,29 @@ class Stages:
     def __getitem__(self, stage: str) -> Engine:
         return self._engines[stage]
 
-    def run(self, stage: str, tensors: TensorDict, watch: Stopwatch) -> None:
+    def run(self, stage: str, tensors: TensorDict, watch: Stopwatch, key: Hashable) -> None:
         """Run one stage on the tensors that it names and add its outputs to them.
+
+        `key` stands for the content of its inputs: where it was seen before, the cache may answer.
 
         Raises:
             NumericalError: an output holds NaN or infinity.
             AnalysisCancelledError: the time was up before, or the watch's cancellation came.
         """
         with watch.measure(stage):
-            inputs = {name: tensors[name] for name in self._entries[stage].inputs}
-            outputs = self._engines[stage].infer(inputs, watch.cancellation)
+            infer = partial(self._infer, stage, tensors, watch)
+            tensors |= self.cache.get_or_make((stage, key), infer)
+
+    def _infer(self, stage: str, tensors: TensorDict, watch: Stopwatch) -> TensorDict:
+        inputs = {name: tensors[name] for name in self._entries[stage].inputs}
+        outputs = self._engines[stage].infer(inputs, watch.cancellation)
         for name, value in outputs.items():
             require_finite(stage, name, value)
-        tensors |= outputs
+        return outputs
 
     def close(self) -> None:
-        """Free every graph."""
+        """Free every graph and forget every picture."""
+        self.cache.clear()
         for engine in self._engines.values():
             engine.close()
 

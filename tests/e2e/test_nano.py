@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from exports import FLOAT32
 
 import ftsdk
 
@@ -54,7 +55,7 @@ def test_the_committed_weights_export_to_the_shipped_bundle(
     weights = ROOT / "training" / "nano"
     architecture = load_architecture(str(weights / "architecture.json"))
     plan = plan_export(weights, architecture, "nano")
-    bundle = export_bundle(plan, tmp_path / "nano.bundle", lambda *_: None)
+    bundle = export_bundle(plan, tmp_path / "nano.bundle", lambda *_: None, FLOAT32)
     picture = PICTURES / "portrait_forged.jpg"
     with ftsdk.Analyzer(bundle.path, device="cpu") as again:
         expected, found = nano.trace(picture), again.trace(picture)

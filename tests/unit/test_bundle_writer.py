@@ -2,39 +2,73 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
 import tiny_bundle
 
 from ft_export.bundle_writer import hash_files, reserve
-from ftsdk.errors import OptionError
+from ftsdk.errors import DiskFullError, OptionError
 
 
 def test_nothing_has_the_final_name_before_the_end(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "er" / "a.bundle"
-    with reserve(out, overwrite=False) as folder:
-        (folder / "manifest.json").write_text("{}")
-        assert folder.parent == out.parent
+    with reserve(out, overwrite=False) as reserved:
+        (reserved.bundle / "manifest.json").write_text("{}")
+        assert reserved.bundle.is_relative_to(out.parent)
         assert not out.exists()
     assert [path.name for path in out.parent.iterdir()] == ["a.bundle"]
     assert (out / "manifest.json").read_text() == "{}"
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    out = tmp_path / "a.bundle"
+def write_half(out: Path, error: BaseException, overwrite: bool = False) -> None:
+    with reserve(out, overwrite) as reserved:
+        (reserved.bundle / "half").write_text("half")
+        raise error
 
-    def fail() -> None:
-        with reserve(out, overwrite=False) as folder:
-            (folder / "half").write_text("half")
-            raise error
 
-    with pytest.raises(error):
-        fail()
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        write_half(tmp_path / "a.bundle", RuntimeError())
     assert [*tmp_path.iterdir()] == []
+
+
+def test_what_was_interrupted_is_there_again(tmp_path: Path) -> None:
+    out = tmp_path / "a.bundle"
+    with pytest.raises(KeyboardInterrupt):
+        write_half(out, KeyboardInterrupt())
+    assert not out.exists()
+    with reserve(out, overwrite=False) as again:
+        assert (again.bundle / "half").read_text() == "half"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bundle"]
+
+
+def test_a_full_disk_is_said_and_keeps_the_old_bundle(tmp_path: Path) -> None:
+    out = tiny_bundle.write(tmp_path / "a.bundle")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(DiskFullError) as caught:
+        write_half(out, full, overwrite=True)
+    assert "GB free" in caught.value.found
+    assert (out / "graphs").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bundle"]
+
+
+def test_two_exports_cannot_write_one_bundle(tmp_path: Path) -> None:
+    out = tmp_path / "a.bundle"
+    with reserve(out, overwrite=False):
+        with pytest.raises(OptionError) as caught, reserve(out, overwrite=False):
+            pytest.fail("it was reserved twice")
+        assert "another export" in caught.value.what
+    assert out.is_dir()
+
+
+def test_a_bundle_that_was_on_its_way_out_comes_back(tmp_path: Path) -> None:
+    tiny_bundle.write(tmp_path / ".a.bundle.replaced")  # killed between the two renames
+    with pytest.raises(OptionError), reserve(tmp_path / "a.bundle", overwrite=False):
+        pytest.fail("it was reserved")
+    assert (tmp_path / "a.bundle" / "manifest.json").is_file()
 
 
 def test_what_exists_is_not_replaced_unasked(tmp_path: Path) -> None:
@@ -50,8 +84,8 @@ def test_what_exists_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 def test_a_bundle_is_replaced_when_asked(tmp_path: Path) -> None:
     out = tiny_bundle.write(tmp_path / "a.bundle")
-    with reserve(out, overwrite=True) as folder:
-        (folder / "manifest.json").write_text("new")
+    with reserve(out, overwrite=True) as reserved:
+        (reserved.bundle / "manifest.json").write_text("new")
         assert (out / "graphs").is_dir()
     assert [path.name for path in out.iterdir()] == ["manifest.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.bundle"]
@@ -87,21 +121,8 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path, name: str) -
     assert caught.value.cure
 
 
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
-    dead = [tmp_path / f".[a].bundle.{kind}-999999999" for kind in ("partial", "replaced")]
-    living = tmp_path / f".[a].bundle.partial-{os.getppid()}"
-    other = tmp_path / ".b.bundle.partial-999999999"
-    for path in (*dead, living, other):
-        path.mkdir()
-    with reserve(tmp_path / "[a].bundle", overwrite=False):
-        assert not any(path.exists() for path in dead)
-    assert living.exists()
-    assert other.exists()
-
-
 def test_every_file_is_hashed(tmp_path: Path) -> None:
     tiny_bundle.write(tmp_path)
-    (tmp_path / "manifest.json").unlink()
     assert {name: (entry.size, entry.sha256) for name, entry in hash_files(tmp_path).items()} == {
         name: (len(content), hashlib.sha256(content).hexdigest())
         for name, content in tiny_bundle.FILES.items()

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from exports import FLOAT32
 
-from ft_export import exporter
+from ft_export import stage_export
 from ft_export.architecture import load_architecture
 from ft_export.exporter import export_bundle
 from ft_export.model.layers import Stage
@@ -24,10 +25,10 @@ def test_a_stage_is_gone_before_the_next_is_loaded_and_each_step_is_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def copy(_module: object, _example: object, _axes: object, path: Path) -> None:
+    def copy(_module: object, _example: object, _axes: object, path: Path, _: object) -> None:
         shutil.copy(mini_bundle / "graphs" / path.name, path)
 
-    monkeypatch.setattr(exporter, "export_graph", copy)
+    monkeypatch.setattr(stage_export, "export_graph", copy)
     plan = plan_export(mini_weights, load_architecture(str(parity / "architecture.json")), "mini")
     loaded: list[weakref.ref[Stage]] = []
 
@@ -43,6 +44,7 @@ def test_a_stage_is_gone_before_the_next_is_loaded_and_each_step_is_told(
         replace(plan, stages=watched),
         tmp_path / "mini.bundle",
         lambda stage, step: told.append((stage, step)),
+        FLOAT32,
     )
     assert len(loaded) == 6
     steps = ("loading", "reference", "exporting", "gate")

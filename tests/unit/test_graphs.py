@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ft_export import graphs
+from ft_export import graph_files
 from ft_export.graphs import dynamic_axes, export_graph
 from ft_export.model.layers import Stage
 from ftsdk.analyzer import Analyzer
@@ -108,7 +108,7 @@ def test_large_weights_lie_beside_their_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
 ) -> None:
     if beside:
-        monkeypatch.setattr(graphs, "_INLINE_BYTES", 100)
+        monkeypatch.setattr(graph_files, "INLINE_BYTES", 100)
     path = tmp_path / "doubling.onnx"
     example: Mapping[str, Tensor] = {"pixel_values": torch.zeros(2, 3, 40)}
     export_graph(Doubling(), example, dynamic_axes(["pixel_values"]), path)

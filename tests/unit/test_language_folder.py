@@ -93,7 +93,7 @@ def _unnamed() -> Any:
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_one_file_holds_the_same_as_its_shards(weights: Path, name: str) -> None:
     folder = weights / "a-t5"
-    sharded = {key: read() for key, read in read_language_tensors(folder).items()}
+    sharded = {key: lazy.read() for key, lazy in read_language_tensors(folder).items()}
     for path in (*folder.glob("*.safetensors"), *folder.glob("*.index.json")):
         path.unlink()
     state = {key.removeprefix("t5_model."): value for key, value in sharded.items()}
@@ -103,4 +103,4 @@ def test_one_file_holds_the_same_as_its_shards(weights: Path, name: str) -> None
         save_file(state, folder / name)
     whole = read_language_tensors(folder)
     assert whole.keys() == sharded.keys()
-    assert all(read().equal(sharded[key]) for key, read in whole.items())
+    assert all(lazy.read().equal(sharded[key]) for key, lazy in whole.items())

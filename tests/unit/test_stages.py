@@ -56,7 +56,7 @@ def test_a_graph_that_the_runtime_refuses_is_an_error(tmp_path: Path) -> None:
     bundle = open_bundle(tiny_bundle.write(tmp_path))
     for device in ("cpu", "auto"):
         with pytest.raises(EngineLoadError, match=r"vision_encoder\.onnx"):
-            Stages(bundle, device, 1)
+            Stages(bundle, device, 1, cache_bytes=0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

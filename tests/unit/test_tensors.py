@@ -30,9 +30,17 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_every_form_gives_the_same_tensors(path: Path) -> None:
     tensors = read_tensors(path)
     assert tensors.keys() == STATE.keys()
-    for name, read in tensors.items():
-        assert read().equal(STATE[name])
-        assert read().dtype == STATE[name].dtype
+    for name, lazy in tensors.items():
+        assert lazy.read().equal(STATE[name])
+        assert lazy.read().dtype == STATE[name].dtype
+
+
+def test_a_released_file_is_opened_again_and_its_tensors_stay_valid(path: Path) -> None:
+    checkpoint = Checkpoint(read_tensors(path))
+    weight = checkpoint.tensor("a.weight")
+    checkpoint.release()
+    assert weight.equal(STATE["a.weight"])
+    assert checkpoint.tensor("a.weight").equal(weight)
 
 
 def test_what_is_no_tensor_is_left_out(tmp_path: Path) -> None:

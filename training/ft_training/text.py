@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ft_calibration.forge import LABELS, UNTOUCHED
+from ft_calibration.forge import UNTOUCHED
+from ft_calibration.forge.labels import label_names
 from ft_calibration.forge.words import nothing_found, report
 
 from .features import Features
@@ -34,10 +35,6 @@ def sentence(named: list[str] | None, meta: dict[str, object], rng: np.random.Ge
     return report(named, str(family), list(traces), float(strength), rng)  # type: ignore
 
 
-def _names(labels: Tensor) -> list[str]:
-    return [name for name, bit in zip(LABELS, labels.tolist(), strict=True) if bit]
-
-
 class TextModel(nn.Module):
     """Q-Former and reporter together."""
 
@@ -49,7 +46,7 @@ class TextModel(nn.Module):
     def tokens(self, features: Features, rows: Tensor) -> tuple[Tensor, list[str]]:
         """Return Q-Former tokens `[B, 24, W]` and prompts for some rows of `features`."""
         values = {name: features.tensors[name][rows].float() for name in self.qformer.inputs}
-        prompts = [prompt_for(_names(labels)) for labels in values["region_labels"]]
+        prompts = [prompt_for(label_names(labels.numpy())) for labels in values["region_labels"]]
         return self.qformer(*values.values()), prompts
 
 

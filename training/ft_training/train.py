@@ -23,6 +23,7 @@ from .batches import UNTOUCHED_SHARE
 from .calibration import best_region_threshold, calibrate
 from .features import EMPTY, Features, extract, training_samples
 from .model import Nano, Seen, channels_last
+from .reports import REPORTS, write_validation_reports
 from .store import Sample, prepare
 from .text import CHECKPOINT as TEXT_CHECKPOINT
 from .text import TextModel, train_text
@@ -139,6 +140,8 @@ def export(run: Path, out: Path) -> None:
     if (run / TEXT_CHECKPOINT).exists():
         model.load_state_dict(torch.load(run / TEXT_CHECKPOINT, weights_only=True))
     write_weights(nano, model.eval().reporter, calibration, out)
+    threshold = calibration["region_threshold"]
+    write_validation_reports(model, nano, run, threshold, out / REPORTS, SEED)
 
 
 def main(

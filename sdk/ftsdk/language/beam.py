@@ -51,8 +51,10 @@ def beam_search(decoder: StepDecoder, options: Language) -> list[int]:
     running[0] = 0
     finished = FinishedBeams(beams, options.length_penalty)
     done, parents = False, None
+    scratch = np.empty((beams, decoder.vocabulary), np.float32)
     while not done and history.shape[1] < limit:
-        scores = log_softmax(decoder.step(history[:, -1], parents))
+        scores = decoder.step(history[:, -1], parents)
+        log_softmax(scores, scratch)
         penalise(scores, history, options, decoder.end_token)
         scores += running[:, None]
         done, parents, tokens, running = _advance(scores, history, finished, decoder.end_token)
@@ -69,22 +71,30 @@ def _advance(
     scores: Scores, history: Ids, finished: FinishedBeams, end_token: int
 ) -> tuple[bool, Ids, Ids, Scores]:
     """Sort the 2 x beams best continuations into finished and running ones."""
-    beams, vocabulary = scores.shape
-    flat = scores.reshape(-1)
-    candidates = _largest(flat, 2 * beams)
-    parents, tokens = candidates // vocabulary, candidates % vocabulary
+    beams = len(scores)
+    parents, tokens, values = _largest(scores, min(2 * beams, scores.size))
     ends = tokens == end_token
     # An end token that ranks beyond the number of beams is dropped, not kept as finished.
     for rank in np.flatnonzero(ends[:beams]):
-        finished.add(history[parents[rank]], float(flat[candidates[rank]]))
+        finished.add(history[parents[rank]], float(values[rank]))
     running = np.flatnonzero(~ends)[:beams]
-    done = finished.beats(float(flat[candidates[0]]), history.shape[1])
-    chosen = candidates[running]
-    return done, parents[running], tokens[running], flat[chosen]
+    done = finished.beats(float(values[0]), history.shape[1])
+    return done, parents[running], tokens[running], values[running]
 
 
-def _largest(values: Scores, count: int) -> Ids:
-    """Return the indices of the `count` largest values, largest first."""
-    count = min(count, len(values))
-    unordered = np.argpartition(-values, count - 1)[:count]
-    return unordered[np.lexsort((unordered, -values[unordered]))]
+def _largest(scores: Scores, count: int) -> tuple[Ids, Ids, Scores]:
+    """Return row, column and value of the `count` largest `scores`, largest first, lowest if equal.
+
+    Takes them out of `scores`, so that nothing as large as they are is allocated.
+    """
+    rows, columns = np.empty(count, np.int64), np.empty(count, np.int64)
+    values = np.empty(count, np.float32)
+    best = scores.argmax(axis=1)
+    peaks = np.take_along_axis(scores, best[:, None], axis=1)[:, 0]
+    for rank in range(count):
+        row = int(peaks.argmax())
+        rows[rank], columns[rank], values[rank] = row, best[row], peaks[row]
+        scores[row, best[row]] = -np.inf
+        best[row] = scores[row].argmax()
+        peaks[row] = scores[row, best[row]]
+    return rows, columns, values

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from ftsdk.bundle import LanguageEntry
 from ftsdk.engines.contract import Engine
+from ftsdk.errors import OptionError
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.scores import Ids, Scores
 from ftsdk.stages import require_finite
@@ -20,6 +22,9 @@ class StepDecoder:
     The cache of a layer is a table with one row a token: `[steps * beams, heads * d_kv]`. A step
     writes `beams` rows at `slot_mapping` and reads every beam's own history through
     `cache_indirection`, so reordered beams exchange indices and no row moves.
+
+    Raises:
+        OptionError: the cache would not fit into the memory that is free.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class StepDecoder:
     ) -> None:
         self._before_step = before_step
         self.start_token, self.end_token = entry.start_token, entry.end_token
+        self.vocabulary = entry.vocabulary
         self._embeddings = embeddings
         self._steps = 0
         self._rows = np.zeros((beams, max_new_tokens), np.int64)
@@ -77,6 +83,7 @@ def _cache(
     entry: LanguageEntry, slots: int
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.generic]]]:
     """Allocate each layer's table once, under the names of the past and of the present."""
+    _require_memory(entry, slots)
     past: dict[str, NDArray[np.generic]] = {}
     present: dict[str, NDArray[np.generic]] = {}
     for layer in range(entry.layers):
@@ -85,3 +92,17 @@ def _cache(
             past[f"past_key_values.{layer}.decoder.{part}"] = table
             present[f"present.{layer}.decoder.{part}"] = table
     return past, present
+
+
+def _require_memory(entry: LanguageEntry, slots: int) -> None:
+    width = entry.heads * entry.d_kv
+    needed = 2 * entry.layers * slots * width * 4
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise OptionError(
+            "the beams' cache would not fit into memory",
+            expected=f"at most {free / 1e9:.2f} GB, which is free",
+            found=f"{needed / 1e9:.2f} GB: keys and values (2) x {entry.layers} layers x {slots} "
+            f"rows (beams x max_new_tokens) x {width} numbers x 4 bytes",
+            cure="ask for fewer beams or a smaller max_new_tokens",
+        )

@@ -26,11 +26,11 @@ def penalise(scores: Scores, history: Ids, options: Language, end_token: int) ->
         scores[:, end_token] = -np.inf
 
 
-def log_softmax(logits: Scores) -> Scores:
-    """Return log-probabilities of `logits` [beams, vocabulary]."""
-    shifted: Scores = logits - logits.max(axis=1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted
+def log_softmax(logits: Scores, scratch: Scores) -> None:
+    """Turn `logits` [beams, vocabulary] into log-probabilities; `scratch` is of the same shape."""
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=scratch)
+    logits -= np.log(scratch.sum(axis=1, keepdims=True))
 
 
 def sample(logits: Scores, temperature: float, top_p: float, random: np.random.Generator) -> int:

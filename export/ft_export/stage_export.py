@@ -1,0 +1,244 @@
+"""One stage after the other to ONNX, each held against its float32 torch module."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+
+from ft_export.activations import Activations, observed
+from ft_export.bundle_writer import draft_manifest
+from ft_export.gate import compare, require_passed
+from ft_export.golden import GOLDEN_PICTURE, GOLDEN_TEXT
+from ft_export.graphs import dynamic_axes, export_graph
+from ft_export.journal import Journal, Progress
+from ft_export.language_4bit import LanguagePrecision, reduce_language
+from ft_export.language_check import (
+    REDUCED,
+    REFERENCE,
+    LanguageCheck,
+    forced_logits,
+    is_of_report,
+)
+from ft_export.model.layers import Stage
+from ft_export.plan import ModelPlan, StagePlan
+from ft_export.text_gate import Report, Written, measure, read_reports, require_close_text
+from ft_export.torch_engine import TorchEngine
+from ftsdk.bundle import Bundle, GateEntry, Manifest, Precision, StageEntry
+from ftsdk.engines.contract import Engine
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.imaging.decode import decode
+from ftsdk.imaging.faces import frame
+from ftsdk.imaging.preprocess import Preprocessing
+from ftsdk.language.decoder import StepDecoder
+from ftsdk.language.embeddings import TokenEmbeddings
+from ftsdk.language.generate import generate
+from ftsdk.language.options import Language
+from ftsdk.language.prompt import PromptBuilder
+
+LANGUAGE_STAGES = ("language_encoder", "language_decoder")
+_EXAMPLE_BEAMS, _EXAMPLE_LENGTH = 3, 5
+#: How far a report's picture is described when the model may write freely.
+_FREE_TEXT = Language(max_new_tokens=64)
+
+TensorDict = dict[str, NDArray[np.generic]]
+
+
+class StageExport:
+    """The state of an export: the golden picture's reference tensors and what was measured.
+
+    Args:
+        plan: what to export.
+        folder: the bundle's directory.
+        journal: where finished stages are recorded.
+        progress: what an earlier export finished.
+        show: called with a stage's name and what is being done to it.
+        language: the language stages' precision.
+        waived: a reduced language model may write anything.
+    """
+
+    def __init__(
+        self,
+        plan: ModelPlan,
+        folder: Path,
+        journal: Journal,
+        progress: Progress,
+        show: Callable[[str, str], None],
+        language: LanguagePrecision,
+        waived: bool,
+    ) -> None:
+        self.plan, self.folder, self.progress = plan, folder, progress
+        self._journal, self._show = journal, show
+        self._language, self._waived = language, waived
+        self._reports = read_reports(plan.reports) if plan.reports else []
+        self.draft: Manifest = draft_manifest(plan, folder)
+        bundle = Bundle(folder, self.draft, sha256="")
+        self._embeddings = TokenEmbeddings(bundle.file(self.draft.language.token_embeddings))
+        self._prompts = PromptBuilder(bundle, self._embeddings)
+        preprocessing = Preprocessing(**self.draft.preprocessing.model_dump())
+        framed = frame(decode(GOLDEN_PICTURE).pixels, self.draft.framing)
+        self.reference: TensorDict = {"pixel_values": preprocessing.pixel_values(framed.pixels)}
+        kept = journal.tensors(progress)
+        self._kept_reports = {name: value for name, value in kept.items() if is_of_report(name)}
+        self.reference |= {name: kept[name] for name in kept.keys() - self._kept_reports.keys()}
+        plan.checkpoint.used |= set(progress.used)
+
+    @property
+    def report_ids(self) -> tuple[int, ...]:
+        """What the float32 model writes about the golden picture; the start token is left out."""
+        return self.progress.report_ids
+
+    def export(self, stage: StagePlan) -> None:
+        """Export one stage and hold it against its torch module; a finished one is kept.
+
+        Raises:
+            ExportError: weights, graph or gate failed.
+        """
+        if stage.name in self.progress.stages:
+            self._show(stage.name, "kept")
+            return
+        self._show(stage.name, "loading")
+        module = stage.load()
+        self.plan.checkpoint.release()
+        entry = StageEntry(
+            graph=f"graphs/{stage.name}.onnx",
+            precision=self._precision(stage.name),
+            inputs=tuple(module.inputs),
+            outputs=tuple(module.outputs),
+        )
+        self._show(stage.name, "reference")
+        outputs, written, activations = self._reference(stage.name, module, entry)
+        self._show(stage.name, "exporting")
+        self._write_graph(module, entry, activations)
+        del module, activations
+        self.plan.checkpoint.release()
+        gc.collect()
+        self._show(stage.name, "gate")
+        self._hold(stage.name, entry, outputs, written)
+
+    def _precision(self, stage: str) -> Precision:
+        return self._language.precision if stage in LANGUAGE_STAGES else "float32"
+
+    def _reference(
+        self, stage: str, module: Stage, entry: StageEntry
+    ) -> tuple[TensorDict, list[Written], dict[str, Activations]]:
+        """Run the float32 module over the golden picture and, where it is reduced, the reports."""
+        engine = TorchEngine(module)
+        if entry.precision == "float32":
+            return self._golden(stage, entry, engine), [], {}
+        with observed(module, with_moments=self._language.rounding == "gptq") as activations:
+            outputs = self._golden(stage, entry, engine)
+            return outputs, self._put_reports(stage, engine, REFERENCE), activations
+
+    def _write_graph(
+        self, module: Stage, entry: StageEntry, activations: Mapping[str, Activations]
+    ) -> None:
+        rewrite = partial(reduce_language, chosen=self._language, activations=activations)
+        export_graph(
+            module,
+            self._example(module),
+            dynamic_axes(module.inputs),
+            self.folder / entry.graph,
+            _unchanged if entry.precision == "float32" else rewrite,
+        )
+
+    def _hold(
+        self, stage: str, entry: StageEntry, outputs: TensorDict, written: list[Written]
+    ) -> None:
+        """Hold the written graph against the reference, and record the stage as finished."""
+        engine = OnnxRuntimeEngine(self.folder / entry.graph)
+        measured = compare(stage, self._golden(stage, entry, engine), outputs)
+        if entry.precision == "float32":
+            require_passed(measured)
+        else:
+            reduced = self._put_reports(stage, engine, REDUCED)
+            if reduced:
+                text_gate = measure(written, reduced, self._waived)
+                require_close_text(text_gate)
+                self.progress = self.progress.model_copy(update={"text_gate": text_gate})
+        engine.close()
+        left = dict(outputs)
+        if stage == "forgery_prompter":
+            left |= self._prompts.build(self._suspected(outputs)).tensors
+        self.reference |= left
+        if stage == "language_encoder" and entry.precision != "float32":
+            left |= self._check.tensors
+        self._record(stage, entry, measured, left)
+
+    def _record(
+        self, stage: str, entry: StageEntry, measured: list[GateEntry], left: TensorDict
+    ) -> None:
+        self.progress = self.progress.model_copy(
+            update={
+                "stages": {**self.progress.stages, stage: entry},
+                "gate": (*self.progress.gate, *measured),
+                "used": tuple(sorted(self.plan.checkpoint.used)),
+            }
+        )
+        self._journal.record(self.progress, stage, left)
+
+    def _golden(self, stage: str, entry: StageEntry, engine: Engine) -> TensorDict:
+        """Return what a stage makes of the golden picture's reference tensors."""
+        if stage == "language_decoder":
+            return self._decode(engine)
+        return engine.infer({name: self.reference[name] for name in entry.inputs})
+
+    def _decode(self, engine: Engine) -> TensorDict:
+        """Return the logits [T, vocabulary] of the golden text; the first call writes the text."""
+        limit = GOLDEN_TEXT.max_new_tokens
+        arguments = (self._embeddings, self.draft.language, self.reference, 1, limit)
+        if not self.report_ids:
+            ids = tuple(generate(StepDecoder(engine, *arguments), GOLDEN_TEXT))
+            self.progress = self.progress.model_copy(update={"report_ids": ids})
+        return {"logits": forced_logits(StepDecoder(engine, *arguments), self.report_ids)}
+
+    @cached_property
+    def _check(self) -> LanguageCheck:
+        reports = self._reports
+        if not reports:
+            names = self._suspected(self.reference)
+            golden = self.reference["qformer_output"].astype(np.float32)
+            reports = [Report(golden, names, text="")]
+        entry, prompts = self.draft.language, self._prompts
+        kept = self._kept_reports
+        return LanguageCheck(reports, prompts, self._embeddings, entry, _FREE_TEXT, kept)
+
+    def _put_reports(self, stage: str, engine: Engine, side: str) -> list[Written]:
+        if stage == "language_encoder":
+            self._check.encode(engine, side)
+            return []
+        return self._check.write(engine, side)
+
+    def _suspected(self, tensors: TensorDict) -> list[str]:
+        probabilities = 1 / (1 + np.exp(-tensors["region_logits"][0].astype(np.float64)))
+        return [
+            label
+            for label, p in zip(self.draft.labels, probabilities, strict=True)
+            if p > self.draft.region_threshold
+        ]
+
+    def _example(self, module: Stage) -> dict[str, torch.Tensor]:
+        """Return inputs to trace with; no axis that varies has length 1."""
+        dims = self.plan.language
+        example = {
+            "inputs_embeds": torch.zeros(_EXAMPLE_BEAMS, 1, dims.d_model),
+            "slot_mapping": torch.arange(_EXAMPLE_BEAMS),
+            "cache_indirection": torch.zeros(_EXAMPLE_BEAMS, _EXAMPLE_LENGTH, dtype=torch.int64),
+        }
+        for name in module.inputs:
+            if ".decoder." in name:
+                example[name] = torch.zeros(_EXAMPLE_BEAMS * _EXAMPLE_LENGTH, dims.inner)
+            elif name not in example:
+                value = torch.from_numpy(self.reference[name])
+                example[name] = value if ".encoder." in name else torch.cat((value, value))
+        return example
+
+
+def _unchanged(_: ir.Model) -> None:
+    """Leave a graph as it is."""

@@ -1,0 +1,38 @@
+"""The validation reports that a reduced language model of nano is held against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ft_calibration.forge.labels import label_names
+from ft_export.text_gate import MOST_REPORTS, Report, write_reports
+
+from .features import extract
+from .model import Nano
+from .text import TextModel, sentence
+from .validate import validation_samples
+
+REPORTS = "reports.npz"
+
+
+@torch.no_grad()
+def write_validation_reports(
+    model: TextModel, nano: Nano, run: Path, threshold: float, path: Path, seed: int
+) -> None:
+    """Write what the Q-Former makes of validation pictures, and their true reports, to `path`.
+
+    No picture can be had back from it: 24 tokens a picture, in float16.
+    """
+    samples = validation_samples(run)
+    rows = np.linspace(0, len(samples) - 1, MOST_REPORTS).astype(int)
+    features = extract(nano, [samples[row] for row in rows], seed, threshold)
+    random = np.random.default_rng(seed)
+    reports = []
+    for row, labels in enumerate(features.tensors["region_labels"]):
+        tokens, _ = model.tokens(features, torch.tensor([row]))
+        text = sentence(features.named[row], features.meta[row], random)
+        reports.append(Report(tokens.numpy(), label_names(labels.numpy()), text))
+    write_reports(path, reports)
