@@ -73,11 +73,17 @@ def export_graph(
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
+            optimize=False,
         )
-    assert program is not None
+        assert program is not None
+        weights = list(program.model.graph.initializers.values())
+        program.optimize()
     _name_axes(program.model.graph, axes)
     rewrite(program.model)
     save_graph(program.model, path)
+    # The optimizer's pattern matchers keep the last graph that they saw, and it its weights.
+    for value in (*weights, *program.model.graph.initializers.values()):
+        value.const_value = None
 
 
 def _name_axes(graph: ir.Graph, axes: DynamicAxes) -> None:

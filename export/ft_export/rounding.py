@@ -18,7 +18,8 @@ LOWEST, HIGHEST = -8, 7
 _CLIPS = (1.0, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76)
 #: Added to the diagonal of GPTQ's second moments, as a share of its mean (Frantar et al., 2023).
 _DAMPING = 0.01
-_COLUMNS = 1 << 10
+#: Columns at a time, so that what is computed of them stays in the processor's cache.
+_COLUMNS = 256
 
 
 @dataclass(frozen=True)

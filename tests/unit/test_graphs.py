@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,13 @@ def test_large_weights_lie_beside_their_graph(
     assert [*tmp_path.glob("*.data")] == ([tmp_path / "doubling.onnx.data"] if beside else [])
     outputs = OnnxRuntimeEngine(path).infer({"pixel_values": np.ones((5, 3, 40), np.float32)})
     np.testing.assert_array_equal(outputs["image_embeds"], np.full((5, 3, 40), 2, np.float32))
+
+
+def test_an_exported_module_leaves_no_weight_in_memory(tmp_path: Path) -> None:
+    module = Doubling()
+    weight = weakref.ref(module.weight)
+    example = {"pixel_values": torch.zeros(2, 3, 40)}
+    export_graph(module, example, dynamic_axes(["pixel_values"]), tmp_path / "doubling.onnx")
+    del module
+    gc.collect()
+    assert weight() is None
