@@ -16,6 +16,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ft_export.engine_command import show_engines
 from ftsdk.bundle import (
     MANIFEST_NAME,
     Bundle,
@@ -83,7 +84,10 @@ def export(
             help="The folder that the download script made, or a bundle to lower.",
         ),
     ],
-    out_path: Annotated[Path, typer.Option("--out", help="The bundle directory to write.")],
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", help="The bundle directory to write; a bundle's engines need none."),
+    ] = None,
     architecture: Annotated[
         str, typer.Option(help="xl, base, or a JSON file with the dimensions.")
     ] = "xl",
@@ -128,6 +132,14 @@ def export(
         bool,
         typer.Option("--waive-mask-gate", help="Do not fail on other masks: for random weights."),
     ] = False,
+    engines: Annotated[
+        str,
+        typer.Option(
+            metavar="GPU[,GPU]",
+            help="Build TensorRT engines beside the bundle: sm_86, sm_89, sm_120 (TensorRT-RTX, "
+            "on any machine), or 'this' for the GPU that is here.",
+        ),
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the gate as JSON.")] = False,
 ) -> None:
@@ -139,13 +151,29 @@ def export(
     with exit_on_error():
         precision = _PRECISIONS[language], block_size
         make = partial(_export, source, architecture, precision, reports, waive_text_gate)
-        if vision is Vision.FP32:
+        if engines and out_path is None and _is_bundle(source) and vision is Vision.FP32:
+            bundle = open_bundle(source)
+        elif out_path is None:
+            raise _no_out()
+        elif vision is Vision.FP32:
             bundle = make(out_path, overwrite)
         else:
             chosen = _reduction(vision, rule, ranges, only_faster, waive_mask_gate)
             with _whole(source, make, out_path) as whole:
                 bundle = _lower(whole, out_path, chosen, calibration, overwrite)
-    _show(bundle, as_json)
+        if engines:
+            show_engines(bundle, engines.split(","), as_json)
+    if not engines:
+        _show(bundle, as_json)
+
+
+def _no_out() -> OptionError:
+    return OptionError(
+        "there is nowhere to write the bundle",
+        expected="--out DIR",
+        found="no --out",
+        cure="pass --out DIR; only --engines for a bundle needs none",
+    )
 
 
 def _export(
@@ -166,8 +194,8 @@ def _export(
         raise OptionError(
             f"{weights} is a bundle already",
             expected="what to do with it",
-            found="no --vision",
-            cure="pass --vision int8 to lower it, or a folder of weights to export",
+            found="neither --vision nor --engines",
+            cure="pass --vision int8 to lower it, or --engines sm_89 without --out",
         )
     plan = plan_export(weights, load_architecture(architecture), _bundle_name(target))
     plan = replace(plan, reports=reports or plan.reports)

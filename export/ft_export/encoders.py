@@ -6,7 +6,6 @@ time. A stage's weights are read and written one at a time, and one stage is loa
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from ft_export.observe import TensorDict, link_graph, link_or_copy, peaks
 from ftsdk.answer import sigmoid
 from ftsdk.bundle import Bundle, GateEntry, Precision, StageEntry, open_bundle
 from ftsdk.consistency import STAGES
+from ftsdk.engines.cache import graph_sha256
 from ftsdk.errors import OptionError
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.faces import frame
@@ -221,18 +221,12 @@ class _Reducing:
         else:
             ranges, outputs = {}, run(source, inputs).outputs
         _extend(self.seen, outputs)
-        sha256 = self._graph_sha256(stage)
+        sha256 = graph_sha256(self.bundle, stage)
         if self.chosen.ranges is not None:
             ranges = self.chosen.ranges.of_graph(stage, sha256)
         if self.chosen.lowering != "fp16":
             self.observed[stage] = StageRanges(graph_sha256=sha256, tensors=ranges)
         return ranges
-
-    def _graph_sha256(self, stage: str) -> str:
-        graph = self.bundle.manifest.stages[stage].graph
-        files = self.bundle.manifest.files
-        hashes = [files[name].sha256 for name in (graph, f"{graph}.data") if name in files]
-        return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def _prompt(self, sample: TensorDict) -> TensorDict:
         manifest = self.bundle.manifest

@@ -22,6 +22,9 @@ FtsdkError
 │   ├── EngineNotInstalledError   no runtime for this bundle is installed
 │   ├── DeviceUnavailableError    the asked-for device cannot be used
 │   ├── EngineLoadError           the runtime refused a graph
+│   ├── EngineCacheError          a built engine or its directory is damaged or not private
+│   ├── EngineMissingError        no engine was built for this bundle
+│   ├── EngineMismatchError       an engine was built for another GPU, runtime or graph
 │   ├── EngineRunError            the runtime failed while it ran a graph, or was closed
 │   └── NumericalError            a stage produced NaN or infinity
 ├── SourceError                 a source of frames is at fault
@@ -45,6 +48,7 @@ FtsdkError
     ├── TensorMissingError        a tensor the architecture needs is in no file
     ├── TensorShapeError          a tensor has another shape than the architecture says
     ├── TensorValueError          a tensor holds NaN or infinity
+    ├── EngineBuildError          TensorRT refused a graph, or the build would not fit
     ├── RangesError               INT8 ranges are missing, or were observed on something else
     ├── DiskFullError             no room for the bundle; nothing was left
     └── GateError                 an exported stage differs from float32
@@ -168,6 +172,18 @@ class EngineLoadError(EngineError):
     """The runtime refused a graph."""
 
 
+class EngineCacheError(EngineError):
+    """A built engine or its directory is damaged, or others could write it."""
+
+
+class EngineMissingError(EngineError):
+    """No engine was built for this bundle."""
+
+
+class EngineMismatchError(EngineError):
+    """The engine was built for another GPU, runtime version, graph, precision or shapes."""
+
+
 class EngineRunError(EngineError):
     """The runtime failed while it ran a graph, or it was closed."""
 
@@ -258,6 +274,10 @@ class TensorShapeError(ExportError):
 
 class TensorValueError(ExportError):
     """A tensor holds NaN or infinity."""
+
+
+class EngineBuildError(ExportError):
+    """TensorRT refused to build an engine, or the build would not fit into memory."""
 
 
 class RangesError(ExportError):

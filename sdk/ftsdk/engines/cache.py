@@ -1,0 +1,245 @@
+"""Built engines ("plans") beside their bundle: private, keyed, and verified before they are used.
+
+A plan runs only on the GPU and with the runtime that it was built for. Its record, a JSON file
+beside it, says for which, and holds its SHA-256; the bytes that were hashed are the bytes that the
+runtime gets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ftsdk.bundle import Bundle, problems
+from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
+from ftsdk.imaging.files import write_atomically
+
+#: Raised when the way plans are built changes, so that older ones are built again.
+RECIPE = 1
+#: Plans beyond this many bytes in one cache push the least recently used ones out.
+MAX_BYTES = 64 << 30
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class EngineKey(_Strict):
+    """What a plan depends on; it is built again when any of it differs.
+
+    Attributes:
+        graph_sha256: of the stage's graph with its weights.
+        runtime: name and full version, as `tensorrt_rtx 1.7.1.116`.
+        gpu: compute capability, as `sm_89`, and the GPU's name where plans depend on it.
+        precision: the stage's, as the manifest has it.
+        profile: the shapes that the plan takes.
+    """
+
+    stage: str = Field(pattern=r"^[a-z_]{1,40}$")
+    graph_sha256: str = Field(pattern=_SHA256)
+    runtime: str
+    gpu: str
+    precision: str
+    profile: str
+    recipe: int = RECIPE
+
+    @property
+    def name(self) -> str:
+        """The plan's file name without its suffix."""
+        return f"{self.stage}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:20]}"
+
+
+class EngineRecord(_Strict):
+    """A built plan: what it is for, its bytes and how long it took."""
+
+    key: EngineKey
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern=_SHA256)
+    build_seconds: float = Field(ge=0)
+
+
+def graph_sha256(bundle: Bundle, stage: str) -> str:
+    """Return one hash of a stage's graph and its weights, from the verified manifest."""
+    files, graph = bundle.manifest.files, bundle.manifest.stages[stage].graph
+    hashes = [files[name].sha256 for name in (graph, f"{graph}.data") if name in files]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+class EngineCache:
+    """The directory `BUNDLE.engines` beside a bundle, mode 0700.
+
+    Args:
+        folder: the directory; it is made when the first plan is stored.
+        max_bytes: least recently used plans go when all together exceed this.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+
+    @classmethod
+    def beside(cls, bundle: Bundle | Path) -> EngineCache:
+        """Return the cache of a bundle."""
+        path = bundle.path if isinstance(bundle, Bundle) else bundle
+        resolved = path.resolve()
+        return cls(resolved.with_name(f"{resolved.name}.engines"))
+
+    def store(self, key: EngineKey, plan: bytes | memoryview, build_seconds: float) -> EngineRecord:
+        """Write a plan and then its record; a plan without one does not count.
+
+        Raises:
+            EngineCacheError: the directory is not private or cannot be written.
+        """
+        self._make()
+        content = bytes(plan)
+        digest = hashlib.sha256(content).hexdigest()
+        record = EngineRecord(
+            key=key, size=len(content), sha256=digest, build_seconds=build_seconds
+        )
+        try:
+            write_atomically(self._plan(key), content)
+            write_atomically(self._record(key.name), record.model_dump_json(indent=1).encode())
+        except OSError as error:
+            raise self._unusable(f"nothing can be written: {error.strerror}") from error
+        self._evict(keep=key.name)
+        return record
+
+    def load(self, key: EngineKey) -> bytes:
+        """Return a plan's bytes, proven to be those that were built.
+
+        Raises:
+            EngineMissingError: none was built for this stage.
+            EngineMismatchError: one was, for something else.
+            EngineCacheError: its bytes or its record are not what was written.
+        """
+        if not self._record(key.name).is_file():
+            raise self._missing(key)
+        self._require_private()
+        record = self._read(key.name)
+        try:
+            content = self._plan(key).read_bytes()
+        except OSError as error:
+            raise self._damaged(key, "no readable plan") from error
+        if record.key != key:
+            raise self._damaged(key, f"a record of {record.key.stage} for {record.key.gpu}")
+        if len(content) != record.size:
+            raise self._damaged(key, f"{len(content)} bytes", f"{record.size} bytes")
+        found = hashlib.sha256(content).hexdigest()
+        if found != record.sha256:
+            raise self._damaged(key, f"SHA-256 {found[:16]}", f"SHA-256 {record.sha256[:16]}")
+        os.utime(self._plan(key))
+        return content
+
+    def records(self) -> Iterator[EngineRecord]:
+        """Yield every plan's record, least recently used first; unreadable ones are left out."""
+        found = []
+        for path in self.folder.glob("*.plan"):
+            try:
+                found.append((path.stat().st_mtime, self._read(path.stem)))
+            except (OSError, EngineCacheError):
+                continue
+        yield from (record for _, record in sorted(found, key=lambda pair: pair[0]))
+
+    def clear(self) -> int:
+        """Delete the directory's plans and records, and return how many bytes that freed."""
+        freed = 0
+        for path in (*self.folder.glob("*.plan"), *self.folder.glob("*.json")):
+            freed += path.stat().st_size
+            path.unlink()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+        return freed
+
+    def _evict(self, keep: str) -> None:
+        records = [*self.records()]
+        total = sum(record.size for record in records)
+        for record in records:
+            if total <= self._max_bytes:
+                return
+            if record.key.name != keep:
+                self._record(record.key.name).unlink(missing_ok=True)
+                self._plan(record.key).unlink(missing_ok=True)
+                total -= record.size
+
+    def _plan(self, key: EngineKey) -> Path:
+        return self.folder / f"{key.name}.plan"
+
+    def _record(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def _read(self, name: str) -> EngineRecord:
+        try:
+            return EngineRecord.model_validate_json(self._record(name).read_bytes())
+        except (OSError, ValidationError) as error:
+            found = problems(error) if isinstance(error, ValidationError) else str(error.strerror)
+            raise self._unusable(f"the record {name}.json is damaged: {found[:200]}") from error
+
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error.strerror or type(error).__name__) from error
+        self._require_private()
+
+    def _require_private(self) -> None:
+        status = self.folder.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        if status.st_uid != os.getuid() or mode & 0o077:
+            raise self._unusable(f"mode {mode:04o}, owned by user {status.st_uid}")
+
+    def _missing(self, key: EngineKey) -> EngineMissingError | EngineMismatchError:
+        others = [record.key for record in self.records() if record.key.stage == key.stage]
+        command = f"ft-export {self._bundle()} --engines {_target(key.gpu)}"
+        if not others:
+            return EngineMissingError(
+                f"no engine of {key.stage} was built for this bundle",
+                expected=f"a plan for {key.gpu} with {key.runtime}",
+                found=f"none in {self.folder}",
+                cure=f"run: {command}",
+            )
+        found = others[-1]
+        names = [
+            name for name in EngineKey.model_fields if getattr(found, name) != getattr(key, name)
+        ]
+        return EngineMismatchError(
+            f"the engine of {key.stage} was built for something else",
+            expected=", ".join(f"{name} {_short(getattr(key, name))}" for name in names),
+            found="built for "
+            + ", ".join(f"{name} {_short(getattr(found, name))}" for name in names),
+            cure=f"run: {command}",
+        )
+
+    def _damaged(self, key: EngineKey, found: str, expected: str = "") -> EngineCacheError:
+        return EngineCacheError(
+            f"the engine {self._plan(key).name} is not what was built",
+            expected=expected or f"a plan of {key.stage} for {key.gpu} with {key.runtime}",
+            found=found,
+            cure=f"run: ft-doctor --clear-engines --bundle {self._bundle()}, then "
+            f"ft-export {self._bundle()} --engines {_target(key.gpu)}",
+        )
+
+    def _unusable(self, found: str) -> EngineCacheError:
+        return EngineCacheError(
+            f"the engine cache {self.folder} cannot be used",
+            expected="a directory of this user's own, mode 0700, with whole records",
+            found=found,
+            cure=f"run: ft-doctor --clear-engines --bundle {self._bundle()}, or chmod 700 it",
+        )
+
+    def _bundle(self) -> str:
+        return str(self.folder).removesuffix(".engines")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text
+
+
+def _target(gpu: str) -> str:
+    return gpu if " " not in gpu else "this"

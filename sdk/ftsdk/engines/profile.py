@@ -1,0 +1,41 @@
+"""Which shapes a plan takes: the least, the usual and the most of each axis that varies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ftsdk.bundle import Bundle
+
+#: Least, usual and most of an axis.
+Axis = tuple[int, int, int]
+
+#: Beams that a plan takes at most; ONNX Runtime takes any number.
+MOST_BEAMS = 8
+#: Report tokens that a plan takes at least.
+LEAST_TOKENS = 128
+
+
+def profile_of(bundle: Bundle) -> dict[str, Axis]:
+    """Return the range of every named axis of a bundle's graphs."""
+    manifest = bundle.manifest
+    text = manifest.language_tokenizer.max_tokens
+    if manifest.qformer_tokenizer:
+        text = max(text, manifest.qformer_tokenizer.max_tokens)
+    with np.load(bundle.file(manifest.golden_tensors), allow_pickle=False) as golden:
+        queries = int(golden["qformer_output"].shape[1])
+    tokens = max(manifest.generation.max_new_tokens, LEAST_TOKENS)
+    return {
+        "batch": (1, 1, 1),
+        "text": (1, min(64, text), text),
+        "source": (queries + 1, queries + min(64, text), queries + text),
+        "beams": (1, 1, MOST_BEAMS),
+        "length": (1, tokens // 4, tokens),
+        "slots": (1, tokens, MOST_BEAMS * tokens),
+    }
+
+
+def described(profile: Mapping[str, Axis]) -> str:
+    """Return the profile in one line, the same for the same shapes."""
+    return ", ".join(f"{name} {'/'.join(map(str, axis))}" for name, axis in sorted(profile.items()))
