@@ -10,18 +10,11 @@ from ft_calibration.forge import LABELS
 from ft_calibration.forge.words import all_sentences
 from ft_training.augment import Target, augment, target, window
 from ft_training.batches import _corner
-from ft_training.calibration import auc, calibrate, fit_temperature, likelihood
+from ft_training.calibration import calibrate, fit_temperature, likelihood
 from ft_training.features import covered_regions
 from ft_training.language import build_tokenizer, prompt_for
 from ft_training.model import Nano, conditioning
 from ft_training.store import MAP_SIZE, Sample
-
-
-def test_auc_of_separated_equal_and_swapped_scores() -> None:
-    low, high = np.arange(5.0), np.arange(10.0, 15.0)
-    assert auc(low, high) == 1.0
-    assert auc(high, low) == 0.0
-    assert auc(low, low) == 0.5
 
 
 def test_calibration_makes_the_likelihood_honest() -> None:

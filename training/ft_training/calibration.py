@@ -12,13 +12,6 @@ from torch.nn import functional
 Scores = NDArray[np.floating]
 
 
-def auc(untouched: Scores, forged: Scores) -> float:
-    """Return the area under the ROC curve: the chance that a forged picture scores higher."""
-    order = np.sort(untouched)
-    below = np.searchsorted(order, forged, "left") + np.searchsorted(order, forged, "right")
-    return float(below.mean() / (2 * len(untouched)))
-
-
 def fit_temperature(untouched: Scores, forged: Scores) -> tuple[float, float]:
     """Return `temperature` and `bias` so that sigmoid(logit / temperature + bias) is calibrated.
 

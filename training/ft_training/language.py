@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
@@ -108,17 +108,6 @@ class Reporter(nn.Module):
         output = self.t5(inputs_embeds=embeds, attention_mask=attended, labels=labels)
         return output.loss
 
-    @torch.no_grad()
-    def write(self, tokens: Tensor, prompts: list[str], most: int = 64) -> list[str]:
-        """Return greedy reports for tokens `[B, Q, W]` and prompts."""
-        embeds, attended = self._inputs(tokens, prompts)
-        model: Any = self.t5  # the library's stubs bind `generate` to another class
-        ids = model.generate(
-            inputs_embeds=embeds, attention_mask=attended, max_new_tokens=most, do_sample=False,
-            num_beams=1,
-        )  # fmt: skip
-        return [self.tokenizer.decode(row, skip_special_tokens=True) for row in ids.tolist()]
-
     def round_to_bfloat16(self) -> None:
         """Round the T5 in place to the bfloat16 values that an export keeps."""
         with torch.no_grad():
@@ -142,13 +131,6 @@ class Reporter(nn.Module):
         kept |= {"dense_act_fn": "gelu", "tie_word_embeddings": False}
         (folder / "config.json").write_text(json.dumps(kept, indent=2) + "\n")
         self.tokenizer.save(str(folder / "tokenizer.json"))
-
-    def load_language(self, folder: Path) -> None:
-        """Read the language model that :meth:`save` wrote."""
-        tensors = load_file(folder / "model.safetensors")
-        table = tensors["shared.weight"]
-        tied = {f"{part}.embed_tokens.weight": table for part in ("encoder", "decoder")}
-        self.t5.load_state_dict(tensors | tied)
 
 
 def _pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:

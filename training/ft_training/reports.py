@@ -11,9 +11,9 @@ from ft_calibration.forge.labels import label_names
 from ft_export.text_gate import MOST_REPORTS, Report, write_reports
 
 from .features import extract
+from .fitting import validation_samples
 from .model import Nano
 from .text import TextModel, sentence
-from .validate import validation_samples
 
 REPORTS = "reports.npz"
 

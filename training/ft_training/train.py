@@ -12,31 +12,22 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 
-from ft_calibration.forge import UNTOUCHED
-
-from .augment import target
-from .batches import UNTOUCHED_SHARE
-from .calibration import best_region_threshold, calibrate
-from .features import EMPTY, Features, extract, training_samples
-from .model import Nano, Seen, channels_last
+from .features import Features, extract, training_samples
+from .fitting import fit_calibration
+from .model import Nano, channels_last
 from .reports import REPORTS, write_validation_reports
-from .store import Sample, prepare
+from .store import prepare
 from .text import CHECKPOINT as TEXT_CHECKPOINT
 from .text import TextModel, train_text
-from .validate import fits_calibration, iou_and_area, validation_samples
 from .vision import CHECKPOINT as VISION_CHECKPOINT
 from .vision import VisionTraining
 from .weights import write_weights
 
 SEED = 1
 CALIBRATION = "calibrated.json"
-#: Seeds of the histories that calibration pictures get; untouched ones are seen under each.
-_HISTORIES = (5, 6, 7)
-_QUIET = np.arange(0.0, 5.1, 0.25)
 
 
 class Part(str, Enum):
@@ -84,53 +75,6 @@ def text_stage(faces: Path, run: Path, minutes: float, pictures: int) -> None:
     if (run / TEXT_CHECKPOINT).exists():  # a later vision stage: go on from the old words
         model.load_state_dict(torch.load(run / TEXT_CHECKPOINT, weights_only=True))
     train_text(model, Features.load(run / "features.pt"), minutes, run)
-
-
-def _calibration_samples(run: Path) -> list[Sample]:
-    return [
-        sample
-        for seed in _HISTORIES
-        for sample in validation_samples(run, seed)
-        if fits_calibration(sample.meta["identity"])
-        and (seed == _HISTORIES[0] or sample.meta["family"] == UNTOUCHED)
-    ]
-
-
-@torch.no_grad()
-def _best_quiet(model: Nano, seen: list[Seen], samples: list[Sample], threshold: float) -> float:
-    """Return how far the mask logits of pictures without a label must fall.
-
-    Weighs a forged picture's IoU and an untouched one's empty mask as training batches do.
-    """
-    totals = np.zeros(len(_QUIET))
-    for one, sample in zip(seen, samples, strict=True):
-        labels = (one.region_logits.sigmoid() > threshold).float()
-        if labels.any():
-            continue
-        logits = model.mask(one, labels)[0].numpy()
-        for index, shift in enumerate(_QUIET):
-            iou, area = iou_and_area(logits - shift, sample.mask)
-            untouched = sample.meta["family"] == UNTOUCHED
-            totals[index] += UNTOUCHED_SHARE * (area < EMPTY) if untouched else iou
-    return float(_QUIET[int(totals.argmax())])
-
-
-@torch.no_grad()
-def fit_calibration(model: Nano, run: Path) -> dict[str, Any]:
-    """Set the mask decoder's `quiet` and return what `calibration.json` holds.
-
-    Fitted on one half of the validation identities.
-    """
-    samples = _calibration_samples(run)
-    seen = [model.see(torch.from_numpy(target(sample).pixels[None])) for sample in samples]
-    scores = np.array([float(one.score_logits) for one in seen])
-    quiet = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
-    regions = np.concatenate([one.region_logits.numpy() for one in seen])
-    truth = np.array([sample.multilabel for sample in samples])
-    threshold = best_region_threshold(regions, truth)
-    model.mask_decoder.quiet.fill_(_best_quiet(model, seen, samples, threshold))
-    score = calibrate(scores[quiet], scores[~quiet])
-    return {"score": score, "region_threshold": threshold, "mask_threshold": 0.5}
 
 
 def export(run: Path, out: Path) -> None:

@@ -23,7 +23,7 @@ CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
 #: time; then whole pictures with all the harm that they come to.
 WINDOWS, WHOLE = View(side=256, harm=0.5), View(side=384, harm=1.0)
-WINDOWS_SHARE = 0.75
+WINDOWS_SHARE = 0.6
 
 
 def _dice(logits: Tensor, truth: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ft_calibration.forge import LABELS
@@ -62,16 +62,3 @@ def write_weights(
         folder.replace(old)
     building.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def read_weights(folder: Path) -> tuple[Nano, Reporter, dict[str, Any]]:
-    """Return model, reporter (both in evaluation mode) and calibration of a weights folder."""
-    tensors = load_file(folder / "nano.safetensors")
-    model = Nano().eval()
-    reporter = Reporter(DIMENSIONS["qformer"]["width"]).eval()
-    projection = {name[8:]: tensors.pop(name) for name in list(tensors) if name[:8] == "t5_proj."}
-    reporter.t5_proj.load_state_dict(projection)
-    # BatchNorm's counters are not in the file: nothing at inference reads them.
-    model.load_state_dict(tensors, strict=False)
-    reporter.load_language(folder / "language")
-    return model, reporter, json.loads((folder / "calibration.json").read_text())

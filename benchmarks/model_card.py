@@ -1,0 +1,84 @@
+"""Writes what `ft-eval --robustness --json` measured into a model card.
+
+    ft-eval --data SET --robustness --json > figures.json
+    python benchmarks/model_card.py figures.json MODEL_CARD.md
+
+The section `figures` of the card is replaced, the rest stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sections import replace_section
+
+Figures = Mapping[str, Any]
+
+_MASKS = {"IoU": "iou", "precision": "precision", "recall": "recall", "F1": "f1", "AUC": "auc",
+          "found": "found", "region F1": "region_f1", "agree": "report_agreement",
+          "named": "report_names_part"}  # fmt: skip
+_HARMED = {"IoU": "iou", "AUC": "auc", "found": "found", "false positives": "false_positive_rate",
+           "region F1": "region_f1"}  # fmt: skip
+_WORDS = {"CIDEr": "cider", "BLEU-1": "bleu_1", "BLEU-2": "bleu_2", "BLEU-3": "bleu_3",
+          "BLEU-4": "bleu_4", "ROUGE-L": "rouge_l", "METEOR": "meteor"}  # fmt: skip
+
+
+def markdown(figures: Figures) -> str:
+    """Return the tables of an evaluation, as `ft-eval --json` prints it."""
+    total, families = figures["total"], figures["families"]
+    forged = {name: row for name, row in families.items() if row["forged"]}
+    ranked = dict(sorted(forged.items(), key=lambda item: -(item[1]["iou"] or 0)))
+    text = {"all": total["text"]} if total["text"] else {}
+    harmed = {"nothing": total, **figures["robustness"]}
+    return "\n\n".join([
+        f"{total['pictures']} pictures, {total['forged']} of them forged:",
+        _table("family", _MASKS, {**ranked, "**total**": total}),
+        "The score and the masks on untouched pictures:",
+        _list({
+            "false positives at the shipped threshold": total["false_positive_rate"],
+            "untouched pictures with a mask": total["false_mask_rate"],
+            "expected calibration error": total["calibration_error"],
+            "shipped threshold of the score": figures["bundle"]["score_threshold"],
+        }),
+        "The reports against the references:",
+        _table("", _WORDS, text),
+        "All pictures after each distortion:",
+        _table("after", _HARMED, harmed),
+    ])  # fmt: skip
+
+
+def _table(first: str, columns: Mapping[str, str], rows: Mapping[str, Figures]) -> str:
+    lines = [_line([first, *columns]), _line(["---"] * (1 + len(columns)))]
+    for name, row in rows.items():
+        lines.append(_line([name.replace("_", " "), *(_number(row[c]) for c in columns.values())]))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _list(figures: Mapping[str, float | None]) -> str:
+    return "\n".join(f"- {name}: {_number(value, 3)}" for name, value in figures.items())
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def main() -> None:
+    """Read the figures and write the card's section."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("figures", type=Path, help="what ft-eval --robustness --json printed")
+    parser.add_argument("card", type=Path, help="the Markdown file")
+    arguments = parser.parse_args()
+    figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
+    replace_section(arguments.card, "figures", markdown(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Fits what a calibration holds, on people that training never saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ft_calibration.forge import UNTOUCHED
+from ft_calibration.forge.degrade import degrade
+from ft_calibration.metrics import mask_scores
+
+from .augment import target
+from .batches import UNTOUCHED_SHARE
+from .calibration import best_region_threshold, calibrate
+from .features import EMPTY
+from .model import Nano, Seen
+from .store import Sample, Store
+
+#: Seeds of the histories that calibration pictures get; untouched ones are seen under each.
+_HISTORIES = (5, 6, 7)
+_QUIET = np.arange(0.0, 5.1, 0.25)
+
+
+def validation_samples(run: Path, seed: int = _HISTORIES[0]) -> list[Sample]:
+    """Return the validation store's pictures, each with a fixed history of compression."""
+    store = Store(run / "validation")
+    samples = []
+    for index in range(len(store)):
+        one = store[index]
+        image = degrade(one.image, np.random.default_rng([seed, index]))
+        samples.append(Sample(image, one.mask, one.maps, one.multilabel, one.meta))
+    return samples
+
+
+def _fits_calibration(identity: str) -> bool:
+    """Tell whether a validation identity fits the calibration; the others are kept from it."""
+    return int(identity) % 2 == 0
+
+
+def _iou_and_area(logits: NDArray[Any], mask: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return IoU and predicted share; logits are resized to the truth's size and cut at 0."""
+    size = mask.shape[1::-1]
+    found = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR) > 0
+    return mask_scores(np.asarray(found), mask > 0).iou, float(found.mean())
+
+
+def _fitted_samples(run: Path) -> list[Sample]:
+    """Return the samples of the people whom the calibration is fitted on."""
+    return [
+        sample
+        for seed in _HISTORIES
+        for sample in validation_samples(run, seed)
+        if _fits_calibration(sample.meta["identity"])
+        and (seed == _HISTORIES[0] or sample.meta["family"] == UNTOUCHED)
+    ]
+
+
+@torch.no_grad()
+def _best_quiet(model: Nano, seen: list[Seen], samples: list[Sample], threshold: float) -> float:
+    """Return how far the mask logits of pictures without a label must fall.
+
+    Weighs a forged picture's IoU and an untouched one's empty mask as training batches do.
+    """
+    totals = np.zeros(len(_QUIET))
+    for one, sample in zip(seen, samples, strict=True):
+        labels = (one.region_logits.sigmoid() > threshold).float()
+        if labels.any():
+            continue
+        logits = model.mask(one, labels)[0].numpy()
+        for index, shift in enumerate(_QUIET):
+            iou, area = _iou_and_area(logits - shift, sample.mask)
+            untouched = sample.meta["family"] == UNTOUCHED
+            totals[index] += UNTOUCHED_SHARE * (area < EMPTY) if untouched else iou
+    return float(_QUIET[int(totals.argmax())])
+
+
+@torch.no_grad()
+def fit_calibration(model: Nano, run: Path) -> dict[str, Any]:
+    """Set the mask decoder's `quiet` and return what `calibration.json` holds.
+
+    Fitted on one half of the validation identities.
+    """
+    samples = _fitted_samples(run)
+    seen = [model.see(torch.from_numpy(target(sample).pixels[None])) for sample in samples]
+    scores = np.array([float(one.score_logits) for one in seen])
+    quiet = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
+    regions = np.concatenate([one.region_logits.numpy() for one in seen])
+    truth = np.array([sample.multilabel for sample in samples])
+    threshold = best_region_threshold(regions, truth)
+    model.mask_decoder.quiet.fill_(_best_quiet(model, seen, samples, threshold))
+    score = calibrate(scores[quiet], scores[~quiet])
+    return {"score": score, "region_threshold": threshold, "mask_threshold": 0.5}
