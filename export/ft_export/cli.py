@@ -98,7 +98,8 @@ def export(
         int, typer.Option(help="Rows of a matrix that share an int4 scale: 32 or 64.")
     ] = 32,
     reports: Annotated[
-        Path | None, typer.Option(help="Reports for the text gate, as `ft-eval --reports` writes.")
+        Path | None,
+        typer.Option(help="For the text gate; `python -m ft_calibration.reports` writes them."),
     ] = None,
     waive_text_gate: Annotated[
         bool, typer.Option("--waive-text-gate", help="For random weights, whose text is noise.")

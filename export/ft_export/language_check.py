@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_export.text_gate import Report, Written
+from ft_calibration.reports import Report
+from ft_export.text_gate import Written
 from ftsdk.bundle import LanguageEntry
 from ftsdk.engines.contract import Engine
 from ftsdk.language.decoder import StepDecoder

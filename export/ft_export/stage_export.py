@@ -12,6 +12,7 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
+from ft_calibration.reports import Report, read_reports
 from ft_export.activations import Activations, observed
 from ft_export.bundle_writer import draft_manifest
 from ft_export.gate import compare, require_passed
@@ -28,7 +29,7 @@ from ft_export.language_check import (
 )
 from ft_export.model.layers import Stage
 from ft_export.plan import ModelPlan, StagePlan
-from ft_export.text_gate import Report, Written, measure, read_reports, require_close_text
+from ft_export.text_gate import Written, measure, require_close_text
 from ft_export.torch_engine import TorchEngine
 from ftsdk.bundle import Bundle, GateEntry, Manifest, Precision, StageEntry
 from ftsdk.engines.contract import Engine

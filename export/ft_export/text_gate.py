@@ -4,37 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ft_calibration.text_metrics import DocumentFrequencies, Pair, text_scores, tokenize
 from ftsdk.bundle import TextGateEntry
-from ftsdk.errors import GateError, WeightsFileError
+from ftsdk.errors import GateError
 
 #: Largest mean KL divergence of the next-token distribution, in nats.
 MAX_MEAN_KL = 0.05
-#: Enough for a stable mean; each takes two decodings a model.
-MOST_REPORTS = 32
 
 Logits = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Report:
-    """A text to be teacher-forced, and what the language model is given for it.
-
-    Attributes:
-        qformer_output: [1, Q, W] float32.
-        regions: the names in the prompt.
-        text: the report.
-    """
-
-    qformer_output: NDArray[np.float32]
-    regions: list[str]
-    text: str
 
 
 @dataclass(frozen=True)
@@ -48,40 +29,6 @@ class Written:
 
     logits: Logits
     text: str
-
-
-def read_reports(path: Path) -> list[Report]:
-    """Read the reports that a language model is held against.
-
-    `path` is an `.npz` of `qformer_output` [N, Q, W] float, `regions` [N] str (names joined by
-    ", ") and `text` [N] str.
-
-    Raises:
-        WeightsFileError: it is not that.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            outputs = arrays["qformer_output"].astype(np.float32)
-            regions, texts = arrays["regions"].tolist(), arrays["text"].tolist()
-        return [
-            Report(output[None], names.split(", ") if names else [], text)
-            for output, names, text in zip(outputs, regions, texts, strict=True)
-        ][:MOST_REPORTS]
-    except (OSError, KeyError, ValueError, AttributeError, EOFError, BadZipFile) as error:
-        raise WeightsFileError(
-            f"{path} holds no reports",
-            expected="an .npz of qformer_output [N, Q, W], regions [N] and text [N]",
-            found=f"{type(error).__name__}: {str(error)[:300]}",
-            cure="write it again with `ft-eval --reports FILE` or the training's export",
-        ) from error
-
-
-def write_reports(path: Path, reports: Sequence[Report]) -> None:
-    """Write what `read_reports` reads; `qformer_output` in float16."""
-    outputs = np.concatenate([report.qformer_output for report in reports]).astype(np.float16)
-    regions = np.array([", ".join(report.regions) for report in reports])
-    texts = np.array([report.text for report in reports])
-    np.savez_compressed(path, qformer_output=outputs, regions=regions, text=texts)
 
 
 def measure(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,15 +10,12 @@ from hypothesis.extra.numpy import arrays
 
 from ft_export.text_gate import (
     MAX_MEAN_KL,
-    Report,
     Written,
     kl_divergence,
     measure,
-    read_reports,
     require_close_text,
-    write_reports,
 )
-from ftsdk.errors import GateError, WeightsFileError
+from ftsdk.errors import GateError
 
 logits = arrays(np.float32, (4, 9), elements=st.floats(-20, 20, width=32))
 
@@ -69,22 +64,3 @@ def test_another_model_fails_unless_that_is_waived() -> None:
 def test_one_text_has_no_scores() -> None:
     entry = measure([written(0, 0, "a")], [written(0, 0, "a")])
     assert (entry.cider, entry.bleu_4, entry.rouge_l) == (None, None, None)
-
-
-def test_reports_are_read_as_they_were_written(tmp_path: Path) -> None:
-    path = tmp_path / "reports.npz"
-    values = np.linspace(-1, 1, 24, dtype=np.float32).reshape(1, 4, 6)
-    reports = [Report(values, ["nose", "lip"], "The nose."), Report(-values, [], "Nothing.")]
-    write_reports(path, reports)
-    found = read_reports(path)
-    assert [(r.regions, r.text) for r in found] == [(r.regions, r.text) for r in reports]
-    for one, other in zip(found, reports, strict=True):
-        np.testing.assert_allclose(one.qformer_output, other.qformer_output, atol=1e-3)
-
-
-@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut"])
-def test_what_is_no_reports_file_is_said(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "reports.npz"
-    path.write_bytes(content)
-    with pytest.raises(WeightsFileError):
-        read_reports(path)

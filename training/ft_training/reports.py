@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ft_calibration.forge.labels import label_names
-from ft_export.text_gate import MOST_REPORTS, Report, write_reports
+from ft_calibration.reports import MOST_REPORTS, Report, write_reports
 
 from .features import extract
 from .fitting import validation_samples
