@@ -40,7 +40,12 @@ class Engine(ABC):
 
     @abstractmethod
     def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
-        """Fix contiguous arrays as inputs and outputs; the same array may be both."""
+        """Fix contiguous arrays as inputs and outputs.
+
+        An input that changes between runs has to be passed to `run`; a runtime may keep its own
+        copy of the others. An array may be both: then each run reads what the one before wrote,
+        and the runtime need not bring it back to the caller's memory.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -49,12 +49,13 @@ class StepDecoder:
         self._logits = np.empty((beams, entry.vocabulary), np.float32)
         past, present = _cache(entry, beams * max_new_tokens)
         memory = {name: value for name, value in encoder_tensors.items() if ".encoder." in name}
-        fixed: dict[str, NDArray[np.generic]] = {
+        # What changes is bound as well, so that a runtime knows its memory.
+        self._changing: dict[str, NDArray[np.generic]] = {
             "inputs_embeds": self._inputs_embeds,
             "slot_mapping": self._slots,
         }
         self._binding = engine.bind(
-            {**fixed, **past, **memory}, {"logits": self._logits, **present}
+            {**self._changing, **past, **memory}, {"logits": self._logits, **present}
         )
 
     def step(self, tokens: Ids, parents: Ids | None = None) -> Scores:
@@ -73,7 +74,7 @@ class StepDecoder:
         indirection = self._indirection[: beams * length].reshape(beams, length)
         indirection[:] = self._rows[:, :length]
         self._embeddings.look_up(tokens, out=self._inputs_embeds[:, 0])
-        self._binding.run({"cache_indirection": indirection})
+        self._binding.run({**self._changing, "cache_indirection": indirection})
         require_finite("language_decoder", "logits", self._logits)
         self._steps = length
         return self._logits
