@@ -13,20 +13,26 @@ from ftsdk.engines.contract import Binding, Engine, Tensors
 
 
 class TorchEngine(Engine):
-    """Runs a stage's module in eager mode on the CPU."""
+    """Runs a stage's module in eager mode on the CPU; float tensors go in and out as float32.
 
-    def __init__(self, module: Stage) -> None:
-        self.module = module
+    Args:
+        module: the stage.
+        dtype: the float type that it computes in.
+    """
+
+    def __init__(self, module: Stage, dtype: torch.dtype = torch.float32) -> None:
+        self.module, self._dtype = module.to(dtype), dtype
 
     def infer(
         self, inputs: Tensors, cancellation: Cancellation | None = None
     ) -> dict[str, NDArray[np.generic]]:
         del cancellation  # eager torch cannot stop in a module
-        arguments = [torch.from_numpy(inputs[name]) for name in self.module.inputs]
+        tensors = (torch.from_numpy(inputs[name]) for name in self.module.inputs)
+        arguments = [t.to(self._dtype) if t.is_floating_point() else t for t in tensors]
         with torch.inference_mode():
             outputs = self.module(*arguments)
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-        values = (output.numpy() for output in outputs)
+        values = (output.float().numpy() for output in outputs)
         return dict(zip(self.module.outputs, values, strict=True))
 
     def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:

@@ -252,6 +252,11 @@ class Analyzer:
         """The bundle that answers."""
         return self._bundle
 
+    @property
+    def stages(self) -> Stages:
+        """Its loaded graphs."""
+        return self._stages
+
     def known_regions(self, regions: Sequence[str] | None) -> list[str] | None:
         """Return the names in label order; None stays None.
 

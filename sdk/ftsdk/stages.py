@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -119,6 +119,10 @@ class Stages:
 
     def __getitem__(self, stage: str) -> Engine:
         return self._engines[stage]
+
+    def replace(self, engine: Callable[[str, Engine], Engine]) -> None:
+        """Put `engine(stage, present engine)` in each stage's place, to measure or to compare."""
+        self._engines = {name: engine(name, present) for name, present in self._engines.items()}
 
     def run(self, stage: str, tensors: TensorDict, watch: Stopwatch, key: Hashable) -> None:
         """Run one stage on the tensors that it names and add its outputs to them.

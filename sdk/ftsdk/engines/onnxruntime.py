@@ -54,6 +54,7 @@ class OnnxRuntimeEngine(Engine):
         path: the ONNX file.
         device: `cpu`, `cuda` or `cuda:N`.
         threads: threads inside one operator; 0 lets ONNX Runtime choose.
+        profile: where the time of each operator is written, this plus a suffix; None measures none.
 
     Raises:
         EngineNotInstalledError: no ONNX Runtime.
@@ -63,10 +64,12 @@ class OnnxRuntimeEngine(Engine):
     `infer`, `bind` and a binding's `run` raise EngineRunError where the runtime fails.
     """
 
-    def __init__(self, path: Path, device: str = "cpu", threads: int = 0) -> None:
+    def __init__(
+        self, path: Path, device: str = "cpu", threads: int = 0, profile: Path | None = None
+    ) -> None:
         runtime = load_runtime()
         self._name = path.name
-        self._session = _open_session(runtime, path, device, threads)
+        self._session = _open_session(runtime, path, device, threads, profile)
         self._ort_value: Any = runtime.OrtValue
         self._run_options: Any = runtime.RunOptions
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -87,6 +90,10 @@ class OnnxRuntimeEngine(Engine):
         session = self._open()
         with _failures_named(self._name):
             return _OnnxRuntimeBinding(session, self._ort_value, inputs, outputs, self._name)
+
+    def end_profile(self) -> Path:
+        """Return the JSON file with every operator's time so far, and measure no more."""
+        return Path(self._open().end_profiling())
 
     def close(self) -> None:
         self._session = None
@@ -138,7 +145,9 @@ def _failed(name: str, found: str) -> EngineRunError:
     )
 
 
-def _open_session(runtime: ModuleType, path: Path, device: str, threads: int) -> Any:
+def _open_session(
+    runtime: ModuleType, path: Path, device: str, threads: int, profile: Path | None
+) -> Any:
     kind, _, index = device.partition(":")
     provider = _PROVIDERS[kind]
     if provider not in runtime.get_available_providers():
@@ -151,6 +160,8 @@ def _open_session(runtime: ModuleType, path: Path, device: str, threads: int) ->
     # were four times as far from float32. This form is exact on every processor.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     arguments = {"device_id": index or "0"} if kind == "cuda" else {}
     try:
         session = runtime.InferenceSession(str(path), options, providers=[(provider, arguments)])

@@ -1,0 +1,1 @@
+"""`ft-bench`: what a bundle costs on this machine, and how far that is from its limits."""

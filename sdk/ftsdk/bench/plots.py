@@ -1,0 +1,46 @@
+"""A benchmark as a picture: stacked stages, and rate against latency. Needs the extra `bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ftsdk.errors import OptionError
+
+
+def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw each document's stages as a bar, and its pictures a second against latency.
+
+    Raises:
+        OptionError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OptionError(
+            "a plot needs matplotlib",
+            expected="the extra bench",
+            found="no matplotlib",
+            cure='pip install "ftsdk[bench]"',
+        ) from error
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    bars, curves = figure.subplots(1, 2)
+    names = [f"{d['conditions']['bundle']}\n{d['conditions']['device']}" for d in documents]
+    stages = [*documents[0]["stages"], "sdk"]
+    left = [0.0] * len(documents)
+    for stage in stages:
+        widths = [d["milliseconds"][stage]["p50"] for d in documents]
+        bars.barh(names, widths, left=left, label=stage.replace("_", " "))
+        left = [before + width for before, width in zip(left, widths, strict=True)]
+    bars.set_xlabel("ms, p50")
+    bars.legend(fontsize="small")
+    for name, document in zip(names, documents, strict=True):
+        callers = [int(count) for count in document["pictures_per_second"]]
+        rates = list(document["pictures_per_second"].values())
+        latency = [1e3 * n / r if r else 0.0 for n, r in zip(callers, rates, strict=True)]
+        curves.plot(rates, latency, marker="o", label=name.replace("\n", " on "))
+    curves.set_xlabel("pictures/s")
+    curves.set_ylabel("mean latency, ms")
+    curves.legend(fontsize="small")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,136 @@
+"""`ft-bench`: what a bundle costs on this machine, and how far that is from its limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from ftsdk.cli.console import err, exit_on_error, out
+from ftsdk.imaging.files import write_atomically
+
+if TYPE_CHECKING:
+    from ftsdk.analyzer import Analyzer
+    from ftsdk.bench.run import Plan
+
+_EXAMPLE = (
+    "Examples: ft-bench --runs 30 --json nano.json | ft-bench --against torch "
+    "--weights training/nano --architecture training/nano/architecture.json | "
+    "ft-bench compare laptop.json jetson.json"
+)
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", invoke_without_command=True)
+
+
+@app.callback(epilog=_EXAMPLE)
+def bench(
+    context: typer.Context,
+    bundle: Annotated[
+        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Inside one operator; 0 lets it choose.")] = 0,
+    beams: Annotated[int | None, typer.Option(help="Beam search with N beams.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Exactly this many in each report.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Warm analyses that are timed.")] = 20,
+    picture: Annotated[
+        Path | None, typer.Option(help="What is analysed. [default: the bundle's golden picture]")
+    ] = None,
+    rate_seconds: Annotated[
+        float, typer.Option(help="For how long pictures/s is measured at each concurrency.")
+    ] = 3.0,
+    against: Annotated[
+        str | None, typer.Option(help="torch: the same weights in PyTorch eager, in turns.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="The weights, for --against.")] = None,
+    architecture: Annotated[str, typer.Option(help="As ft-export takes it, for --against.")] = "xl",
+    against_language: Annotated[
+        str, typer.Option(help="The rival's language model: float32 or bfloat16.")
+    ] = "float32",
+    layers: Annotated[bool, typer.Option("--layers", help="Show the costliest operators.")] = False,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,
+    markdown_path: Annotated[Path | None, typer.Option("--markdown", help="Write tables.")] = None,
+    plot_path: Annotated[
+        Path | None, typer.Option("--plot", help="Write a picture; needs the extra bench.")
+    ] = None,
+) -> None:
+    """Time a bundle by stage and end to end, and hold it against what this machine can do."""
+    if context.invoked_subcommand:
+        return
+    if against and weights is None:
+        raise typer.BadParameter("--against needs the weights", param_hint="--weights")
+    if against_language not in ("float32", "bfloat16"):
+        raise typer.BadParameter("float32 or bfloat16", param_hint="--against-language")
+    from ftsdk.bench.plots import plot
+    from ftsdk.bench.rivals import open_rival
+    from ftsdk.bench.run import Plan, run
+    from ftsdk.bench.tables import markdown
+
+    plan = Plan(bundle, device, threads, beams, runs, picture, rate_seconds)
+    with exit_on_error(), err.status("measuring"):
+        rival = None
+        if against and weights:
+            rival = open_rival(against, weights, architecture, against_language)
+        document = run(plan, lambda: _open(plan, tokens), rival)
+        if json_path:
+            write_atomically(json_path, (json.dumps(document, indent=1) + "\n").encode())
+        if markdown_path:
+            write_atomically(markdown_path, (markdown(document, layers) + "\n").encode())
+        if plot_path:
+            plot([document], plot_path)
+    _print(markdown(document, layers))
+
+
+@app.command(epilog="Example: ft-bench compare laptop.json jetson.json")
+def compare(
+    first: Annotated[Path, typer.Argument(help="What `ft-bench --json` wrote.")],
+    second: Annotated[Path, typer.Argument(help="The same on another device or version.")],
+    plot_path: Annotated[Path | None, typer.Option("--plot", help="Write a picture.")] = None,
+) -> None:
+    """Set two benchmarks side by side."""
+    from ftsdk.bench.plots import plot
+    from ftsdk.bench.tables import compare as side_by_side
+
+    documents = [_read(path) for path in (first, second)]
+    _print(side_by_side(*documents))
+    if plot_path:
+        with exit_on_error():
+            plot(documents, plot_path)
+
+
+def _open(plan: Plan, tokens: int | None) -> Analyzer:
+    from ftsdk.analyzer import Analyzer
+
+    # A repeated picture is to be analysed, not remembered.
+    analyzer = Analyzer(plan.bundle, device=plan.device, threads=plan.threads, cache_bytes=0)
+    if plan.beams is not None:
+        analyzer.language = replace(analyzer.language, beams=plan.beams)
+    if tokens is not None:
+        analyzer.language = replace(analyzer.language, max_new_tokens=tokens, min_length=tokens + 1)
+    return analyzer
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document["milliseconds"], document["conditions"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise typer.BadParameter(f"{path} holds no numbers of ft-bench: {error}") from error
+    return document
+
+
+def _print(text: str) -> None:
+    if out.is_terminal:
+        Console().print(Markdown(text))
+    else:
+        typer.echo(text)
+
+
+def main() -> None:
+    """Run the command."""
+    app()

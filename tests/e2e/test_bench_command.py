@@ -1,0 +1,113 @@
+"""`ft-bench`: its numbers hang together, and conditions come with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY
+from typer.testing import CliRunner
+
+from ftsdk.analyzer import Analyzer
+from ftsdk.bench.timed import Bench, Samples
+from ftsdk.cli.bench import app
+
+PICTURE = REPOSITORY / "examples" / "pictures" / "portrait_forged.jpg"
+WEIGHTS = REPOSITORY / "training" / "nano"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one short run wrote."""
+    folder = tmp_path_factory.mktemp("bench")
+    options = ["--runs", "2", "--rate-seconds", "0.05", "--device", "cpu", "--tokens", "9"]
+    files = ["--json", folder / "b.json", "--markdown", folder / "b.md"]
+    arguments = [*options, *files, "--picture", PICTURE, "--layers"]
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def document(written: Path) -> dict[str, Any]:
+    """Its numbers."""
+    read: dict[str, Any] = json.loads((written / "b.json").read_text(encoding="utf-8"))
+    return read
+
+
+def test_times_hang_together(document: dict[str, Any]) -> None:
+    p50 = {name: values["p50"] for name, values in document["milliseconds"].items()}
+    assert 0 < p50["to_regions"] < p50["to_mask"] < p50["to_first_token"] < p50["end_to_end"]
+    assert set(document["stages"]) <= set(p50)
+    assert all(v["p50"] <= v["p95"] <= v["p99"] for v in document["milliseconds"].values())
+    assert 0 < document["sdk_share"] < 1
+    assert document["settings"]["tokens"] == 9
+
+
+def test_the_floor_is_that_of_the_ceilings(document: dict[str, Any]) -> None:
+    ceilings, stages = document["ceilings"], document["stages"]
+    assert stages["language_decoder"]["calls"] == 9
+    assert 1.5 < stages["vision_encoder"]["gflop"] < 1.8  # two operations a multiply-add of 384 px
+    computing = 1e3 * stages["mask_decoder"]["gflop"] / ceilings["product_gflop_s"]
+    assert stages["mask_decoder"]["floor_ms"] == pytest.approx(computing)
+    assert document["floor_ms"] == pytest.approx(sum(s["floor_ms"] for s in stages.values()))
+
+
+def test_conditions_are_recorded(document: dict[str, Any]) -> None:
+    conditions = document["conditions"]
+    with Analyzer(device="cpu", threads=1) as analyzer:
+        assert conditions["bundle_sha256"] == analyzer.bundle.sha256
+    assert conditions["cores"] >= 1
+    assert conditions["device"] == "cpu"
+    assert {"cpu", "cpu_mhz", "gpu", "power_mode", "precision", "threads"} <= set(conditions)
+
+
+def test_tables_are_written_and_compared(written: Path) -> None:
+    tables = (written / "b.md").read_text(encoding="utf-8")
+    assert "| vision encoder |" in tables
+    assert "Conditions: " in tables
+    done = CliRunner().invoke(app, ["compare", *[str(written / "b.json")] * 2])
+    assert done.exit_code == 0, done.output
+    assert "| end_to_end |" in done.stdout
+    assert "| 1.00 |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--against", "torch"],
+        ["--against", "nothing", "--weights", str(WEIGHTS)],
+        ["compare", str(PICTURE), str(PICTURE)],
+    ],
+)
+def test_wrong_use_exits_with_2(wrong: list[str]) -> None:
+    assert CliRunner().invoke(app, wrong).exit_code == 2
+
+
+def test_a_rival_is_the_same_model() -> None:
+    import torch
+
+    from ft_export.reference import torch_rival
+
+    torch.set_num_threads(1)
+    name, load = torch_rival(WEIGHTS, str(WEIGHTS / "architecture.json"), "float32")
+    assert "eager" in name
+    with Analyzer(device="cpu", threads=1, cache_bytes=0) as analyzer:
+        ours = analyzer.analyze(PICTURE)
+        engines = load()
+        analyzer.stages.close()
+        analyzer.stages.replace(lambda stage, _: engines[stage])
+        bench = Bench(analyzer, PICTURE)
+        bench.analyze()
+        theirs = analyzer.analyze(PICTURE)
+    assert theirs.report == ours.report
+    assert bench.samples.tokens == len(ours.report_ids) - 1
+    assert bench.samples.values["vision_encoder"][0] > 0
+
+
+def test_percentiles_are_of_what_was_measured() -> None:
+    samples = Samples()
+    samples.values["step"] = [float(n) for n in range(101)]
+    assert samples.percentiles() == {"step": {"p50": 50.0, "p95": 95.0, "p99": 99.0}}
