@@ -44,6 +44,11 @@ Counted = tuple[Analyzer, dict[str, CountedEngine]]
 
 def counted(analyzer: Analyzer) -> Counted:
     """Put a counter in front of every engine of `analyzer`."""
-    engines = {name: CountedEngine(e) for name, e in analyzer._stages._engines.items()}
-    analyzer._stages._engines = dict(engines)
+    engines: dict[str, CountedEngine] = {}
+
+    def count(stage: str, engine: Engine) -> Engine:
+        engines[stage] = CountedEngine(engine)
+        return engines[stage]
+
+    analyzer.stages.replace(count)
     return analyzer, engines

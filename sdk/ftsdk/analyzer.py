@@ -77,8 +77,8 @@ class Analyzer:
         self._preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
         self._embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
         self._prompts = PromptBuilder(self._bundle, self._embeddings)
-        self._stages = Stages(self._bundle, device, threads, cache_bytes)
-        self._answers = AnswerBuilder(self._bundle, self._stages)
+        self.stages = Stages(self._bundle, device, threads, cache_bytes)
+        self._answers = AnswerBuilder(self._bundle, self.stages)
 
     def analyze(
         self,
@@ -252,11 +252,6 @@ class Analyzer:
         """The bundle that answers."""
         return self._bundle
 
-    @property
-    def stages(self) -> Stages:
-        """Its loaded graphs."""
-        return self._stages
-
     def known_regions(self, regions: Sequence[str] | None) -> list[str] | None:
         """Return the names in label order; None stays None.
 
@@ -267,7 +262,7 @@ class Analyzer:
 
     def close(self) -> None:
         """Free the engines; the analyzer cannot be used afterwards."""
-        self._stages.close()
+        self.stages.close()
 
     def __enter__(self) -> Analyzer:
         return self
@@ -281,9 +276,7 @@ class Analyzer:
         self.close()
 
     def _look(self, image: Image, color: Color, watch: Stopwatch) -> View:
-        view = self.prepare(image, color, watch)
-        self.encode(view, watch)
-        return self._answers.foremost(view)
+        return self.encode(self.prepare(image, color, watch), watch)
 
     def prepare(self, image: Image, color: Color, watch: Stopwatch, find: Finder = frame) -> View:
         """Decode, find the faces and preprocess: what needs no engine.
@@ -312,13 +305,14 @@ class Analyzer:
         make = partial(find, picture.pixels, framing)
         if framing == "picture":  # nothing to find, and nothing worth keeping
             return make()
-        return self._stages.cache.get_or_make(("face", picture.sha256, find), make)
+        return self.stages.cache.get_or_make(("face", picture.sha256, find), make)
 
-    def encode(self, view: View, watch: Stopwatch) -> None:
-        """Let the vision stages see the picture; their tensors join the view's."""
+    def encode(self, view: View, watch: Stopwatch) -> View:
+        """Let the vision stages see the faces, and return the foremost with their tensors."""
         for face in (view, *view.others):
-            self._stages.run("vision_encoder", face.tensors, watch, face.key)
-            self._stages.run("forgery_prompter", face.tensors, watch, face.key)
+            self.stages.run("vision_encoder", face.tensors, watch, face.key)
+            self.stages.run("forgery_prompter", face.tensors, watch, face.key)
+        return self._answers.foremost(view)
 
     def locate(self, view: View, question: Question, watch: Stopwatch) -> Located:
         """Ask where: the prompt, and the mask that answers it."""
@@ -328,7 +322,7 @@ class Analyzer:
         tensors = view.tensors | prompt.tensors
         key = (view.key, *names, question.painted)
         if question.mask_logits is None:
-            self._stages.run("mask_decoder", tensors, watch, key)
+            self.stages.run("mask_decoder", tensors, watch, key)
         else:
             tensors["mask_logits"] = question.mask_logits
         others = tuple(self.locate(face, question, watch) for face in view.others)
@@ -378,11 +372,11 @@ class Analyzer:
     def _write(
         self, located: Located, language: Language, watch: Stopwatch
     ) -> Iterator[tuple[int, str]]:
-        self._stages.run("qformer", located.tensors, watch, located.key)
-        self._stages.run("language_encoder", located.tensors, watch, located.key)
+        self.stages.run("qformer", located.tensors, watch, located.key)
+        self.stages.run("language_encoder", located.tensors, watch, located.key)
         with watch.measure("language_decoder"):
             decoder = StepDecoder(
-                self._stages["language_decoder"],
+                self.stages["language_decoder"],
                 self._embeddings,
                 self._bundle.manifest.language,
                 located.tensors,

@@ -46,10 +46,11 @@ class FaceFollower:
     def _next(self, pixels: NDArray[np.uint8]) -> Sequence[Box]:
         self._since_search += 1
         if self._boxes and self._since_search < _SEARCH_EVERY:
-            near = find_face_near(pixels, self._boxes[0])
-            if near:
+            first, *others = (find_face_near(pixels, box) for box in self._boxes)
+            if first:
                 self._missing = 0
-                return (steadied(self._boxes[0], near), *self._boxes[1:])
+                pairs = zip(self._boxes, (first, *others), strict=True)
+                return [steadied(last, near) for last, near in pairs if near]
         self._since_search = 0
         found = find_faces(pixels)
         if found and self._boxes:

@@ -210,7 +210,7 @@ class Pipeline:
 
     def _mask_one(self, arrived: Arrived, view: View) -> None:
         watch = arrived.watch
-        self._analyzer.encode(view, watch)
+        view = self._analyzer.encode(view, watch)
         located = self._analyzer.locate(view, self._question, watch)
         result = replace(located.answer, timings=watch.timings())
         self.answer(FrameMasked(arrived.frame, result, *self._measured(arrived)))
