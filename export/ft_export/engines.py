@@ -16,8 +16,9 @@ from typing import Any
 
 from ft_export.build_progress import BuildMonitor, Steps
 from ftsdk.bundle import Bundle
-from ftsdk.engines.cache import EngineCache, EngineKey, graph_sha256
-from ftsdk.engines.profile import Axis, described, profile_of
+from ftsdk.engines.cache import EngineCache
+from ftsdk.engines.plans import engine_keys
+from ftsdk.engines.profile import Axis, profile_of
 from ftsdk.engines.tensorrt import load_tensorrt, runtime_name, this_gpu
 from ftsdk.errors import EngineBuildError, OptionError
 
@@ -76,24 +77,17 @@ def build_engines(
     cache = cache or EngineCache.beside(bundle)
     profile = profile_of(bundle)
     for target in [find_target(name) for name in targets]:
-        for stage, entry in bundle.manifest.stages.items():
-            key = EngineKey(
-                stage=stage,
-                graph_sha256=graph_sha256(bundle, stage),
-                runtime=runtime_name(target.module),
-                gpu=target.gpu,
-                precision=entry.precision,
-                profile=described(profile),
-            )
+        for stage, key in engine_keys(bundle, runtime_name(target.module), target.gpu).items():
+            graph = bundle.file(bundle.manifest.stages[stage].graph)
             known = next((record for record in cache.records() if record.key == key), None)
             if known is None:
                 start = time.perf_counter()
-                plan = build_plan(bundle.file(entry.graph), profile, target, steps, stage)
+                plan = build_plan(graph, profile, target, steps, stage)
                 known = cache.store(key, plan, round(time.perf_counter() - start, 2))
                 spent = known.build_seconds
             else:
                 spent = 0.0
-            yield Built(stage, target.gpu, entry.precision, known.size, spent)
+            yield Built(stage, target.gpu, key.precision, known.size, spent)
 
 
 def find_target(name: str) -> Target:

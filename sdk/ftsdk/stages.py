@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from ftsdk.bundle import Bundle
 from ftsdk.cache import PictureCache
 from ftsdk.cancellation import Cancellation
+from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
+from ftsdk.engines.plans import load_plans, was_built_for
+from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
 from ftsdk.errors import (
     AnalysisCancelledError,
     DeviceUnavailableError,
@@ -93,6 +96,8 @@ class Stages:
         OptionError: another device name, or a negative size.
         DeviceUnavailableError: the device was asked for and cannot be used.
         EngineLoadError: the runtime refused a graph.
+        EngineMismatchError, EngineCacheError: engines lie beside the bundle for this GPU and are
+            of something else, or damaged.
     """
 
     def __init__(self, bundle: Bundle, device: str, threads: int, cache_bytes: int) -> None:
@@ -100,7 +105,7 @@ class Stages:
         self.cache = PictureCache(cache_bytes)
         self._entries = bundle.manifest.stages
         self._bundle = bundle
-        self.runtime = f"onnxruntime {load_runtime().__version__}"
+        self.runtime = ""
         self.device, self._engines = self._load(device, threads)
 
     def _load(self, device: str, threads: int) -> tuple[str, dict[str, Engine]]:
@@ -112,10 +117,24 @@ class Stages:
             return "cpu", self._load_on("cpu", threads)
 
     def _load_on(self, device: str, threads: int) -> dict[str, Engine]:
+        if device in ("cuda", "cuda:0") and (plans := self._load_plans()):
+            return plans
+        self.runtime = f"onnxruntime {load_runtime().__version__}"
         return {
             name: OnnxRuntimeEngine(self._bundle.file(entry.graph), device, threads)
             for name, entry in self._entries.items()
         }
+
+    def _load_plans(self) -> dict[str, Engine]:
+        """Return the engines that were built for the GPU that is here; none if none were."""
+        if not EngineCache.beside(self._bundle).folder.is_dir():
+            return {}
+        trt = load_tensorrt()
+        gpu = this_gpu(trt)
+        if not was_built_for(self._bundle, gpu):
+            return {}
+        self.runtime = runtime_name(trt)
+        return {**load_plans(self._bundle, gpu, trt, cuda())}
 
     def __getitem__(self, stage: str) -> Engine:
         return self._engines[stage]

@@ -1,0 +1,121 @@
+"""Engines beside a bundle: taken for their GPU, all or none, and never in silence for another."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ftsdk import stages
+from ftsdk.analyzer import Analyzer
+from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.engines.cache import EngineCache
+from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
+from ftsdk.engines.plans import engine_keys, load_plans, was_built_for
+from ftsdk.engines.tensorrt import runtime_name
+from ftsdk.errors import (
+    DeviceUnavailableError,
+    EngineCacheError,
+    EngineLoadError,
+    EngineMismatchError,
+    EngineMissingError,
+)
+
+PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
+GPU = "sm_89"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """nano, with fake engines of every stage beside it."""
+    bundle = open_bundle(shutil.copytree(NANO, tmp_path / "nano.bundle"))
+    for stage, key in keys(bundle).items():
+        graph = bundle.file(bundle.manifest.stages[stage].graph).read_bytes()
+        EngineCache.beside(bundle).store(key, fake_plan(graph), 1.0)
+    return bundle
+
+
+def keys(bundle: Bundle) -> dict[str, object]:
+    return {**engine_keys(bundle, runtime_name(FakeTensorRt()), GPU)}  # type: ignore[arg-type]
+
+
+def a_gpu(monkeypatch: pytest.MonkeyPatch, trt: FakeTensorRt) -> FakeCuda:
+    """Let the stages believe that there is a GPU with TensorRT."""
+    memory = FakeCuda()
+    found = SimpleNamespace(major=int(trt.gpu[3]), minor=int(trt.gpu[4:]), name=b"")
+    monkeypatch.setattr(stages, "load_tensorrt", lambda: trt)
+    monkeypatch.setattr(stages, "this_gpu", lambda _: f"sm_{found.major}{found.minor}")
+    monkeypatch.setattr(stages, "cuda", lambda: memory)
+    return memory
+
+
+def test_an_analyzer_on_cuda_uses_the_engines_and_says_so(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = a_gpu(monkeypatch, FakeTensorRt())
+    with Analyzer(bundle.path, device="cuda") as on_gpu, Analyzer(device="cpu") as on_cpu:
+        found, expected = on_gpu.analyze(PICTURE), on_cpu.analyze(PICTURE)
+        assert memory.allocated > 0
+    assert found.provenance.runtime == "fake_tensorrt 1.0"
+    assert found.provenance.device == "cuda"
+    assert found.report == expected.report
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    assert memory.allocated == 0
+
+
+def test_a_newer_tensorrt_names_what_the_engines_were_built_with(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_gpu(monkeypatch, FakeTensorRt(version="2.0"))
+    with pytest.raises(EngineMismatchError) as caught:
+        Analyzer(bundle.path, device="cuda")
+    assert "fake_tensorrt 2.0" in caught.value.expected
+    assert "fake_tensorrt 1.0" in caught.value.found
+    assert "--engines sm_89" in caught.value.cure
+
+
+def test_engines_of_another_gpu_are_left_alone(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert was_built_for(bundle, GPU)
+    assert not was_built_for(bundle, "sm_120")
+    a_gpu(monkeypatch, FakeTensorRt(gpu="sm_120"))
+    with pytest.raises(DeviceUnavailableError):
+        Analyzer(bundle.path, device="cuda:0")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_without_engines_the_device_is_onnx_runtime_s(device: str, tmp_path: Path) -> None:
+    bundle = shutil.copytree(NANO, tmp_path / "nano.bundle")
+    if device == "cpu":
+        Analyzer(bundle, device=device).close()
+        return
+    with pytest.raises(DeviceUnavailableError):
+        Analyzer(bundle, device=device)
+
+
+def test_a_failure_on_the_way_closes_what_was_loaded(bundle: Bundle) -> None:
+    memory, folder = FakeCuda(), EngineCache.beside(bundle).folder
+    names = {stage: key.name for stage, key in keys(bundle).items()}  # type: ignore[attr-defined]
+    plan = folder / f"{names['language_decoder']}.plan"
+    whole = plan.read_bytes()
+    for content in (b"", whole[:1], whole[: len(whole) // 2], whole[:-1]):
+        plan.write_bytes(content)
+        with pytest.raises(EngineCacheError):
+            load_plans(bundle, GPU, FakeTensorRt(), memory)
+        assert memory.allocated == 0
+    plan.unlink()
+    (folder / f"{names['language_decoder']}.json").unlink()
+    with pytest.raises(EngineMissingError, match="language_decoder"):
+        load_plans(bundle, GPU, FakeTensorRt(), memory)
+
+
+def test_tensorrt_s_own_refusal_is_passed_on(bundle: Bundle) -> None:
+    for stage, key in keys(bundle).items():
+        graph = bundle.file(bundle.manifest.stages[stage].graph).read_bytes()
+        EngineCache.beside(bundle).store(key, fake_plan(graph, gpu="sm_86"), 1.0)  # type: ignore[arg-type]
+    with pytest.raises(EngineLoadError, match="sm_86"):
+        load_plans(bundle, GPU, FakeTensorRt(), FakeCuda())
