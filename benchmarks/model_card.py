@@ -3,7 +3,8 @@
     ft-eval --data SET --robustness --json > figures.json
     python benchmarks/model_card.py figures.json MODEL_CARD.md
 
-The section `figures` of the card is replaced, the rest stays as it is.
+The sections `figures` and, where distortions were measured, `robustness` are replaced; the rest
+stays as it is. `--only robustness` leaves the figures: they may come from more pictures.
 """
 
 from __future__ import annotations
@@ -27,17 +28,16 @@ _WORDS = {"CIDEr": "cider", "BLEU-1": "bleu_1", "BLEU-2": "bleu_2", "BLEU-3": "b
           "BLEU-4": "bleu_4", "ROUGE-L": "rouge_l", "METEOR": "meteor"}  # fmt: skip
 
 
-def markdown(figures: Figures) -> str:
+def figures_section(figures: Figures) -> str:
     """Return the tables of an evaluation, as `ft-eval --json` prints it."""
     total, families = figures["total"], figures["families"]
     forged = {name: row for name, row in families.items() if row["forged"]}
     ranked = dict(sorted(forged.items(), key=lambda item: -(item[1]["iou"] or 0)))
     text = {"all": total["text"]} if total["text"] else {}
-    harmed = {"nothing": total, **figures["robustness"]}
     return "\n\n".join([
         f"{total['pictures']} pictures, {total['forged']} of them forged:",
         _table("family", _MASKS, {**ranked, "**total**": total}),
-        "The score and the masks on untouched pictures:",
+        "The score, and the masks on untouched pictures:",
         _list({
             "false positives at the shipped threshold": total["false_positive_rate"],
             "untouched pictures with a mask": total["false_mask_rate"],
@@ -46,9 +46,14 @@ def markdown(figures: Figures) -> str:
         }),
         "The reports against the references:",
         _table("", _WORDS, text),
-        "All pictures after each distortion:",
-        _table("after", _HARMED, harmed),
     ])  # fmt: skip
+
+
+def robustness_section(figures: Figures) -> str:
+    """Return the table of what is left after each distortion."""
+    total = figures["total"]
+    table = _table("after", _HARMED, {"nothing": total, **figures["robustness"]})
+    return f"{total['pictures']} pictures, {total['forged']} of them forged:\n\n{table}"
 
 
 def _table(first: str, columns: Mapping[str, str], rows: Mapping[str, Figures]) -> str:
@@ -75,9 +80,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("figures", type=Path, help="what ft-eval --robustness --json printed")
     parser.add_argument("card", type=Path, help="the Markdown file")
+    parser.add_argument("--only", choices=("figures", "robustness"), help="one section")
     arguments = parser.parse_args()
     figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
-    replace_section(arguments.card, "figures", markdown(figures))
+    if arguments.only != "robustness":
+        replace_section(arguments.card, "figures", figures_section(figures))
+    if arguments.only != "figures" and figures["robustness"]:
+        replace_section(arguments.card, "robustness", robustness_section(figures))
 
 
 if __name__ == "__main__":
