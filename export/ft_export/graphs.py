@@ -13,7 +13,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from ft_export.graph_files import save_graph
+from ft_export.graph_files import SCOPES, save_graph
 from ft_export.model.layers import Stage
 
 #: The first with 4-bit integers and scales by block.
@@ -79,6 +79,7 @@ def export_graph(
         weights = list(program.model.graph.initializers.values())
         program.optimize()
     _name_axes(program.model.graph, axes)
+    _forget_sources(program.model.graph)
     rewrite(program.model)
     save_graph(program.model, path)
     # The optimizer's pattern matchers keep the last graph that they saw, and it its weights.
@@ -98,6 +99,13 @@ def _name_axes(graph: ir.Graph, axes: DynamicAxes) -> None:
     for value in values:
         if value.shape is not None:
             value.shape = ir.Shape([_renamed(dim, names) for dim in value.shape])
+
+
+def _forget_sources(graph: ir.Graph) -> None:
+    """Keep which module a node came from, and not in which file of this machine."""
+    for node in graph.all_nodes():
+        for key in [key for key in node.metadata_props if key != SCOPES]:
+            del node.metadata_props[key]
 
 
 def _renamed(dim: int | ir.SymbolicDim, names: Mapping[str, str]) -> int | ir.SymbolicDim:

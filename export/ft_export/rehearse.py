@@ -31,6 +31,7 @@ from ft_export.model.mask_decoder import MaskDecoder
 from ft_export.model.qformer import QFormer
 from ft_export.model.vision_encoder import VisionEncoder
 from ft_export.plan import PUBLISHED_PROMPT
+from ft_export.tensors import read_tensors
 from ftsdk.cli.console import err, exit_on_error
 from ftsdk.errors import ArchitectureError
 
@@ -72,9 +73,19 @@ def write_weights(rehearsal: Rehearsal, out: Path, progress: Callable[[str], Non
             save_file(state, path)
         else:
             torch.save({"model": state} if path.suffix == ".pth" else state, path)
+    _write_index(out / folder)
     config = json.dumps(_config(rehearsal.language))
     (out / folder / "config.json").write_text(config, encoding="utf-8")
     _write_tokenizers(rehearsal, out / folder, out / "bert-base-uncased")
+
+
+def _write_index(folder: Path) -> None:
+    """Write which shard holds which tensor, as Transformers looks for it."""
+    shards = sorted(folder.glob("model-*.safetensors"))
+    placed = {name: shard.name for shard in shards for name in read_tensors(shard)}
+    size = sum(shard.stat().st_size for shard in shards)
+    index = {"metadata": {"total_size": size}, "weight_map": placed}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _files(rehearsal: Rehearsal, folder: str) -> dict[str, tuple[Shapes, torch.dtype]]:

@@ -18,7 +18,7 @@ from ftsdk.bundle import LanguageEntry, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
-from ftsdk.errors import NumericalError
+from ftsdk.errors import NumericalError, OptionError
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 
@@ -180,3 +180,15 @@ def test_logits_that_mean_nothing_are_an_error(
     decoder = StepDecoder(engine, embeddings, entry, poisoned, 1, 4)
     with pytest.raises(NumericalError, match="language_decoder"):
         decoder.step(np.array([0]))
+
+
+def test_a_cache_that_does_not_fit_is_refused_with_its_arithmetic(
+    engine: OnnxRuntimeEngine, embeddings: TokenEmbeddings, entry: LanguageEntry
+) -> None:
+    xl = entry.model_copy(update={"layers": 24, "heads": 32, "d_kv": 64})
+    with pytest.raises(OptionError) as caught:
+        StepDecoder(engine, embeddings, xl, {}, 64, 1 << 20)
+    found = caught.value.found
+    assert "26388.28 GB" in found  # 2 x 24 x 64 x 2**20 x 2048 x 4 bytes
+    assert "24 layers" in found
+    assert "67108864 rows" in found

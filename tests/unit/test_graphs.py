@@ -127,3 +127,11 @@ def test_an_exported_module_leaves_no_weight_in_memory(tmp_path: Path) -> None:
     del module
     gc.collect()
     assert weight() is None
+
+
+def test_no_path_of_this_machine_is_in_a_graph(tmp_path: Path) -> None:
+    path = tmp_path / "doubling.onnx"
+    example = {"pixel_values": torch.zeros(2, 3, 40)}
+    export_graph(Doubling(), example, dynamic_axes(["pixel_values"]), path)
+    assert str(Path(__file__).parent).encode() not in path.read_bytes()
+    assert b".py" not in path.read_bytes()
