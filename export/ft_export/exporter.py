@@ -109,7 +109,7 @@ def _manifest(run: StageExport) -> Manifest:
 
 
 def _write_golden(run: StageExport, report_ids: tuple[int, ...]) -> None:
-    """Store the golden picture and the float32 reference's tensors, for `ft-doctor` and the check.
+    """Store the golden picture and the float32 reference's tensors, for the end-to-end check.
 
     The ids are those that this bundle's own language model writes.
     """

@@ -220,7 +220,7 @@ class EngineCache:
             f"the engine {self._plan(key).name} is not what was built",
             expected=expected or f"a plan of {key.stage} for {key.gpu} with {key.runtime}",
             found=found,
-            cure=f"run: ft-doctor --clear-engines --bundle {self._bundle()}, then "
+            cure=f"run: rm -r {self.folder}, then "
             f"ft-export {self._bundle()} --engines {_target(key.gpu)}",
         )
 
@@ -229,7 +229,7 @@ class EngineCache:
             f"the engine cache {self.folder} cannot be used",
             expected="a directory of this user's own, mode 0700, with whole records",
             found=found,
-            cure=f"run: ft-doctor --clear-engines --bundle {self._bundle()}, or chmod 700 it",
+            cure=f"remove {self.folder}, or make it yours alone: chmod 700 {self.folder}",
         )
 
     def _bundle(self) -> str:
