@@ -30,9 +30,12 @@ Page = Any
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, or a skipped test that says what is missing."""
+    """Chromium, or a skipped test that says what is missing.
+
+    No longer than a module: while it lives, its thread has an event loop, and asyncio.run fails.
+    """
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed (extra page)"
     )

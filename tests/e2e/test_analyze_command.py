@@ -152,7 +152,7 @@ def test_a_bundle_that_is_not_there_is_code_1(tmp_path: Path, face: Path) -> Non
 def test_help_has_an_example() -> None:
     done = CliRunner().invoke(app, ["--help"])
     assert done.exit_code == 0
-    assert "Example: ft-analyze face.jpg" in " ".join(done.stdout.split())
+    assert "Examples: ft-analyze face.jpg" in " ".join(done.stdout.split())
     for option in (
         "--bundle",
         "--device",

@@ -89,8 +89,11 @@ def test_an_answer_is_the_same_as_without_a_watch(nano: Analyzer, tmp_path: Path
 
 
 def paced(frames: int, image: np.ndarray) -> Iterator[np.ndarray]:
-    for _ in range(frames):
-        yield image
+    """Yield frames that differ in a pixel: the same picture again would be answered at once."""
+    for index in range(frames):
+        frame = image.copy()
+        frame[0, 0] = index
+        yield frame
         time.sleep(1 / 200)
 
 

@@ -59,4 +59,4 @@ def test_off_or_too_small_it_keeps_nothing(mini_bundle: Path, face: Path, limit:
         analyzer.analyze(face)
         analyzer.analyze(face)
         assert calls(counted) == dict.fromkeys(BEFORE_THE_WORDS, 2)
-        assert analyzer._stages.cache.used_bytes <= limit
+        assert analyzer.stages.cache.used_bytes <= limit
