@@ -2,7 +2,7 @@
 
 int4 is one file for every runtime: a DequantizeLinear in blocks before each MatMul, which ONNX
 Runtime fuses into a 4-bit kernel when it loads the graph and TensorRT when it builds a plan. The
-scales are float32, since a cast between scale and product undoes the fusion (43 times slower).
+scales are float32, since a cast between scale and product undoes the fusion.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def watch(
 ) -> Iterator[FrameAnswer]:
     """Yield FrameMasked, FrameReported and FrameFailed for the frames of a source.
 
-    Masks keep the frame rate while a report is written. With `newest only` a mask is out at most
-    three mask times after its frame arrived; with the other policies at most six.
+    Masks keep the frame rate while a report is written. Queues are bounded, so that a mask's
+    latency does not grow with the source's rate; it is least with `newest only`.
 
     Args:
         source: a picture, a folder, a video file, a camera number, an address such as

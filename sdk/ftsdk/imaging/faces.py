@@ -24,8 +24,8 @@ _ALIGNED = 0.5
 #: Long side in px of the search, and the smallest face in px there: first large faces, then small.
 _PASSES = ((256, 64), (320, 32), (1280, 32))
 #: Scale step, neighbours and, around a candidate, the face's width in px and the margin in widths:
-#: a coarse search proposes, a fine one around the proposal decides. That takes an eighth of the
-#: time of a fine search everywhere.
+#: a coarse search proposes, a fine one around the proposal decides: a fine search everywhere takes
+#: several times as long.
 _COARSE, _FINE = (1.25, 2), (1.05, 4)
 _FINE_WIDTH, _FINE_MARGIN = 64, 0.4
 #: Widths around a candidate that the fine search allows, as shares of it.
