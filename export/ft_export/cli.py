@@ -50,7 +50,7 @@ _PRECISIONS: dict[LanguageChoice, Precision] = {
     LanguageChoice.FP32: "float32",
 }
 _STEPS = ("loading", "reference", "exporting", "gate")
-_LOWERING_STEPS = ("float32", "observing", "lowering", "chain")
+_LOWERING_STEPS = ("reference", "observing", "lowering", "chain")
 _CALIBRATION_PICTURES = 32
 #: What --json prints of the manifest.
 _SHOWN = {"name", "gate", "text_gate", "encoder_gate", "dead_tensors", "stages"}
@@ -127,7 +127,7 @@ def export(
     ] = None,
     only_faster: Annotated[
         bool,
-        typer.Option("--only-faster", help="Keep a stage float32 where that is faster here."),
+        typer.Option("--only-faster", help="Keep a stage as it is where that is faster here."),
     ] = False,
     waive_mask_gate: Annotated[
         bool,

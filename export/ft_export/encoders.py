@@ -1,7 +1,8 @@
-"""A bundle's float32 encoders to float16 or INT8: observed, lowered, held against float32.
+"""A bundle's encoders to float16 or INT8: observed, lowered, held against what they were.
 
 Every stage but the decoder is an encoder here: it looks at many rows at once, where 8 bits save
-time. A stage's weights are read and written one at a time, and one stage is loaded at a time.
+time; that holds for a language encoder in int4 too, on a CPU. A stage's weights are read and
+written one at a time, and one stage is loaded at a time.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Reduction:
             rest float16, for GPUs.
         rule: how INT8 ranges are cut.
         ranges: ranges of an earlier export; None observes them.
-        only_faster: keep a stage float32 unless its new form is faster on this CPU.
+        only_faster: keep a stage as it is unless its new form is faster on this CPU.
         waive_gate: do not fail where the masks differ, as for weights that mean nothing.
     """
 
@@ -52,6 +53,10 @@ class Reduction:
     ranges: Ranges | None = None
     only_faster: bool = False
     waive_gate: bool = False
+
+    def lowers(self, precision: Precision) -> bool:
+        """Say whether a stage of `precision` is lowered: float32, and to INT8 int4 too."""
+        return precision == "float32" or (precision == "int4" and self.lowering == "int8")
 
     @property
     def precision(self) -> Precision:
@@ -135,12 +140,12 @@ class _Reducing:
         self.lowered = [dict(sample) for sample in self.judges]
 
     def lower(self, stage: str) -> None:
-        """Lower one stage if it is float32, and run it for the stages that follow."""
+        """Lower one stage where that is wanted, and run it for the stages that follow."""
         entry = self.bundle.manifest.stages[stage]
         source, target = self.bundle.file(entry.graph), self.folder / entry.graph
-        self.progress(stage, "float32")
+        self.progress(stage, "reference")
         reference = run(source, feeds(self.judges, entry.inputs))
-        if entry.precision == "float32":
+        if self.chosen.lowers(entry.precision):
             entry = self._lower(stage, entry, reference)
         else:
             _extend(self.seen, run(source, feeds(self.seen, entry.inputs)).outputs)
@@ -195,6 +200,7 @@ class _Reducing:
         ranges = self._ranges(stage, source, inputs)
         graph = StageGraph(
             stage=stage,
+            precision=entry.precision,
             source=source,
             target=self.folder / entry.graph,
             ranges=ranges,

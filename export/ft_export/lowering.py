@@ -1,4 +1,4 @@
-"""One stage's float32 graph to float16 or INT8, as far as its own gate lets it."""
+"""One stage's graph to float16 or INT8, as far as its own gate lets it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Lowered:
     """What became of a stage.
 
     Attributes:
-        precision: what it is now; float32 where nothing passed its gate.
-        kept: layers that had to stay in a higher precision.
-        entries: what was measured; empty where it stays float32.
+        precision: what it is now; what it was where nothing passed its gate.
+        kept: layers that had to stay as they were, or float32.
+        entries: what was measured; empty where it stays as it was.
         milliseconds: the median time of a call, before and after.
     """
 
@@ -53,6 +53,7 @@ class StageGraph:
     """A stage's graph and where its lowered form goes; `peaks` are needed for float16 only."""
 
     stage: str
+    precision: Precision
     source: Path
     target: Path
     ranges: Mapping[str, Range]
@@ -79,7 +80,7 @@ class StageGraph:
             kept += to_float16(model, self.peaks)
         remove_graph(self.target)
         save_graph(model, self.target)
-        rest: Precision = "float32" if lowering == "int8" else "float16"
+        rest: Precision = self.precision if lowering == "int8" else "float16"
         return ("int8" if lowered else rest), kept
 
     def _noise(self, tensor: str) -> float:
@@ -90,16 +91,16 @@ def lower(graph: StageGraph, lowering: Lowering, inputs: Inputs, reference: Time
     """Lower a stage, sparing twice as many layers each time until it passes its gate.
 
     Args:
-        graph: the float32 stage.
+        graph: the stage as it is.
         lowering: the form that is wanted.
         inputs: what it is judged on.
-        reference: its float32 outputs for them.
+        reference: its outputs for them.
     """
     products = 0 if lowering == "fp16" else len(find_products(load_graph(graph.source)))
     keep = 0
     while True:
         precision, kept = graph.write(lowering, keep)
-        if precision == "float32":
+        if precision == graph.precision:
             break
         found = run(graph.target, inputs)
         entries = stage_differences(graph.stage, found.outputs, reference.outputs)
@@ -111,7 +112,7 @@ def lower(graph: StageGraph, lowering: Lowering, inputs: Inputs, reference: Time
         keep = min(products, max(1, 2 * keep))
     remove_graph(graph.target)
     link_graph(graph.source, graph.target)
-    return Lowered("float32", tuple(kept), (), (reference.milliseconds,) * 2)
+    return Lowered(graph.precision, tuple(kept), (), (reference.milliseconds,) * 2)
 
 
 def run(graph: Path, inputs: Inputs) -> Timed:

@@ -104,8 +104,13 @@ def test_help_has_an_example() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["weights"], ["--out", "x"], ["w", "--out", "x", "--no"],
-     ["w", "--out", "x", "--language", "int2"]],
+    [
+        [],
+        ["weights"],
+        ["--out", "x"],
+        ["w", "--out", "x", "--no"],
+        ["w", "--out", "x", "--language", "int2"],
+    ],
 )
 def test_wrong_use_is_code_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2

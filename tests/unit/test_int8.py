@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime
 import pytest
 import small_graphs
@@ -12,6 +13,7 @@ from onnx import helper
 
 from ft_export.graph_files import load_graph, save_graph
 from ft_export.int8 import column_scales, find_products, quantize
+from ft_export.language_4bit import LanguagePrecision, reduce_language
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 WIDTH, OUT = 96, 64
@@ -63,6 +65,23 @@ def test_lowered_products_are_near_float32_and_their_weights_are_gone(graph: Pat
     found = OnnxRuntimeEngine(path).infer({"x": x})["y"]
     assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
     assert path.stat().st_size < 0.5 * graph.stat().st_size
+
+
+def test_an_int4_weight_becomes_int8_and_nothing_of_it_is_left(graph: Path) -> None:
+    x = RANDOM.standard_normal((2, 7, WIDTH)).astype(np.float32)
+    model = load_graph(graph)
+    reduce_language(model, LanguagePrecision("int4"), {})
+    assert [product.layer for product in find_products(model)] == ["first", "second"]
+    save_graph(model, four := graph.with_name("int4.onnx"))
+    eight = lowered(four, float(np.abs(x).max()))
+    expected = OnnxRuntimeEngine(four).infer({"x": x})["y"]
+    found = OnnxRuntimeEngine(eight).infer({"x": x})["y"]
+    assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
+    kinds = {value.dtype for value in load_graph(eight).graph.initializers.values()}
+    assert ir.DataType.INT8 in kinds
+    assert (
+        sum(v.dtype == ir.DataType.INT4 for v in load_graph(eight).graph.initializers.values()) == 1
+    )
 
 
 def test_a_product_without_a_range_stays_float32(graph: Path) -> None:
