@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,9 +23,7 @@ import torch
 import typer
 from peers import llama_writer, transformers_writer
 from products import products_alone
-from rich.console import Console
-from rich.markdown import Markdown
-from sections import replace_section
+from sections import MarkdownTable
 
 from ft_export.architecture import load_architecture
 from ft_export.exporter import ExportOptions, export_bundle
@@ -40,7 +38,6 @@ from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 THREADS = (1, 2)
 TOKENS = 30
 #: Encoder positions: 32 soft tokens and a prompt of the published length.
@@ -122,7 +119,7 @@ def precisions(
         for variant in VARIANTS:
             bundle = _export(weights, variant, Path(folder) / "variant.bundle")
             rows.add(_variant_cells(bundle, variant))
-    _publish("language-precisions", rows.markdown)
+    rows.publish("language-precisions")
 
 
 def _export(weights: Path, variant: LanguagePrecision, out: Path) -> Bundle:
@@ -188,7 +185,7 @@ def decode(
         f"that were opened for this left "
         f"{resident / 2**20:.0f} MiB resident. {TOKENS} tokens, {SOURCE} encoder positions."
     )
-    _publish(f"decode-{bundle.manifest.name}", f"{note}\n\n" + rows.markdown)
+    rows.publish(f"decode-{bundle.manifest.name}", note)
 
 
 @app.command()
@@ -212,7 +209,7 @@ def size_of_smollm2(
     rows.add((f"ftsdk, {count / 1e6:.0f} M parameters, int4, tokens/s", *_rates(ours)))
     rows.add(("llama.cpp, SmolLM2-135M Q4, tokens/s", *_rates(theirs)))
     rows.add(("times faster", *_ratios(theirs, ours)))
-    _publish("size-of-smollm2", rows.markdown)
+    rows.publish("size-of-smollm2")
 
 
 def _shapes(dims: LanguageDims) -> list[torch.Size]:
@@ -257,32 +254,6 @@ def _rates(milliseconds: list[float]) -> list[str]:
 
 def _ratios(values: list[float], others: list[float]) -> list[str]:
     return [f"{value / other:.2f}" for value, other in zip(values, others, strict=True)]
-
-
-class MarkdownTable:
-    """A table that shows each row when it is measured."""
-
-    def __init__(self, head: Sequence[str]) -> None:
-        self._lines = [self._line(head), self._line(["---"] * len(head))]
-
-    def add(self, cells: Iterable[str]) -> None:
-        """Add a row and print it."""
-        self._lines.append(self._line(cells))
-        Console().print(self._lines[-1])
-
-    @property
-    def markdown(self) -> str:
-        """The table as Markdown."""
-        return "\n".join(self._lines)
-
-    @staticmethod
-    def _line(cells: Iterable[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-
-def _publish(section: str, markdown: str) -> None:
-    Console().print(Markdown(markdown))
-    replace_section(DOCUMENT, section, markdown)
 
 
 if __name__ == "__main__":

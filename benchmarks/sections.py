@@ -1,4 +1,4 @@
-"""Sections of a Markdown file that tools write, between two comments that a reader does not see.
+"""Tables in sections of a Markdown file, between two comments that a reader does not see.
 
 <!-- begin nano -->
 ... replaced on every run ...
@@ -8,9 +8,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from ftsdk.imaging.files import write_atomically
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+class MarkdownTable:
+    """A table that shows each row when it is measured."""
+
+    def __init__(self, head: Sequence[str]) -> None:
+        self._lines = [_line(head), _line(["---"] * len(head))]
+
+    def add(self, cells: Iterable[str]) -> None:
+        """Add a row and print it."""
+        self._lines.append(_line(cells))
+        Console(soft_wrap=True).print(self._lines[-1])
+
+    def publish(self, section: str, note: str = "", document: Path = DOCUMENT) -> None:
+        """Write the table, under `note`, as a section of `document`."""
+        replace_section(document, section, "\n".join(([note, ""] if note else []) + self._lines))
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def replace_section(path: Path, name: str, markdown: str) -> None:

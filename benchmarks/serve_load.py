@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+from marked import marked_picture
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _SAME = ("picture", "mask", "regions", "report", "score")
@@ -40,11 +41,8 @@ class Tally:
 
 
 def picture(mark: int) -> bytes:
-    """Return a PNG of [320, 256] px that no other mark has."""
-    random = np.random.default_rng(mark)
-    coarse = random.integers(0, 256, (8, 6, 3), dtype=np.uint8)
-    _, encoded = cv2.imencode(".png", cv2.resize(coarse, (256, 320)))
-    return encoded.tobytes()
+    """Return a PNG that no other mark has."""
+    return cv2.imencode(".png", marked_picture(mark))[1].tobytes()
 
 
 async def analyze(client: httpx.AsyncClient, data: bytes) -> httpx.Response:
