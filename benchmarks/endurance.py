@@ -106,7 +106,8 @@ def overload(seconds: Annotated[float, typer.Option(help="How long.")] = 600) ->
         ("latency, ms: p50 / p99 / most", " / ".join(f"{share:.0f}" for share in shares)),
         *memory.rows(),
     ]
-    _publish("overload", [("seconds", f"{seconds:.0f}"), *rows], wrong=given - len(latencies) - dropped)
+    wrong = given - len(latencies) - dropped
+    _publish("overload", [("seconds", f"{seconds:.0f}"), *rows], wrong)
 
 
 @app.command()
