@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ class CMakeBuild(build_ext):
             f"-DCMAKE_BUILD_TYPE={configuration}",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-DFTSDK_NATIVE_DIRECTORY={target.parent}",
+            *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
         if "CMAKE_GENERATOR" not in os.environ and sys.platform != "win32":
             configure += ["-G", "Ninja"]

@@ -1,36 +1,24 @@
 #include "resample.h"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include "bicubic.h"
 #include "dispatch.h"
 
 namespace ftsdk {
 namespace {
 
-// Pillow keeps 8 bits of value and 2 bits of headroom in a 32-bit sum.
-constexpr int kPrecisionBits = 32 - 8 - 2;
-constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
 // Rows that travel together through the horizontal pass, one per SIMD lane.
 constexpr int kLanes = 16;
 constexpr int kTile = 32;
 constexpr long kPixelsPerThread = 1'500'000;
 constexpr unsigned kMaxThreads = 4;
 
-// Keys' cubic convolution kernel with a = -1/2.
-double bicubic(double x) {
-  constexpr double a = -0.5;
-  x = std::fabs(x);
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-  if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
-  return 0.0;
-}
-
-// The fixed-point weights of one axis: output i sums count[i] inputs from first[i] on.
+// The fixed-point weights of one axis, by output.
 struct Weights {
   int length = 0;
   std::vector<int> first;
@@ -40,36 +28,18 @@ struct Weights {
   const int32_t* of(int output) const { return &fixed[static_cast<size_t>(length) * output]; }
 };
 
-Weights make_weights(int input, int output) {
-  const double scale = static_cast<double>(input) / output;
-  const double stretch = std::max(scale, 1.0);
-  const double support = 2.0 * stretch;
+Weights weights_of(int input, int output) {
   Weights weights;
-  weights.length = static_cast<int>(std::ceil(support)) * 2 + 1;
+  weights.length = most_taps(input, output);
   weights.fixed.assign(static_cast<size_t>(weights.length) * output, 0);
   std::vector<double> taps(weights.length);
   for (int i = 0; i < output; ++i) {
-    const double centre = (i + 0.5) * scale;
-    const int first = std::max(static_cast<int>(centre - support + 0.5), 0);
-    const int last = std::min(static_cast<int>(centre + support + 0.5), input);
-    double total = 0.0;
-    for (int t = first; t < last; ++t) {
-      taps[t - first] = bicubic((t - centre + 0.5) * (1.0 / stretch));
-      total += taps[t - first];
-    }
-    int32_t* row = &weights.fixed[static_cast<size_t>(weights.length) * i];
-    for (int t = 0; t < last - first; ++t) {
-      const double value = (total != 0.0 ? taps[t] / total : taps[t]) * (1 << kPrecisionBits);
-      row[t] = static_cast<int32_t>(value < 0.0 ? value - 0.5 : value + 0.5);
-    }
-    weights.first.push_back(first);
-    weights.count.push_back(last - first);
+    int32_t* fixed = &weights.fixed[static_cast<size_t>(weights.length) * i];
+    const Span span = make_weights(i, input, output, taps.data(), fixed);
+    weights.first.push_back(span.first);
+    weights.count.push_back(span.count);
   }
   return weights;
-}
-
-FTSDK_INLINE uint8_t to_byte(int32_t sum) {
-  return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255));
 }
 
 // Turns kLanes rows from `top` on into columns: byte [x][channel][row]. Rows below the
@@ -170,7 +140,7 @@ int thread_count(const Picture& picture) {
 
 // The columns of the picture squashed to `size`: three planes of height x size bytes.
 std::vector<uint8_t> squash_columns(Horizontal pass, const Picture& picture, int size) {
-  const Weights weights = make_weights(picture.width, size);
+  const Weights weights = weights_of(picture.width, size);
   std::vector<uint8_t> squashed(static_cast<size_t>(3) * picture.height * size);
   const int threads = thread_count(picture);
   const size_t scratch = static_cast<size_t>(picture.width) * 3 * kLanes;
@@ -210,7 +180,7 @@ std::vector<uint8_t> packed(const Picture& picture) {
 std::vector<uint8_t> rows_last(Horizontal across, Vertical down, const Picture& picture,
                                int size) {
   const std::vector<uint8_t> squashed = squash_columns(across, picture, size);
-  const Weights weights = make_weights(picture.height, size);
+  const Weights weights = weights_of(picture.height, size);
   std::vector<uint8_t> planes(static_cast<size_t>(3) * size * size);
   for (size_t c = 0; c < 3; ++c) {
     down(squashed.data() + c * picture.height * size, size, size, weights, size,
@@ -221,7 +191,7 @@ std::vector<uint8_t> rows_last(Horizontal across, Vertical down, const Picture& 
 
 std::vector<uint8_t> rows_first(Horizontal across, Vertical down, const Picture& picture,
                                 int size) {
-  const Weights weights = make_weights(picture.height, size);
+  const Weights weights = weights_of(picture.height, size);
   const int row = 3 * picture.width;
   std::vector<uint8_t> squashed(static_cast<size_t>(row) * size);
   if (picture.pixel_stride == 3 && picture.channel_stride == 1) {
@@ -232,12 +202,6 @@ std::vector<uint8_t> rows_first(Horizontal across, Vertical down, const Picture&
   return squash_columns(across, {squashed.data(), size, picture.width, row, 3, 1}, size);
 }
 
-// Pillow from version 13 on squashes the rows first where that is the greater squash by
-// far. The 8-bit rounding between the passes makes the order visible.
-bool rows_go_first(const Picture& picture, int size) {
-  return picture.height > size && picture.height - size > 2 * (picture.width - size);
-}
-
 void normalise(const std::vector<uint8_t>& planes, const Normalisation& normalisation,
                bool reversed, float* output) {
   const size_t plane = planes.size() / 3;
@@ -246,7 +210,7 @@ void normalise(const std::vector<uint8_t>& planes, const Normalisation& normalis
     const float mean = normalisation.mean[c];
     const float deviation = normalisation.deviation[c];
     for (size_t i = 0; i < plane; ++i) {
-      output[c * plane + i] = (static_cast<float>(input[i]) / 255.0f - mean) / deviation;
+      output[c * plane + i] = normalised(input[i], mean, deviation);
     }
   }
 }
@@ -260,8 +224,8 @@ void resize_normalise(const Picture& picture, int size, const Normalisation& nor
   const bool wide = !portable && avx2_available();
   Horizontal* across = wide ? horizontal_avx2 : horizontal_portable;
   Vertical* down = wide ? vertical_avx2 : vertical_portable;
-  normalise(rows_go_first(picture, size) ? rows_first(across, down, picture, size)
-                                         : rows_last(across, down, picture, size),
+  const bool rows = rows_go_first(picture.height, picture.width, size);
+  normalise(rows ? rows_first(across, down, picture, size) : rows_last(across, down, picture, size),
             normalisation, reversed, output);
 }
 
