@@ -7,6 +7,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from ftsdk.errors import BundlePathError
+
 #: A graph whose weights exceed this keeps them in a file beside it, which a runtime maps into
 #: memory; protobuf, besides, ends at 2 GiB.
 INLINE_BYTES = 1 << 28
@@ -15,8 +17,16 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def load_graph(path: Path) -> ir.Model:
-    """Read a graph; the weights of a large one stay in its file until they are asked for."""
-    return ir.load(path)
+    """Read a graph; the weights of a large one stay in its file until they are asked for.
+
+    Raises:
+        BundlePathError: the graph names another file of weights than the one beside it.
+    """
+    model = ir.load(path)
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value = _beside(path, value.const_value)
+    return model
 
 
 def save_graph(model: ir.Model, path: Path) -> None:
@@ -41,6 +51,24 @@ def layer_of(node: ir.Node) -> str:
     # "['', 'block.0.attention.q', 'linear']": the module is the last but one.
     scopes = node.metadata_props.get(SCOPES, "").split("'")
     return scopes[-4] if len(scopes) > 3 and scopes[-4] else str(node.name)
+
+
+def _beside(path: Path, weight: ir.ExternalTensor) -> ir.ExternalTensor:
+    """Return `weight` by its file's whole path.
+
+    By a relative one onnx_ir refuses a file with two names, and bundles share files by hard links.
+    """
+    data = data_file(path)
+    if weight.location != data.name:
+        raise BundlePathError(
+            f"the graph {path.name} keeps weights in another file",
+            expected=data.name,
+            found=str(weight.location)[:200],
+            cure="export the bundle again",
+        )
+    return ir.ExternalTensor(
+        data, weight.offset, weight.length, weight.dtype, shape=weight.shape, name=str(weight.name)
+    )
 
 
 def _weights(model: ir.Model) -> Iterator[ir.TensorProtocol]:

@@ -20,6 +20,7 @@ from ft_export.model.layers import Stage
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import Manifest, open_bundle
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.errors import BundlePathError
 
 STAGES = ("vision_encoder", "forgery_prompter", "mask_decoder",
           "qformer", "language_encoder", "language_decoder")  # fmt: skip
@@ -117,6 +118,22 @@ def test_large_weights_lie_beside_their_graph(
     assert [*tmp_path.glob("*.data")] == ([tmp_path / "doubling.onnx.data"] if beside else [])
     outputs = OnnxRuntimeEngine(path).infer({"pixel_values": np.ones((5, 3, 40), np.float32)})
     np.testing.assert_array_equal(outputs["image_embeds"], np.full((5, 3, 40), 2, np.float32))
+
+
+def test_a_graph_reads_its_weights_also_where_another_bundle_shares_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_files, "INLINE_BYTES", 100)
+    path, copy = tmp_path / "doubling.onnx", tmp_path / "copy.onnx"
+    example: Mapping[str, Tensor] = {"pixel_values": torch.zeros(2, 3, 40)}
+    export_graph(Doubling(), example, dynamic_axes(["pixel_values"]), path)
+    (tmp_path / "shared").hardlink_to(graph_files.data_file(path))
+    graph_files.save_graph(graph_files.load_graph(path), copy)
+    ones = {"pixel_values": np.ones((1, 3, 40), np.float32)}
+    assert OnnxRuntimeEngine(copy).infer(ones)["image_embeds"].max() == 2
+    path.rename(tmp_path / "moved.onnx")
+    with pytest.raises(BundlePathError, match=r"moved\.onnx\.data"):
+        graph_files.load_graph(tmp_path / "moved.onnx")
 
 
 def test_an_exported_module_leaves_no_weight_in_memory(tmp_path: Path) -> None:
