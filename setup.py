@@ -50,6 +50,7 @@ setup(
     package_data={
         "ftsdk": ["py.typed", "imaging/*.json", "models/nano/**/*"],
         "ftsdk._native": ["*.pyi"],
+        "ftsdk.doctor": ["*.ptx"],
         "ftsdk.report": ["*.css"],
         "ftsdk.serve": ["static/*"],
     },

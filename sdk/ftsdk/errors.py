@@ -18,6 +18,9 @@ FtsdkError
 │   ├── BundleFileMissingError    a file of the manifest is not there
 │   ├── BundleFileExtraError      a file is there that the manifest does not list
 │   └── BundleFileAlteredError    a file's size or SHA-256 differs
+├── InstallationError           what is installed is at fault
+│   ├── PackageConflictError      two packages, or two versions of one, are in each other's way
+│   └── PackageBrokenError        a package lacks files, or does not load
 ├── EngineError                 the inference runtime is at fault
 │   ├── EngineNotInstalledError   no runtime for this bundle is installed
 │   ├── DeviceUnavailableError    the asked-for device cannot be used
@@ -26,6 +29,7 @@ FtsdkError
 │   ├── EngineMissingError        no engine was built for this bundle
 │   ├── EngineMismatchError       an engine was built for another GPU, runtime or graph
 │   ├── EngineRunError            the runtime failed while it ran a graph, or was closed
+│   ├── EngineAnswerError         it ran, and answered something else than it should
 │   └── NumericalError            a stage produced NaN or infinity
 ├── SourceError                 a source of frames is at fault
 │   ├── SourceNotFoundError       no video, folder, camera or address of that name
@@ -156,6 +160,18 @@ class BundleFileAlteredError(BundleError):
     """A file's size or SHA-256 differs from the manifest's."""
 
 
+class InstallationError(FtsdkError):
+    """What is installed is at fault."""
+
+
+class PackageConflictError(InstallationError):
+    """Two packages, or two versions of one, are in each other's way."""
+
+
+class PackageBrokenError(InstallationError):
+    """An installed package lacks files, or does not load."""
+
+
 class EngineError(FtsdkError):
     """The inference runtime is at fault."""
 
@@ -186,6 +202,10 @@ class EngineMismatchError(EngineError):
 
 class EngineRunError(EngineError):
     """The runtime failed while it ran a graph, or it was closed."""
+
+
+class EngineAnswerError(EngineError):
+    """A runtime ran, and answered something else than it should."""
 
 
 class NumericalError(EngineError):

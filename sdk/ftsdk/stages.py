@@ -16,6 +16,7 @@ from ftsdk.cache import PictureCache
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.contract import Engine
+from ftsdk.engines.device_name import require_device_name
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
 from ftsdk.engines.plans import load_plans, was_built_for
 from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
@@ -101,7 +102,7 @@ class Stages:
     """
 
     def __init__(self, bundle: Bundle, device: str, threads: int, cache_bytes: int) -> None:
-        _check_device(device)
+        require_device_name(device)
         self.cache = PictureCache(cache_bytes)
         self._entries = bundle.manifest.stages
         self._bundle = bundle
@@ -183,17 +184,4 @@ def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:
             expected=f"finite values in {name}",
             found="NaN or infinity",
             cure="run ft-analyze with --device cpu; if it persists, export the bundle again",
-        )
-
-
-def _check_device(device: str) -> None:
-    kind, _, index = device.partition(":")
-    numbered = kind == "cuda" and index.isascii() and index.isdigit()
-    valid = device in ("cpu", "auto", "cuda") or numbered
-    if not valid:
-        raise OptionError(
-            f"'{device}' is no device",
-            expected="cpu, cuda, cuda:0 (or another number), or auto",
-            found=repr(device),
-            cure='pass device="cpu" or device="cuda:0"',
         )

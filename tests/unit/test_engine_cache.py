@@ -63,7 +63,7 @@ def test_a_truncated_plan_is_refused(cache: EngineCache, length: int) -> None:
     with pytest.raises(EngineCacheError) as caught:
         cache.load(key())
     assert f"{length} bytes" in caught.value.found
-    assert "rm -r" in caught.value.cure
+    assert "ft-doctor --clear-engines" in caught.value.cure
 
 
 def test_one_flipped_bit_is_refused_wherever_it_is(cache: EngineCache) -> None:

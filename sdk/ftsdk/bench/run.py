@@ -11,9 +11,10 @@ from typing import Any
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.ceilings import Ceilings, Cost, measure_ceilings, profile
-from ftsdk.bench.conditions import conditions, device_mib, host_peak_mib
+from ftsdk.bench.conditions import conditions
 from ftsdk.bench.timed import Bench, median, rates
 from ftsdk.engines.contract import Engine
+from ftsdk.machine import device_mib, host_peak_mib
 
 SCHEMA_VERSION = 1
 _WARM_UP = 3

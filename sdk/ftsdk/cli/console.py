@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from ftsdk.errors import FtsdkError, OptionError, RegionError
-from ftsdk.result import SCHEMA_VERSION
-from ftsdk.streaming.answers import FrameAnswer, FrameFailed
+
+if TYPE_CHECKING:
+    from ftsdk.streaming.answers import FrameAnswer
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -34,20 +35,26 @@ def show_error(error: FtsdkError, about: str | None = None) -> None:
 
 def error_document(error: FtsdkError) -> dict[str, Any]:
     """Return an error as the JSON that stands in a result's place."""
+    from ftsdk.result import SCHEMA_VERSION
+
+    return {"schema_version": SCHEMA_VERSION, "error": error_fields(error)}
+
+
+def error_fields(error: FtsdkError) -> dict[str, str]:
+    """Return an error's class and texts as JSON values."""
     return {
-        "schema_version": SCHEMA_VERSION,
-        "error": {
-            "class": type(error).__name__,
-            "what": error.what,
-            "expected": error.expected,
-            "found": error.found,
-            "cure": error.cure,
-        },
+        "class": type(error).__name__,
+        "what": error.what,
+        "expected": error.expected,
+        "found": error.found,
+        "cure": error.cure,
     }
 
 
 def answer_document(answer: FrameAnswer) -> dict[str, Any]:
     """Return what a frame's answer says as JSON values, be it a result or a failure."""
+    from ftsdk.streaming.answers import FrameFailed
+
     if isinstance(answer, FrameFailed):
         return error_document(answer.error)
     return answer.result.to_dict()

@@ -146,14 +146,40 @@ class EngineCache:
                 continue
         yield from (record for _, record in sorted(found, key=lambda pair: pair[0]))
 
+    def faults(self) -> Iterator[EngineCacheError]:
+        """Yield what is wrong with the directory, or with each plan in it."""
+        if not self.folder.is_dir():
+            return
+        try:
+            self._require_private()
+        except EngineCacheError as error:
+            yield error
+            return
+        # In the order of their last use, which `load` notes anew.
+        for path in sorted(self.folder.glob("*.plan"), key=lambda plan: plan.stat().st_mtime_ns):
+            try:
+                key = self._read(path.stem).key
+                if key.name != path.stem:
+                    raise self._unusable(f"{path.name} has the record of {key.name}")
+                self.load(key)
+            except EngineCacheError as error:
+                yield error
+
     def clear(self) -> int:
-        """Delete the directory's plans and records, and return how many bytes that freed."""
+        """Delete the directory's plans and records, and return how many bytes that freed.
+
+        Raises:
+            EngineCacheError: they are not this user's to delete.
+        """
         freed = 0
-        for path in (*self.folder.glob("*.plan"), *self.folder.glob("*.json")):
-            freed += path.stat().st_size
-            path.unlink()
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        try:
+            for path in (*self.folder.glob("*.plan"), *self.folder.glob("*.json")):
+                freed += path.stat().st_size
+                path.unlink()
+            if self.folder.is_dir() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
+        except OSError as error:
+            raise self._unusable(f"it cannot be cleared: {error.strerror}") from error
         return freed
 
     def _evict(self, keep: str) -> None:
@@ -220,7 +246,7 @@ class EngineCache:
             f"the engine {self._plan(key).name} is not what was built",
             expected=expected or f"a plan of {key.stage} for {key.gpu} with {key.runtime}",
             found=found,
-            cure=f"run: rm -r {self.folder}, then "
+            cure=f"run: ft-doctor --clear-engines --bundle {self._bundle()}, then "
             f"ft-export {self._bundle()} --engines {_target(key.gpu)}",
         )
 

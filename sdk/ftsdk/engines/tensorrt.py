@@ -121,7 +121,7 @@ class TensorRtEngine(Engine):
 
     def __init__(self, plan: bytes, name: str, trt: Any, cuda: Any) -> None:
         self.name = name
-        log = _log(trt)
+        log = error_log(trt)
         engine = trt.Runtime(log).deserialize_cuda_engine(plan)
         if engine is None:
             raise EngineLoadError(
@@ -247,7 +247,7 @@ class _TensorRtBinding(Binding):
             buffer.free()
 
 
-def _log(trt: Any) -> Any:
+def error_log(trt: Any) -> Any:
     """Return a logger that keeps TensorRT's errors; its base class is the module's own."""
 
     class Log(trt.ILogger):  # type: ignore[misc]

@@ -1,0 +1,85 @@
+"""All checks in order: the machine, what is installed, what it does, and one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.doctor.backends import check_native, check_onnxruntime, check_tensorrt
+from ftsdk.doctor.findings import Findings
+from ftsdk.doctor.hardware import check_gpu, check_machine, has_gpu
+from ftsdk.doctor.libraries import check_tensorrt_libraries
+from ftsdk.doctor.packages import check_packages
+from ftsdk.engines.device_name import gpu_index
+
+
+def examine(bundle: Path | None, device: str) -> Iterator[Findings]:
+    """Yield the findings of each check as it is done.
+
+    Args:
+        bundle: whose golden picture and engines are checked; None is nano.
+        device: as `Analyzer` takes it. `cpu` leaves GPUs alone; a GPU by name has to work; `auto`
+            takes what is here, and that there is no GPU is no fault.
+    """
+    on_gpu = device != "cpu" and has_gpu()
+    index = gpu_index(device)
+    yield check_machine()
+    yield check_packages()
+    yield check_tensorrt_libraries()
+    yield check_native()
+    if device != "cpu":
+        yield check_gpu(index)
+    yield from _guarded("TensorRT back ends", partial(check_tensorrt, on_gpu))
+    opened, findings = _check_bundle(bundle or NANO)
+    yield findings
+    if opened is not None:
+        graph = opened.file(_smallest_graph(opened))
+        cuda = f"cuda:{index}" if on_gpu else None
+        yield from _guarded("ONNX Runtime", partial(check_onnxruntime, graph, cuda))
+        yield from _guarded("golden picture", partial(_golden, opened, device))
+    yield from _guarded("engines", partial(_engines, bundle or NANO))
+
+
+def _guarded(name: str, check: Callable[[], Findings]) -> Iterator[Findings]:
+    """Yield what a check finds; where its own imports fail, that is what was found."""
+    broken = Findings(name)
+    with broken.collecting("import"):
+        yield check()
+    if broken.faults:
+        yield broken
+
+
+def _check_bundle(path: Path) -> tuple[Bundle | None, Findings]:
+    found = Findings("bundle")
+    with found.collecting(str(path)):
+        bundle = open_bundle(path)
+        manifest = bundle.manifest
+        found.facts["name"] = manifest.name
+        found.facts["precision"] = manifest.precision
+        size = sum(entry.size for entry in manifest.files.values())
+        found.facts["files"] = f"{len(manifest.files)} verified, {size / 1e6:.1f} MB"
+        return bundle, found
+    return None, found
+
+
+def _smallest_graph(bundle: Bundle) -> str:
+    files = bundle.manifest.files
+    sizes = {
+        stage.graph: sum(files[name].size for name in files if name.startswith(stage.graph))
+        for stage in bundle.manifest.stages.values()
+    }
+    return min(sizes, key=lambda graph: sizes[graph])
+
+
+def _golden(bundle: Bundle, device: str) -> Findings:
+    from ftsdk.doctor.golden import check_golden
+
+    return check_golden(bundle, device)
+
+
+def _engines(bundle: Path) -> Findings:
+    from ftsdk.doctor.engines import check_engines
+
+    return check_engines(bundle)

@@ -1,0 +1,142 @@
+"""A bundle's golden picture end to end, against the float32 tensors that the bundle stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import Bundle, Manifest
+from ftsdk.doctor.findings import Findings
+from ftsdk.errors import EngineAnswerError
+from ftsdk.language.options import Language
+
+if TYPE_CHECKING:
+    from ftsdk.analyzer import Analyzer
+
+Tensors = Mapping[str, NDArray[np.generic]]
+
+#: Relative difference in Euclidean norm that a device may bring. CUDA's float32 products round to
+#: TF32, 10 bits; another CPU orders its sums in another way.
+DEVICE_LIMIT = {"cpu": 1e-3, "cuda": 2e-2}
+#: How many times as far from float32 as its own gate measured a tensor of lower precision may be:
+#: the gate's figure is a mean over pictures.
+GATE_FACTOR = 3.0
+MIN_MASK_IOU = 0.95
+#: Least similarity of the report's token ids, 1 being equal. A near tie may fall the other way and
+#: turn the rest of a text; garbage shares next to nothing.
+MIN_TEXT = 0.5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What was measured of one tensor, and the limit; `at_least` says on which side it is."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def within(self) -> bool:
+        """Whether the limit holds; NaN is outside every limit."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        side = "at least" if self.at_least else "at most"
+        return f"{self.name} {self.value:.3g} ({side} {self.limit:.3g})"
+
+
+def check_golden(bundle: Bundle, device: str) -> Findings:
+    """Analyse the golden picture and compare each tensor with the stored reference.
+
+    Args:
+        bundle: a verified bundle.
+        device: as `Analyzer` takes it.
+    """
+    from ftsdk.analyzer import Analyzer
+
+    found = Findings("golden picture")
+    with found.collecting(device), Analyzer(bundle.path, device=device) as analyzer:
+        place = f"{analyzer.stages.device} by {analyzer.stages.runtime}"
+        differences = compare_golden(analyzer)
+        outside = [str(one) for one in differences if not one.within]
+        if outside:
+            raise _another_answer(bundle, place, outside)
+        found.facts[place] = "as it should be: " + ", ".join(
+            f"{one.name} {one.value:.2g}" for one in differences
+        )
+    return found
+
+
+def compare_golden(analyzer: Analyzer) -> list[Difference]:
+    """Return how far the golden picture's tensors are from the stored ones, on this device."""
+    bundle = analyzer.bundle
+    manifest = bundle.manifest
+    with np.load(bundle.file(manifest.golden_tensors), allow_pickle=False) as stored:
+        reference = dict(stored)
+    language = Language(max_new_tokens=reference["report_ids"].shape[1] - 1)
+    trace = analyzer.trace(bundle.file(manifest.golden_picture), language=language)
+    kind = analyzer.stages.device.partition(":")[0]
+    return [*differences_of(trace, reference, manifest, DEVICE_LIMIT[kind])]
+
+
+def differences_of(
+    trace: Mapping[str, Any], reference: Tensors, manifest: Manifest, limit: float
+) -> Iterator[Difference]:
+    """Yield every float tensor's relative difference, the mask's IoU and the text's similarity.
+
+    Args:
+        trace: what `Analyzer.trace` returned.
+        reference: the bundle's golden tensors.
+        manifest: says how far the exported stages were from float32.
+        limit: relative difference that the device may bring besides.
+    """
+    measured = {one.tensor: one.relative for one in manifest.gate if one.stage == "end to end"}
+    for name, expected in reference.items():
+        if expected.dtype.kind == "f":
+            allowed = max(limit, GATE_FACTOR * measured.get(name, 0.0))
+            yield Difference(name, relative(trace[name], expected), allowed)
+    if not (manifest.encoder_gate and manifest.encoder_gate.waived):
+        masks = (_mask(side["mask_logits"], manifest) for side in (trace, reference))
+        yield Difference("mask IoU", iou(*masks), MIN_MASK_IOU, at_least=True)
+    if not (manifest.text_gate and manifest.text_gate.waived):
+        found, expected = (side["report_ids"][0].tolist() for side in (trace, reference))
+        ratio = SequenceMatcher(None, found, expected, autojunk=False).ratio()
+        yield Difference("report", ratio, MIN_TEXT, at_least=True)
+
+
+def relative(found: NDArray[np.generic], expected: NDArray[np.generic]) -> float:
+    """Return the Euclidean norm of the difference over `expected`'s; infinity of other shapes."""
+    if found.shape != expected.shape:
+        return float("inf")
+    wanted = expected.astype(np.float64)
+    difference = float(np.linalg.norm(found.astype(np.float64) - wanted))
+    return difference / max(float(np.linalg.norm(wanted)), 1e-12)
+
+
+def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return intersection over union of two masks; 1 where both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
+
+
+def _mask(logits: NDArray[Any], manifest: Manifest) -> NDArray[np.bool_]:
+    from ftsdk.answer import sigmoid
+
+    mask: NDArray[np.bool_] = sigmoid(logits)[0] > manifest.mask_threshold
+    return mask
+
+
+def _another_answer(bundle: Bundle, place: str, outside: list[str]) -> EngineAnswerError:
+    return EngineAnswerError(
+        f"{bundle.manifest.name} answers something else on {place} than where it was exported",
+        expected="the golden picture's tensors, within the limits",
+        found=", ".join(outside),
+        cure=f"compare with: ft-doctor --bundle {bundle.path} --device cpu; if only the GPU "
+        "differs, run ft-doctor --clear-engines, or export a higher precision",
+    )
