@@ -12,7 +12,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import ftsdk
-from ft_export import encoder_gate
+from ft_export import encoder_gate, graph_files
+from ft_export.bundle_writer import hash_files, write_manifest
 from ft_export.cli import app
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.imaging.decode import decode
@@ -84,6 +85,23 @@ def test_the_bundle_that_was_lowered_is_not_changed(int8: Path) -> None:
         path.stat().st_size for path in (int8, NANO) for path in [path / "graphs/qformer.onnx"]
     ]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_a_bundle_with_weights_beside_its_graphs_is_lowered_twice(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_files, "INLINE_BYTES", 0)
+    large = shutil.copytree(NANO, tmp_path / "large.bundle")
+    for graph in (large / "graphs").glob("*.onnx"):
+        graph_files.save_graph(graph_files.load_graph(graph), graph)
+    manifest = open_bundle(NANO).manifest
+    write_manifest(large, manifest.model_copy(update={"files": hash_files(large)}))
+    for name in ("first", "second"):  # The first one's files are other names of the source's.
+        out = tmp_path / f"{name}.bundle"
+        done = run(large, "--vision", "int8", "--calibration", picture, "--out", out, "--json")
+        assert done.exit_code == 0, done.output
+        assert open_bundle(out).manifest.stages["vision_encoder"].precision == "int8"
+        assert (out / "graphs/vision_encoder.onnx.data").is_file()
 
 
 def test_known_ranges_give_the_same_graphs_and_stale_ones_are_refused(
