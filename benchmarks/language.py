@@ -23,6 +23,7 @@ import torch
 import typer
 from peers import llama_writer, transformers_writer
 from products import products_alone
+from rich.console import Console
 from sections import MarkdownTable
 
 from ft_export.architecture import load_architecture
@@ -49,7 +50,7 @@ VARIANTS = (
     LanguagePrecision("float16"),
     LanguagePrecision("nf4"),
     *(
-        LanguagePrecision("int4", block, rounding)  # type: ignore[arg-type]
+        LanguagePrecision("int4", block, rounding)
         for block in (32, 64)
         for rounding in ("nearest", "clipped", "gptq")
     ),
@@ -92,13 +93,13 @@ class Decoding:
 
 def median_ms(call: Callable[[], object], repeats: int) -> float:
     """Return the median wall time of `call` in ms, after one that is not counted."""
+    return float(np.median([_milliseconds(call) for _ in range(repeats + 1)][1:]))
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
     call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times))
+    return 1e3 * (time.perf_counter() - start)
 
 
 def per_token(bundle: Bundle, threads: int, beams: int = 1, repeats: int = 9) -> float:
@@ -111,31 +112,47 @@ def per_token(bundle: Bundle, threads: int, beams: int = 1, repeats: int = 9) ->
 def precisions(
     weights: Annotated[Path, typer.Argument(help="Weights with a reports.npz, as training/nano.")],
 ) -> None:
-    """Export every precision and rounding, and measure bytes, speed and what the gate says."""
+    """Export every precision and rounding, and measure bytes, speed and what the gate says.
+
+    The speeds are taken at the end, all variants by turns, so that they meet the same machine.
+    """
     head = ("precision", "block", "rounding", "language MB", "ms/token, 1 / 2 threads")
     gate = ("mean KL", "p99 KL", "same first choice", "CIDEr", "BLEU-4", "ROUGE-L")
     rows = MarkdownTable((*head, *gate))
     with tempfile.TemporaryDirectory() as folder:
-        for variant in VARIANTS:
-            bundle = _export(weights, variant, Path(folder) / "variant.bundle")
-            rows.add(_variant_cells(bundle, variant))
+        bundles = [
+            _export(weights, variant, Path(folder) / f"{number}.bundle")
+            for number, variant in enumerate(VARIANTS)
+        ]
+        speeds = [_by_turns(bundles, threads) for threads in THREADS]
+        for variant, bundle, *each in zip(VARIANTS, bundles, *speeds, strict=True):
+            rows.add(_variant_cells(bundle, variant, each))
     rows.publish("language-precisions")
+
+
+def _by_turns(bundles: list[Bundle], threads: int, rounds: int = 15) -> list[float]:
+    """Return ms a token of each bundle; round by round, each has its turn."""
+    decodings = [Decoding.of_bundle(bundle, threads) for bundle in bundles]
+    times = [[_milliseconds(decoding.write) for decoding in decodings] for _ in range(rounds)]
+    return [float(value) / TOKENS for value in np.median(times[1:], axis=0)]
 
 
 def _export(weights: Path, variant: LanguagePrecision, out: Path) -> Bundle:
     plan = plan_export(weights, load_architecture(str(weights / "architecture.json")), "variant")
-    options = ExportOptions(variant, waive_text_gate=True, overwrite=True)
-    return export_bundle(plan, out, lambda *_: None, options)
+    Console(stderr=True).print(f"exporting {variant}")
+    return export_bundle(plan, out, lambda *_: None, ExportOptions(variant, waive_text_gate=True))
 
 
-def _variant_cells(bundle: Bundle, variant: LanguagePrecision) -> Iterator[str]:
+def _variant_cells(
+    bundle: Bundle, variant: LanguagePrecision, speeds: list[float]
+) -> Iterator[str]:
     manifest, gate = bundle.manifest, bundle.manifest.text_gate
     four_bits = variant.precision == "int4"
     yield variant.precision
     yield str(variant.block) if four_bits else ""
     yield variant.rounding if four_bits else ""
     yield f"{language_bytes(bundle) / 1e6:.2f}"
-    yield " / ".join(f"{per_token(bundle, threads):.2f}" for threads in THREADS)
+    yield " / ".join(_numbers(speeds))
     if manifest.text_gate is None or gate is None:
         yield from ("0", "0", "100 %", "10", "1", "1")
         return

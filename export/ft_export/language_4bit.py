@@ -38,8 +38,8 @@ class LanguagePrecision:
     Attributes:
         precision: `int4`, `nf4`, `float16` or `float32`.
         block: rows of a matrix that share a scale, for int4.
-        rounding: how int4 codes are chosen. `clipped` needs no data, and has the least KL
-            divergence of the three on nano's reports (docs/benchmarks.md).
+        rounding: how int4 codes are chosen. `clipped` needs no data, and on nano's reports is
+            better than `nearest` and about as good as `gptq` (docs/benchmarks.md).
     """
 
     precision: Precision = "int4"
