@@ -31,8 +31,11 @@ def load_graph(path: Path) -> ir.Model:
 
 def save_graph(model: ir.Model, path: Path) -> None:
     """Write `model` at `path`, and weights of more than 256 MiB to `{name}.data` beside it."""
-    size = sum(weight.nbytes for weight in _weights(model))
-    ir.save(model, path, external_data=data_file(path).name if size > INLINE_BYTES else None)
+    if sum(weight.nbytes for weight in _weights(model)) > INLINE_BYTES:
+        ir.save(model, path, external_data=data_file(path).name)
+        return
+    # A large graph that became small still points at the file of its old weights.
+    ir.save(ir.external_data.load_to_model(model), path)
 
 
 def data_file(path: Path) -> Path:

@@ -136,6 +136,21 @@ def test_a_graph_reads_its_weights_also_where_another_bundle_shares_them(
         graph_files.load_graph(tmp_path / "moved.onnx")
 
 
+def test_a_graph_that_became_small_takes_its_weights_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = {"pixel_values": torch.zeros(2, 3, 40)}
+    with monkeypatch.context() as large:
+        large.setattr(graph_files, "INLINE_BYTES", 100)
+        export_graph(
+            Doubling(), example, dynamic_axes(["pixel_values"]), path := tmp_path / "a.onnx"
+        )
+    graph_files.save_graph(graph_files.load_graph(path), small := tmp_path / "b.onnx")
+    graph_files.remove_graph(path)
+    outputs = OnnxRuntimeEngine(small).infer({"pixel_values": np.ones((5, 3, 40), np.float32)})
+    np.testing.assert_array_equal(outputs["image_embeds"], np.full((5, 3, 40), 2, np.float32))
+
+
 def test_an_exported_module_leaves_no_weight_in_memory(tmp_path: Path) -> None:
     module = Doubling()
     weight = weakref.ref(module.weight)
