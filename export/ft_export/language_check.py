@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ft_calibration.reports import Report
 from ft_export.text_gate import Written
 from ftsdk.bundle import LanguageEntry
-from ftsdk.engines.contract import Engine
+from ftsdk.engines.contract import Engine, arrays
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
@@ -56,7 +56,7 @@ class LanguageCheck:
         for index, report in enumerate(self.reports):
             prompt = self.prompts.build(report.regions).tensors["prompt_embeds"]
             inputs = {"qformer_output": report.qformer_output, "prompt_embeds": prompt}
-            for name, value in engine.infer(inputs).items():
+            for name, value in arrays(engine.infer(inputs)).items():
                 if ".encoder." in name:
                     self.tensors[f"{_PREFIX}{index}/{side}/{name}"] = value
 

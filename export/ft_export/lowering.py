@@ -18,6 +18,7 @@ from ft_export.graph_files import load_graph, remove_graph, save_graph
 from ft_export.int8 import find_products, quantize
 from ft_export.observe import Inputs, TensorDict, link_graph, observe
 from ftsdk.bundle import GateEntry, Precision
+from ftsdk.engines.contract import arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 Lowering = Literal["fp16", "int8", "int8-fp16"]
@@ -121,7 +122,7 @@ def run(graph: Path, inputs: Inputs) -> Timed:
     outputs, seconds = [], []
     for feed in inputs:
         start = time.perf_counter()
-        outputs.append(engine.infer(feed))
+        outputs.append(arrays(engine.infer(feed)))
         seconds.append(time.perf_counter() - start)
     engine.close()
     return Timed(outputs, float(np.median(seconds)) * 1e3)

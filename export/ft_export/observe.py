@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from ft_export.graph_files import data_file, remove_graph
+from ftsdk.engines.contract import arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 TensorDict = dict[str, NDArray[np.generic]]
@@ -46,7 +47,7 @@ def observe(
     results = []
     with _loaded(model, graph, scratch) as engine:
         for feed in inputs:
-            found = engine.infer(feed)
+            found = arrays(engine.infer(feed))
             for name in tensors:
                 seen(name, feed[name] if name in given else found[name])
             results.append({name: found[name] for name in own})
@@ -76,7 +77,7 @@ def peaks(graph: Path, scratch: Path, inputs: Inputs) -> dict[str, float]:
     found = dict.fromkeys(names, 0.0)
     with _loaded(model, graph, scratch) as engine:
         for feed in inputs:
-            for key, value in engine.infer(feed).items():
+            for key, value in arrays(engine.infer(feed)).items():
                 name = key.removesuffix("/peak")
                 found[name] = max(found[name], float(value))
     return found

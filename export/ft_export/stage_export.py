@@ -32,7 +32,7 @@ from ft_export.plan import ModelPlan, StagePlan
 from ft_export.text_gate import Written, measure, require_close_text
 from ft_export.torch_engine import TorchEngine
 from ftsdk.bundle import Bundle, GateEntry, Manifest, Precision, StageEntry
-from ftsdk.engines.contract import Engine
+from ftsdk.engines.contract import Engine, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.faces import frame
@@ -188,7 +188,7 @@ class StageExport:
         """Return what a stage makes of the golden picture's reference tensors."""
         if stage == "language_decoder":
             return self._decode(engine)
-        return engine.infer({name: self.reference[name] for name in entry.inputs})
+        return arrays(engine.infer({name: self.reference[name] for name in entry.inputs}))
 
     def _decode(self, engine: Engine) -> TensorDict:
         """Return the logits [T, vocabulary] of the golden text; the first call writes the text."""

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ft_export.model.layers import Stage
 from ftsdk.cancellation import Cancellation
-from ftsdk.engines.contract import Binding, Engine, Tensors
+from ftsdk.engines import contract
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
 
 
 class TorchEngine(Engine):
@@ -27,7 +28,7 @@ class TorchEngine(Engine):
         self, inputs: Tensors, cancellation: Cancellation | None = None
     ) -> dict[str, NDArray[np.generic]]:
         del cancellation  # eager torch cannot stop in a module
-        tensors = (torch.from_numpy(inputs[name]) for name in self.module.inputs)
+        tensors = (torch.from_numpy(np.asarray(inputs[name])) for name in self.module.inputs)
         arguments = [t.to(self._dtype) if t.is_floating_point() else t for t in tensors]
         with torch.inference_mode():
             outputs = self.module(*arguments)
@@ -35,7 +36,7 @@ class TorchEngine(Engine):
         values = (output.float().numpy() for output in outputs)
         return dict(zip(self.module.outputs, values, strict=True))
 
-    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
         return _TorchBinding(self, dict(inputs), outputs)
 
     def close(self) -> None:
@@ -44,11 +45,11 @@ class TorchEngine(Engine):
 
 class _TorchBinding(Binding):
     def __init__(
-        self, engine: TorchEngine, inputs: dict[str, NDArray[np.generic]], outputs: Tensors
+        self, engine: TorchEngine, inputs: dict[str, contract.Tensor], outputs: Arrays
     ) -> None:
         self._engine, self._inputs, self._outputs = engine, inputs, outputs
 
-    def run(self, changed: Tensors) -> None:
+    def run(self, changed: Arrays) -> None:
         self._inputs |= changed
         for name, value in self._engine.infer(self._inputs).items():
             np.copyto(self._outputs[name], value)

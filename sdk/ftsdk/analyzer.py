@@ -22,6 +22,7 @@ from ftsdk.answer import AnswerBuilder, Located, Question, View, joined
 from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
+from ftsdk.engines.contract import arrays
 from ftsdk.errors import FtsdkError, OptionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import decode
@@ -34,7 +35,7 @@ from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
 from ftsdk.result import Failure, Result
-from ftsdk.stages import Stages, Stopwatch
+from ftsdk.stages import Known, Stages, Stopwatch
 
 Image = Any
 Color = Literal["bgr", "rgb"]
@@ -211,7 +212,7 @@ class Analyzer:
             report=result.report is not None,
             language=self.language,
         )
-        tensors = dict(result.image_tensors)
+        tensors: Known = {**result.image_tensors}
         view = View(result.picture, result.face, result.limits, tensors, answered=result.others)
         yield from self._answer(view, Stopwatch(timeout, cancellation), question)
 
@@ -344,7 +345,7 @@ class Analyzer:
         yield MaskReady(answer.probabilities, answer.regions, answer.score)
         yield from self.explain(located, question, watch)
         if named is not None:
-            named |= located.tensors | {"prompt": located.prompt}
+            named |= arrays(located.tensors) | {"prompt": located.prompt}
 
     def _names(self, view: View, question: Question) -> list[str]:
         suspected = self._answers.suspected(view.tensors)

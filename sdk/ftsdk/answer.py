@@ -12,20 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
+from ftsdk.engines.contract import Tensor, arrays
 from ftsdk.errors import ArrayError, RegionError
 from ftsdk.imaging.faces import Box, cut_out, place, united
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.options import Language
 from ftsdk.result import Provenance, Region, Result
-from ftsdk.stages import Stages, TensorDict
+from ftsdk.stages import Known, Stages
 from ftsdk.version import __version__
 
 # How far a painted mask's probabilities stay from 0 and 1, where a logit would be infinite.
 _SURE = 1e-3
 
 
-def sigmoid(logits: NDArray[np.generic]) -> NDArray[np.float32]:
+def sigmoid(logits: Tensor) -> NDArray[np.float32]:
     """Return 1 / (1 + exp(-x)) as float32, without overflow."""
     return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))).astype(np.float32)
 
@@ -46,7 +47,7 @@ class View:
     picture: Picture
     face: Box | None
     limits: tuple[str, ...]
-    tensors: TensorDict
+    tensors: Known
     others: tuple[View, ...] = ()
     answered: tuple[Result, ...] = ()
 
@@ -92,7 +93,7 @@ class Located:
 
     answer: Result
     prompt: str
-    tensors: TensorDict
+    tensors: Known
     key: Hashable
     others: tuple[Located, ...] = ()
 
@@ -141,7 +142,7 @@ class AnswerBuilder:
             )
         return [label for label in labels if label in regions]
 
-    def suspected(self, tensors: TensorDict) -> list[str]:
+    def suspected(self, tensors: Known) -> list[str]:
         """Return the labels whose probability exceeds the bundle's threshold, in index order."""
         probabilities = self._region_probabilities(tensors)
         return [name for name, p in probabilities.items() if p > self._manifest.region_threshold]
@@ -153,12 +154,12 @@ class AnswerBuilder:
         first = every.pop(int(np.argmax(scores)))
         return replace(first, others=tuple(every))
 
-    def regions(self, tensors: TensorDict, names: Sequence[str]) -> tuple[Region, ...]:
+    def regions(self, tensors: Known, names: Sequence[str]) -> tuple[Region, ...]:
         """Return `names` with their probabilities; areas are not known yet."""
         probabilities = self._region_probabilities(tensors)
         return tuple(Region(name, probabilities[name]) for name in names)
 
-    def localised(self, view: View, tensors: TensorDict, names: Sequence[str]) -> Result:
+    def localised(self, view: View, tensors: Known, names: Sequence[str]) -> Result:
         """Return the answer as far as the mask decoder knows it: all but the report."""
         manifest, picture = self._manifest, view.picture
         probabilities = sigmoid(tensors["mask_logits"])[0]
@@ -184,7 +185,7 @@ class AnswerBuilder:
             timings={},
             provenance=self._provenance(picture),
             # The vision encoder does not run again, so its input is not kept.
-            image_tensors={k: v for k, v in view.tensors.items() if k != "pixel_values"},
+            image_tensors=arrays({k: v for k, v in view.tensors.items() if k != "pixel_values"}),
             operating_point=manifest.score.default if manifest.score else None,
         )
 
@@ -208,15 +209,15 @@ class AnswerBuilder:
         logits: NDArray[np.float32] = np.log(sure / (1 - sure))[None].astype(np.float32)
         return logits
 
-    def _region_probabilities(self, tensors: TensorDict) -> dict[str, float]:
+    def _region_probabilities(self, tensors: Known) -> dict[str, float]:
         values = sigmoid(tensors["region_logits"])[0].tolist()
         return dict(zip(self._manifest.labels, values, strict=True))
 
-    def _score(self, tensors: TensorDict) -> tuple[float | None, float | None]:
+    def _score(self, tensors: Known) -> tuple[float | None, float | None]:
         entry = self._manifest.score
         if entry is None:
             return None, None
-        logit = float(tensors[entry.tensor].reshape(-1)[0])
+        logit = float(np.asarray(tensors[entry.tensor]).reshape(-1)[0])
         likelihood = float(sigmoid(np.array(logit / entry.temperature + entry.bias)))
         return likelihood, entry.operating_points[entry.default]
 

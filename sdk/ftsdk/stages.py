@@ -15,7 +15,7 @@ from ftsdk.bundle import Bundle
 from ftsdk.cache import PictureCache
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.cache import EngineCache
-from ftsdk.engines.contract import Engine
+from ftsdk.engines.contract import DeviceTensor, Engine, Tensor, Tensors
 from ftsdk.engines.device_name import require_device_name
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
 from ftsdk.engines.plans import load_plans, was_built_for
@@ -29,6 +29,8 @@ from ftsdk.errors import (
 )
 
 TensorDict = dict[str, NDArray[np.generic]]
+#: What an analysis knows so far; some of it only on the device.
+Known = dict[str, Tensor]
 
 
 class Stopwatch:
@@ -105,6 +107,8 @@ class Stages:
         require_device_name(device)
         self.cache = PictureCache(cache_bytes)
         self._entries = bundle.manifest.stages
+        score = bundle.manifest.score
+        self._read_here = {"region_logits", "mask_logits", score.tensor if score else ""}
         self._bundle = bundle
         self.runtime = ""
         self.device, self._engines = self._load(device, threads)
@@ -144,24 +148,26 @@ class Stages:
         """Put `engine(stage, present engine)` in each stage's place, to measure or to compare."""
         self._engines = {name: engine(name, present) for name, present in self._engines.items()}
 
-    def run(self, stage: str, tensors: TensorDict, watch: Stopwatch, key: Hashable) -> None:
+    def run(self, stage: str, tensors: Known, watch: Stopwatch, key: Hashable) -> None:
         """Run one stage on the tensors that it names and add its outputs to them.
 
         `key` stands for the content of its inputs: where it was seen before, the cache may answer.
 
         Raises:
-            NumericalError: an output holds NaN or infinity.
+            NumericalError: an output holds NaN or infinity. What stays on a device is not looked
+                at; the answer and the words that follow from it are.
             AnalysisCancelledError: the time was up before, or the watch's cancellation came.
         """
         with watch.measure(stage):
             infer = partial(self._infer, stage, tensors, watch)
             tensors |= self.cache.get_or_make((stage, key), infer)
 
-    def _infer(self, stage: str, tensors: TensorDict, watch: Stopwatch) -> TensorDict:
+    def _infer(self, stage: str, tensors: Known, watch: Stopwatch) -> Tensors:
         inputs = {name: tensors[name] for name in self._entries[stage].inputs}
         outputs = self._engines[stage].infer(inputs, watch.cancellation)
         for name, value in outputs.items():
-            require_finite(stage, name, value)
+            if name in self._read_here or not isinstance(value, DeviceTensor):
+                require_finite(stage, name, np.asarray(value))
         return outputs
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,9 @@ import pytest
 from endless import write_loop
 from onnx import TensorProto, helper
 
+from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
+from ftsdk.engines.contract import DeviceTensor, Tensor, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
     AnalysisCancelledError,
@@ -137,3 +140,56 @@ def test_a_graph_stops_in_its_middle_when_cancelled(tmp_path: Path) -> None:
 def test_a_failure_is_no_cancellation(graph: Path) -> None:
     with pytest.raises(EngineRunError):
         OnnxRuntimeEngine(graph).infer({}, Cancellation())
+
+
+class OnDevice(OnnxRuntimeEngine):
+    """Takes the way of a CUDA session on the CPU: results stay, states have memory of their own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._results_stay, self.states = True, list[np.ndarray]()
+
+    def value(self, tensor: Tensor, here: bool = False) -> Any:
+        if not here:
+            return super().value(tensor)
+        self.states.append(np.array(tensor))
+        return super().value(self.states[-1], here)
+
+
+def test_results_stay_on_the_device_until_they_are_asked_for(graph: Path) -> None:
+    engine = OnDevice(graph)
+    total = engine.infer({"first": vector(1, 2), "second": vector(3, 4)})["total"]
+    assert isinstance(total, DeviceTensor)
+    assert (total.shape, total.dtype, total.nbytes) == ((2,), np.float32, 8)
+    again = engine.infer({"first": total, "second": total})["total"]
+    np.testing.assert_array_equal(again, vector(8, 12))
+    np.testing.assert_array_equal(total, vector(4, 6))
+    in_arrays = OnnxRuntimeEngine(graph).infer(arrays({"first": total, "second": again}))
+    np.testing.assert_array_equal(in_arrays["total"], vector(12, 18))
+    with pytest.raises(EngineRunError, match=r"sum\.onnx"):
+        engine.infer({"first": total})
+
+
+def test_a_state_on_the_device_is_read_by_the_next_run(graph: Path) -> None:
+    engine, state = OnDevice(graph), vector(1, 1)
+    step = engine.infer({"first": vector(1, 2), "second": vector(0, 0)})["total"]
+    binding = engine.bind({"first": state, "second": step}, {"total": state})
+    for _ in range(3):
+        binding.run({})
+    np.testing.assert_array_equal(state, vector(1, 1))
+    np.testing.assert_array_equal(engine.states, [vector(4, 7)])
+    binding.run({"second": vector(10, 10)})
+    np.testing.assert_array_equal(engine.states, [vector(14, 17)])
+
+
+def test_nano_writes_the_same_report_when_all_stays_on_the_device() -> None:
+    picture = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
+    with Analyzer(device="cpu") as nano, Analyzer(device="cpu") as staying:
+        files = {s: nano.bundle.file(e.graph) for s, e in nano.bundle.manifest.stages.items()}
+        staying.stages.replace(lambda stage, _: OnDevice(files[stage]))
+        expected, found = nano.analyze(picture), staying.analyze(picture)
+        named = staying.trace(picture)
+    assert found.report == expected.report
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    assert all(isinstance(value, np.ndarray) for value in found.image_tensors.values())
+    assert isinstance(named["encoder_output"], np.ndarray)

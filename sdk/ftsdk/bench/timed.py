@@ -14,7 +14,7 @@ import numpy as np
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
-from ftsdk.engines.contract import Binding, Engine, Tensors
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
 from ftsdk.events import MaskReady, RegionsFound, ReportToken
 
 Percentiles = dict[str, float]
@@ -26,15 +26,13 @@ class TimedEngine(Engine):
     def __init__(self, engine: Engine) -> None:
         self.engine, self.milliseconds, self.calls = engine, 0.0, 0
 
-    def infer(
-        self, inputs: Tensors, cancellation: Cancellation | None = None
-    ) -> dict[str, np.ndarray[Any, Any]]:
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
         start = time.perf_counter()
         outputs = self.engine.infer(inputs, cancellation)
         self.add(start)
         return outputs
 
-    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
         return _TimedBinding(self.engine.bind(inputs, outputs), self)
 
     def close(self) -> None:
@@ -50,7 +48,7 @@ class _TimedBinding(Binding):
     def __init__(self, binding: Binding, engine: TimedEngine) -> None:
         self._binding, self._engine = binding, engine
 
-    def run(self, changed: Tensors) -> None:
+    def run(self, changed: Arrays) -> None:
         start = time.perf_counter()
         self._binding.run(changed)
         self._engine.add(start)

@@ -112,7 +112,7 @@ def run_small_plan(plan: bytes, trt: Any, cuda: Any) -> None:
     x = np.arange(64, dtype=np.float32)[None]
     engine = TensorRtEngine(plan, "a small plan", trt, cuda)
     try:
-        y: NDArray[Any] = engine.infer({"x": x})["y"]
+        y: NDArray[Any] = np.asarray(engine.infer({"x": x})["y"])
     finally:
         engine.close()
     if not np.array_equal(y, x + x):

@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.cancellation import Cancellation
 
-Tensors = Mapping[str, NDArray[np.generic]]
+
+class DeviceTensor(ABC):
+    """A result that stays on the device; it becomes an array only where someone asks for one.
+
+    An engine of the runtime that made it takes it without a copy, any other one as an array.
+
+    Attributes:
+        shape: as an array's.
+        dtype: as an array's.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._array: NDArray[np.generic] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the device."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.generic]:
+        if self._array is None:
+            self._array = self._download()
+        return np.array(self._array, dtype, copy=copy)
+
+    @abstractmethod
+    def _download(self) -> NDArray[np.generic]:
+        """Return a copy in host memory."""
+
+
+Tensor = NDArray[np.generic] | DeviceTensor
+Tensors = Mapping[str, Tensor]
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+def arrays(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
+    """Return tensors as arrays in host memory."""
+    return {name: np.asarray(tensor) for name, tensor in tensors.items()}
 
 
 class Binding(ABC):
     """A graph with most of its tensors fixed in memory, for calls that repeat."""
 
     @abstractmethod
-    def run(self, changed: Tensors) -> None:
+    def run(self, changed: Arrays) -> None:
         """Infer with the bound tensors and `changed`; results land in the bound outputs."""
 
 
@@ -28,10 +67,8 @@ class Engine(ABC):
     """
 
     @abstractmethod
-    def infer(
-        self, inputs: Tensors, cancellation: Cancellation | None = None
-    ) -> dict[str, NDArray[np.generic]]:
-        """Return every output of the graph by name.
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
+        """Return every output of the graph by name, whole and ready to be read.
 
         A runtime that can stop in mid-graph does so when cancelled and raises
         AnalysisCancelledError; another one finishes. A binding's run is one token, and always
@@ -39,8 +76,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
-        """Fix contiguous arrays as inputs and outputs.
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
+        """Fix contiguous arrays, or device tensors, as inputs, and arrays as outputs.
 
         An input that changes between runs has to be passed to `run`; a runtime may keep its own
         copy of the others. An array may be both: then each run reads what the one before wrote,

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.engines.onnxruntime import load_runtime
-
-_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
+from ftsdk.engines.onnxruntime import TYPES, load_runtime
 
 
 def fake_plan(graph: bytes, version: str = "1.0", gpu: str = "sm_89") -> bytes:
@@ -85,7 +83,7 @@ class _FakeEngine:
         outputs = {value.name: mode.OUTPUT for value in session.get_outputs()}
         self._modes: dict[str, Any] = inputs | outputs
         values = (*session.get_inputs(), *session.get_outputs())
-        self._types = {value.name: _TYPES[value.type] for value in values}
+        self._types = {value.name: TYPES[value.type] for value in values}
         self.num_io_tensors = len(self._modes)
 
     def get_tensor_name(self, index: int) -> str:

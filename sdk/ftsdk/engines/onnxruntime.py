@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.cancellation import Cancellation
-from ftsdk.engines.contract import Binding, Engine, Tensors
+from ftsdk.engines.contract import Arrays, Binding, DeviceTensor, Engine, Tensor, Tensors
 from ftsdk.errors import (
     DeviceUnavailableError,
     EngineLoadError,
@@ -21,6 +21,13 @@ from ftsdk.errors import (
 )
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+#: numpy's names of the runtime's data types.
+TYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(bool)": np.dtype(np.bool_),
+}
 
 
 def load_runtime() -> ModuleType:
@@ -68,28 +75,46 @@ class OnnxRuntimeEngine(Engine):
         self, path: Path, device: str = "cpu", threads: int = 0, profile: Path | None = None
     ) -> None:
         runtime = load_runtime()
-        self._name = path.name
+        self.name = path.name
+        kind, _, index = device.partition(":")
+        self._place, self._results_stay = (kind, int(index or 0)), kind != "cpu"
         self._session = _open_session(runtime, path, device, threads, profile)
         self._ort_value: Any = runtime.OrtValue
         self._run_options: Any = runtime.RunOptions
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def infer(
-        self, inputs: Tensors, cancellation: Cancellation | None = None
-    ) -> dict[str, NDArray[np.generic]]:
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
         session, options = self._open(), self._run_options()
 
         def stop() -> None:
             options.terminate = True
 
-        with (cancellation or Cancellation()).calling(stop), _failures_named(self._name):
+        with (cancellation or Cancellation()).calling(stop), _failures_named(self.name):
+            if self._results_stay:
+                return self._infer_on_device(session, inputs, options)
             values = session.run(self._outputs, dict(inputs), options)
         return dict(zip(self._outputs, values, strict=True))
 
-    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+    def _infer_on_device(self, session: Any, inputs: Tensors, options: Any) -> Tensors:
+        io = session.io_binding()
+        for name, tensor in inputs.items():
+            io.bind_ortvalue_input(name, self.value(tensor))
+        for name in self._outputs:
+            io.bind_output(name, *self._place)
+        session.run_with_iobinding(io, options)
+        return dict(zip(self._outputs, map(OrtTensor, io.get_outputs()), strict=True))
+
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
         session = self._open()
-        with _failures_named(self._name):
-            return _OnnxRuntimeBinding(session, self._ort_value, inputs, outputs, self._name)
+        with _failures_named(self.name):
+            return _OnnxRuntimeBinding(self, session, inputs, outputs)
+
+    def value(self, tensor: Tensor, here: bool = False) -> Any:
+        """Return a tensor as the runtime has it, an array in its own memory or `here`."""
+        if isinstance(tensor, OrtTensor):
+            return tensor.value
+        place = self._place if here else ("cpu", 0)
+        return self._ort_value.ortvalue_from_numpy(np.asarray(tensor, order="C"), *place)
 
     def end_profile(self) -> Path:
         """Return the JSON file with every operator's time so far, and measure no more."""
@@ -101,30 +126,50 @@ class OnnxRuntimeEngine(Engine):
     def _open(self) -> Any:
         session = self._session
         if session is None:
-            raise _failed(self._name, "it is closed")
+            raise _failed(self.name, "it is closed")
         return session
 
 
+class OrtTensor(DeviceTensor):
+    """A value of ONNX Runtime's, on its device."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(tuple(value.shape()), TYPES[value.data_type()])
+        self.value = value
+
+    def _download(self) -> NDArray[np.generic]:
+        return cast("NDArray[np.generic]", self.value.numpy())
+
+
 class _OnnxRuntimeBinding(Binding):
+    """What is input and output lies on the session's device, where a run writes over it.
+
+    The runtime copies other arrays to its device when they are bound, and results back to the
+    caller's memory after a run; on the CPU nothing is copied.
+    """
+
     def __init__(
-        self, session: Any, ort_value: Any, inputs: Tensors, outputs: Tensors, name: str
+        self, engine: OnnxRuntimeEngine, session: Any, inputs: Tensors, outputs: Arrays
     ) -> None:
-        self._session, self._ort_value, self._name = session, ort_value, name
+        self._engine, self._session = engine, session
         self._io = session.io_binding()
         # The runtime reads and writes numpy's memory, so the arrays must outlive the binding.
-        self._arrays = (*inputs.values(), *outputs.values())
-        self._bind_inputs(inputs)
+        self._tensors = (*inputs.values(), *outputs.values())
+        states = {id(a): engine.value(a, here=True) for a in outputs.values() if _any_is(a, inputs)}
+        for name, tensor in inputs.items():
+            self._io.bind_ortvalue_input(name, states.get(id(tensor)) or engine.value(tensor))
         for name, array in outputs.items():
-            self._io.bind_ortvalue_output(name, ort_value.ortvalue_from_numpy(array))
+            self._io.bind_ortvalue_output(name, states.get(id(array)) or engine.value(array))
 
-    def _bind_inputs(self, inputs: Tensors) -> None:
-        for name, array in inputs.items():
-            self._io.bind_ortvalue_input(name, self._ort_value.ortvalue_from_numpy(array))
-
-    def run(self, changed: Tensors) -> None:
-        with _failures_named(self._name):
-            self._bind_inputs(changed)
+    def run(self, changed: Arrays) -> None:
+        with _failures_named(self._engine.name):
+            for name, array in changed.items():
+                self._io.bind_ortvalue_input(name, self._engine.value(array))
             self._session.run_with_iobinding(self._io)
+
+
+def _any_is(array: NDArray[np.generic], tensors: Tensors) -> bool:
+    return any(tensor is array for tensor in tensors.values())
 
 
 @contextmanager

@@ -8,10 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ftsdk.cancellation import Cancellation
-from ftsdk.engines.contract import Binding, Engine, Tensors
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensor, Tensors
 from ftsdk.engines.device_memory import Buffer, Stream
 from ftsdk.errors import (
     DeviceUnavailableError,
@@ -139,9 +138,7 @@ class TensorRtEngine(Engine):
         self.outputs = [n for n in names if n not in given]
         self._buffers = {n: Buffer(self.stream) for n in names}
 
-    def infer(
-        self, inputs: Tensors, cancellation: Cancellation | None = None
-    ) -> dict[str, NDArray[np.generic]]:
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
         del cancellation  # TensorRT ends what is in the stream.
         with self.lock:
             for name in self.inputs:
@@ -157,7 +154,7 @@ class TensorRtEngine(Engine):
             self.stream.synchronise()
         return results
 
-    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
         with self.lock:
             return _TensorRtBinding(self, inputs, outputs)
 
@@ -170,14 +167,15 @@ class TensorRtEngine(Engine):
             self.context = self._engine = None
             self.stream.close()
 
-    def give(self, name: str, array: NDArray[np.generic], buffer: Buffer) -> None:
+    def give(self, name: str, tensor: Tensor, buffer: Buffer) -> None:
         """Upload an input and tell the context its shape."""
         if self.context is None:
             raise self.failed("an open engine", "it is closed")
+        array = np.asarray(tensor, order="C")
         if array.dtype != self._types[name]:
             raise self.failed(f"{name} as {self._types[name]}", str(array.dtype))
         self.set_shape(name, array.shape)
-        self.context.set_tensor_address(name, buffer.upload(np.ascontiguousarray(array)))
+        self.context.set_tensor_address(name, buffer.upload(array))
 
     def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Tell the context an input's shape."""
@@ -210,7 +208,7 @@ class _TensorRtBinding(Binding):
     that an output may be its input's own memory.
     """
 
-    def __init__(self, engine: TensorRtEngine, inputs: Tensors, outputs: Tensors) -> None:
+    def __init__(self, engine: TensorRtEngine, inputs: Tensors, outputs: Arrays) -> None:
         self._engine, self._outputs = engine, outputs
         self._buffers = {name: Buffer(engine.stream) for name in (*engine.inputs, *outputs)}
         owners = {id(array): name for name, array in inputs.items()}
@@ -221,7 +219,7 @@ class _TensorRtBinding(Binding):
         for name, array in outputs.items():
             self._buffers[name].reserve(max(1, array.nbytes))
 
-    def run(self, changed: Tensors) -> None:
+    def run(self, changed: Arrays) -> None:
         engine = self._engine
         with engine.lock:
             for name, shape in self._shapes.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
 from ftsdk.bundle import LanguageEntry
-from ftsdk.engines.contract import Engine
+from ftsdk.engines.contract import Engine, Tensors
 from ftsdk.errors import OptionError
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.scores import Ids, Scores
@@ -32,7 +32,7 @@ class StepDecoder:
         engine: Engine,
         embeddings: TokenEmbeddings,
         entry: LanguageEntry,
-        encoder_tensors: Mapping[str, NDArray[np.generic]],
+        encoder_tensors: Tensors,
         beams: int,
         max_new_tokens: int,
         before_step: Callable[[], None] = lambda: None,
