@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ft_export.build_progress import BuildMonitor, Steps
+from ft_export.graph_files import data_file
+from ft_export.timings import Timings
 from ftsdk.bundle import Bundle
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import engine_keys
@@ -51,11 +53,22 @@ class Built:
 
 @dataclass(frozen=True)
 class Target:
-    """A GPU to build for: `capability` is TensorRT-RTX's member, or None for the one here."""
+    """A GPU to build for, and what is known of its kernels.
+
+    Attributes:
+        gpu: as plans name it.
+        capability: TensorRT-RTX's member for it; None for the GPU that is here.
+    """
 
     module: ModuleType
     gpu: str
     capability: Any
+    timings: Timings = field(default_factory=Timings)
+
+    @property
+    def runtime(self) -> str:
+        """The TensorRT that builds, with its full version."""
+        return runtime_name(self.module)
 
 
 def build_engines(
@@ -77,13 +90,15 @@ def build_engines(
     cache = cache or EngineCache.beside(bundle)
     profile = profile_of(bundle)
     for target in [find_target(name) for name in targets]:
-        for stage, key in engine_keys(bundle, runtime_name(target.module), target.gpu).items():
+        target.timings.content = cache.load_timings(target.runtime, target.gpu)
+        for stage, key in engine_keys(bundle, target.runtime, target.gpu).items():
             graph = bundle.file(bundle.manifest.stages[stage].graph)
             known = next((record for record in cache.records() if record.key == key), None)
             if known is None:
                 start = time.perf_counter()
                 plan = build_plan(graph, profile, target, steps, stage)
                 known = cache.store(key, plan, round(time.perf_counter() - start, 2))
+                cache.store_timings(target.runtime, target.gpu, target.timings.content)
                 spent = known.build_seconds
             else:
                 spent = 0.0
@@ -133,7 +148,7 @@ def build_plan(
         if not log.out_of_memory:
             break
     raise EngineBuildError(
-        f"{runtime_name(target.module)} built no engine of {stage} for {target.gpu}",
+        f"{target.runtime} built no engine of {stage} for {target.gpu}",
         expected=f"a graph that {target.gpu} can run",
         found=log.last() or "no reason given",
         cure="export with another --vision or --language precision, or build for another GPU",
@@ -142,8 +157,7 @@ def build_plan(
 
 def require_memory(graph: Path) -> None:
     """Raise EngineBuildError if the build's estimated peak exceeds what is free."""
-    size = sum(file.stat().st_size for file in graph.parent.glob(f"{graph.name}*"))
-    needed, free = BASE_BYTES + BYTES_A_BYTE * size, available_bytes()
+    needed, free = BASE_BYTES + BYTES_A_BYTE * graph_bytes(graph), available_bytes()
     if needed > free:
         raise EngineBuildError(
             f"building {graph.name} would not fit into this machine's memory",
@@ -151,6 +165,11 @@ def require_memory(graph: Path) -> None:
             found=f"{free / 1e9:.1f} GB",
             cure="close other programs, or build on a machine with more memory",
         )
+
+
+def graph_bytes(graph: Path) -> int:
+    """Return the size of a graph with the weights beside it."""
+    return sum(file.stat().st_size for file in (graph, data_file(graph)) if file.is_file())
 
 
 def available_bytes() -> int:
@@ -181,11 +200,14 @@ def _attempt(
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
     config.progress_monitor = monitor.of(trt)
     config.add_optimization_profile(_shapes(builder, network, profile))
+    target.timings.attach(trt, config)
     try:
-        return builder.build_serialized_network(network, config)
+        plan = builder.build_serialized_network(network, config)
     except RuntimeError as error:
         log.note(str(error))
         return None
+    target.timings.keep(trt, config)
+    return plan
 
 
 def _shapes(builder: Any, network: Any, profile: Mapping[str, Axis]) -> Any:

@@ -23,6 +23,9 @@ from ftsdk.imaging.files import write_atomically
 RECIPE = 1
 #: Plans beyond this many bytes in one cache push the least recently used ones out.
 MAX_BYTES = 64 << 30
+#: Suffixes of what lies in a cache.
+_KINDS = (".plan", ".json", ".timings")
+_DIGEST_BYTES = hashlib.sha256().digest_size
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -136,6 +139,36 @@ class EngineCache:
         os.utime(self._plan(key))
         return content
 
+    def store_timings(self, runtime: str, gpu: str, content: bytes) -> None:
+        """Keep what TensorRT learnt while it built; nothing is written of nothing.
+
+        Raises:
+            EngineCacheError: the directory is not private or cannot be written.
+        """
+        if not content:
+            return
+        self._make()
+        try:
+            write_atomically(
+                self._timings(runtime, gpu), hashlib.sha256(content).digest() + content
+            )
+        except OSError as error:
+            raise self._unusable(f"nothing can be written: {error.strerror}") from error
+
+    def load_timings(self, runtime: str, gpu: str) -> bytes:
+        """Return what was kept of earlier builds; empty where nothing was, or it was altered.
+
+        Raises:
+            EngineCacheError: the directory is not private.
+        """
+        try:
+            stored = self._timings(runtime, gpu).read_bytes()
+        except OSError:
+            return b""
+        self._require_private()
+        digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+        return content if hashlib.sha256(content).digest() == digest else b""
+
     def records(self) -> Iterator[EngineRecord]:
         """Yield every plan's record, least recently used first; unreadable ones are left out."""
         found = []
@@ -166,14 +199,14 @@ class EngineCache:
                 yield error
 
     def clear(self) -> int:
-        """Delete the directory's plans and records, and return how many bytes that freed.
+        """Delete the directory's plans, records and timings, and return the bytes that freed.
 
         Raises:
             EngineCacheError: they are not this user's to delete.
         """
         freed = 0
         try:
-            for path in (*self.folder.glob("*.plan"), *self.folder.glob("*.json")):
+            for path in (path for kind in _KINDS for path in self.folder.glob(f"*{kind}")):
                 freed += path.stat().st_size
                 path.unlink()
             if self.folder.is_dir() and not any(self.folder.iterdir()):
@@ -195,6 +228,10 @@ class EngineCache:
 
     def _plan(self, key: EngineKey) -> Path:
         return self.folder / f"{key.name}.plan"
+
+    def _timings(self, runtime: str, gpu: str) -> Path:
+        name = hashlib.sha256(f"{runtime} {gpu}".encode()).hexdigest()[:20]
+        return self.folder / f"{name}.timings"
 
     def _record(self, name: str) -> Path:
         return self.folder / f"{name}.json"

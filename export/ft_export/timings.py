@@ -1,0 +1,35 @@
+"""What TensorRT learnt of its kernels' speed in earlier builds, kept from one build to the next."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+
+class Timings:
+    """TensorRT's timing cache of one GPU and version.
+
+    TensorRT-RTX chooses its kernels when a plan is first run, and keeps nothing of a build.
+
+    Attributes:
+        content: the cache as TensorRT writes it; empty before the first build.
+    """
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.content = content
+
+    def attach(self, trt: ModuleType, config: Any) -> None:
+        """Let a build use what is known, or start afresh where TensorRT does not take it."""
+        if not _kept_by(trt):
+            return
+        if not config.set_timing_cache(config.create_timing_cache(self.content), False):
+            config.set_timing_cache(config.create_timing_cache(b""), False)
+
+    def keep(self, trt: ModuleType, config: Any) -> None:
+        """Take what a build has learnt."""
+        if _kept_by(trt):
+            self.content = bytes(config.get_timing_cache().serialize())
+
+
+def _kept_by(trt: ModuleType) -> bool:
+    return trt.__name__ != "tensorrt_rtx"
