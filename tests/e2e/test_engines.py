@@ -6,15 +6,24 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import small_graphs
 from click.testing import Result
+from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
+from ft_export.bundle_writer import hash_files, write_manifest
 from ft_export.cli import app
-from ftsdk.bundle import NANO, open_bundle
+from ft_export.engines import build_plan, find_target
+from ft_export.graph_files import load_graph, save_graph
+from ft_export.language_4bit import LanguagePrecision, reduce_language
+from ftsdk.bundle import NANO, Precision, open_bundle
 from ftsdk.engines.cache import EngineCache, EngineRecord
+from ftsdk.engines.profile import profile_of
 from ftsdk.errors import EngineBuildError
 
+PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
 
@@ -59,9 +68,6 @@ def test_what_is_built_is_not_built_again(bundle: Path, records: list[EngineReco
 
 
 def test_another_gpu_has_its_own_plans() -> None:
-    from ft_export.engines import build_plan, find_target
-    from ftsdk.engines.profile import profile_of
-
     nano = open_bundle(NANO)
     graph = nano.file(nano.manifest.stages["mask_decoder"].graph)
     phases: list[tuple[str, int, int]] = []
@@ -76,6 +82,87 @@ def test_another_gpu_has_its_own_plans() -> None:
     assert plans[0] != plans[1]
     assert all(done <= total for _, done, total in phases)
     assert phases
+
+
+def reduced_nano(precision: Precision, folder: Path) -> Path:
+    """nano with the matrices of its language model in `precision`, as an export would leave it."""
+    bundle = shutil.copytree(NANO, folder / "nano.bundle")
+    manifest = open_bundle(bundle).manifest
+    stages = dict(manifest.stages)
+    for stage in ("language_encoder", "language_decoder"):
+        model = load_graph(NANO / stages[stage].graph)
+        reduce_language(model, LanguagePrecision(precision), {})
+        save_graph(model, bundle / stages[stage].graph)
+        stages[stage] = stages[stage].model_copy(update={"precision": precision})
+    update = {"stages": stages, "files": hash_files(bundle)}
+    write_manifest(bundle, manifest.model_copy(update=update))
+    return bundle
+
+
+@pytest.mark.parametrize(
+    ("vision", "language", "gpu"),
+    [("fp16", "float16", "sm_86"), ("int8", "int4", "sm_120")],
+)
+def test_every_stage_builds_in_the_precisions_for_gpus(
+    vision: str, language: Precision, gpu: str, tmp_path: Path
+) -> None:
+    source, out = reduced_nano(language, tmp_path), tmp_path / "lowered.bundle"
+    shutil.copy(PICTURE, tmp_path / "picture.jpg")
+    options = ("--vision", vision, "--calibration", tmp_path, "--out", out, "--engines", gpu)
+    done = run(source, *options, "--json")
+    assert done.exit_code == 0, done.output
+    built = {one["stage"]: one for one in json.loads(done.stdout)["engines"]}
+    stages = open_bundle(out).manifest.stages
+    assert {*built} == {*stages}
+    assert {one["target"] for one in built.values()} == {gpu}
+    lowered = "float16" if vision == "fp16" else "int8"
+    assert built["vision_encoder"]["precision"] == lowered
+    assert built["language_decoder"]["precision"] == language
+    # The plan keeps the reduced weights; unfolded to float32 they alone would be larger.
+    float32 = (NANO / stages["language_decoder"].graph).stat().st_size
+    assert built["language_decoder"]["size"] < 1.3 * float32
+
+
+def typed_graph(path: Path, kind: int) -> Path:
+    """Write x @ w, computed in bfloat16 or with both sides rounded to an 8-bit float."""
+    weight = np.eye(64, dtype=np.float32)
+    if kind == TensorProto.BFLOAT16:
+        rounded = [
+            helper.make_node("Cast", [name], [f"{name}_low"], to=kind) for name in ("x", "w")
+        ]
+        product = helper.make_node("MatMul", ["x_low", "w_low"], ["y_low"])
+        last = helper.make_node("Cast", ["y_low"], ["y"], to=TensorProto.FLOAT)
+        return small_graphs.write(path, [*rounded, product, last], {"w": weight}, [8, 64], [8, 64])
+    quantised = [
+        helper.make_node("QuantizeLinear", [name, "scale"], [f"{name}_q"], output_dtype=kind)
+        for name in ("x", "w")
+    ]
+    back = [
+        helper.make_node("DequantizeLinear", [f"{name}_q", "scale"], [f"{name}_low"])
+        for name in ("x", "w")
+    ]
+    product = helper.make_node("MatMul", ["x_low", "w_low"], ["y"])
+    constants = {"w": weight, "scale": np.array(0.5, np.float32)}
+    return small_graphs.write(path, [*quantised, *back, product], constants, [8, 64], [8, 64])
+
+
+@pytest.mark.parametrize(
+    ("kind", "lacking", "having", "said"),
+    [
+        (TensorProto.FLOAT8E4M3FN, "sm_86", "sm_89", "fp8_e4m3"),
+        (TensorProto.BFLOAT16, "sm_75", "sm_86", "b16"),
+    ],
+    ids=["fp8", "bfloat16"],
+)
+def test_a_type_that_the_gpu_lacks_fails_at_the_build(
+    kind: int, lacking: str, having: str, said: str, tmp_path: Path
+) -> None:
+    graph = typed_graph(tmp_path / "g.onnx", kind)
+    with pytest.raises(EngineBuildError) as caught:
+        build_plan(graph, {}, find_target(lacking), lambda *_: None, "product")
+    assert said in caught.value.found
+    assert caught.value.what.endswith(f"no engine of product for {lacking}")
+    assert build_plan(graph, {}, find_target(having), lambda *_: None, "product") is not None
 
 
 def test_a_precision_that_the_gpu_lacks_fails_in_words(bundle: Path) -> None:
