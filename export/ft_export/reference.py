@@ -1,16 +1,28 @@
-"""The weights themselves in PyTorch eager, for `ft-bench --against torch`."""
+"""The weights themselves in PyTorch eager, for `ft-bench --against torch` and `transformers`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+import transformers
+from torch import Tensor
+from transformers import T5Config, T5ForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
 
 from ft_export.architecture import load_architecture
-from ft_export.plan import plan_export
+from ft_export.language_folder import PREFIX, decoder_name, encoder_name
+from ft_export.model.language import LanguageDims
+from ft_export.model.layers import Stage
+from ft_export.plan import ModelPlan, plan_export
 from ft_export.torch_engine import TorchEngine
+from ftsdk.analyzer import Analyzer
 from ftsdk.bench.run import Rival
-from ftsdk.engines.contract import Engine
+from ftsdk.language.options import Language
+from ftsdk.language.writer import Tensors
 
 _LANGUAGE = ("language_encoder", "language_decoder")
 
@@ -18,20 +30,114 @@ _LANGUAGE = ("language_encoder", "language_decoder")
 def torch_rival(weights: Path, architecture: str, language_dtype: str) -> Rival:
     """Return the stages as torch modules: float32, the language model in `language_dtype`.
 
+    The decoder runs step by step in ftsdk's own loop.
+
     Raises:
         ExportError: a file or tensor is missing or wrong.
     """
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[language_dtype]
+    plan = plan_export(weights, load_architecture(architecture), "reference")
+    return Rival(_name("eager", language_dtype), partial(_prepare, plan, _dtype(language_dtype)))
 
-    def load() -> dict[str, Engine]:
-        plan = plan_export(weights, load_architecture(architecture), "reference")
-        return {
-            stage.name: TorchEngine(
-                stage.load(), dtype if stage.name in _LANGUAGE else torch.float32
+
+def transformers_rival(weights: Path, architecture: str, language_dtype: str) -> Rival:
+    """Return the stages as torch modules, with Transformers' `generate` writing the text.
+
+    Raises:
+        ExportError: a file or tensor is missing or wrong.
+    """
+    plan, dtype = plan_export(weights, load_architecture(architecture), "reference"), language_dtype
+
+    def prepare(analyzer: Analyzer) -> None:
+        modules = _prepare(plan, _dtype(dtype), analyzer)
+        table = plan.token_embeddings().to(_dtype(dtype))
+        model = transformers_model(plan.language, table, *(modules[stage] for stage in _LANGUAGE))
+        analyzer.writer = TransformersWriter(model)
+
+    return Rival(_name(f"eager, Transformers {transformers.__version__}", dtype), prepare)
+
+
+class TransformersWriter:
+    """A report by `generate`; its tokens come all at once."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(
+        self, tensors: Tensors, language: Language, check: Callable[[], None]
+    ) -> Iterator[int]:
+        check()
+        encoded = torch.from_numpy(tensors["encoder_output"]).to(self._model.dtype)
+        with torch.inference_mode():
+            ids = self._model.generate(
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+                do_sample=False,
+                num_beams=language.beams,
+                max_new_tokens=language.max_new_tokens,
+                min_length=language.min_length,
+                repetition_penalty=language.repetition_penalty,
+                length_penalty=language.length_penalty,
             )
-            for stage in plan.stages
-        }
+        yield from ids[0, 1:].tolist()
 
-    name = f"torch {torch.__version__} eager, {torch.get_num_threads()} threads, float32"
-    mixed = f", language model {language_dtype}" if dtype != torch.float32 else ""
-    return name + mixed, load
+
+def transformers_model(
+    dims: LanguageDims, table: Tensor, encoder: Stage, decoder: Stage
+) -> T5ForConditionalGeneration:
+    """Return Transformers' T5 over the tensors of two stages, which are shared, without an encoder.
+
+    Args:
+        dims: the language model's dimensions.
+        table: token embeddings [vocabulary, d_model].
+        encoder: the language encoder stage, which holds the decoder's cross-attention keys.
+        decoder: the language decoder stage.
+    """
+    state: dict[str, Tensor] = {}
+    for stage, published in ((encoder, encoder_name), (decoder, decoder_name)):
+        for name, tensor in stage.named_parameters():
+            state[published(name).removeprefix(PREFIX)] = tensor
+    state |= dict.fromkeys(("shared.weight", "decoder.embed_tokens.weight"), table)
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(_config(dims))
+    model.load_state_dict(state, strict=False, assign=True)
+    return model.eval()
+
+
+def _config(dims: LanguageDims) -> T5Config:
+    values: dict[str, Any] = {
+        "d_model": dims.d_model,
+        "d_kv": dims.d_kv,
+        "d_ff": dims.d_ff,
+        "num_heads": dims.heads,
+        "num_layers": dims.encoder_layers,
+        "num_decoder_layers": dims.decoder_layers,
+        "vocab_size": dims.vocabulary,
+        "relative_attention_num_buckets": dims.buckets,
+        "relative_attention_max_distance": dims.max_distance,
+        "layer_norm_epsilon": dims.layer_norm_eps,
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+        "decoder_start_token_id": 0,
+    }
+    return T5Config(**values)
+
+
+def _prepare(plan: ModelPlan, dtype: torch.dtype, analyzer: Analyzer) -> dict[str, Stage]:
+    """Put torch modules in the place of the analyzer's engines, and return them."""
+    analyzer.stages.close()
+    modules = {stage.name: stage.load() for stage in plan.stages}
+    engines = {
+        name: TorchEngine(module, dtype if name in _LANGUAGE else torch.float32)
+        for name, module in modules.items()
+    }
+    analyzer.stages.replace(lambda stage, _: engines[stage])
+    return modules
+
+
+def _dtype(name: str) -> torch.dtype:
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _name(how: str, language_dtype: str) -> str:
+    name = f"torch {torch.__version__} {how}, {torch.get_num_threads()} threads, float32"
+    mixed = f", language model {language_dtype}" if language_dtype != "float32" else ""
+    return name + mixed

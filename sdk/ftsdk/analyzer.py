@@ -29,11 +29,10 @@ from ftsdk.imaging.decode import decode
 from ftsdk.imaging.faces import Finder, Framed, frame
 from ftsdk.imaging.picture import Picture
 from ftsdk.imaging.preprocess import Preprocessing
-from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
-from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
+from ftsdk.language.writer import StepWriter, Writer
 from ftsdk.result import Failure, Result
 from ftsdk.stages import Known, Stages, Stopwatch
 
@@ -76,10 +75,12 @@ class Analyzer:
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
         self._preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
-        self._embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
-        self._prompts = PromptBuilder(self._bundle, self._embeddings)
+        embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
+        self._prompts = PromptBuilder(self._bundle, embeddings)
         self.stages = Stages(self._bundle, device, threads, cache_bytes)
         self._answers = AnswerBuilder(self._bundle, self.stages)
+        #: What turns the encoder's tensors into tokens; to compare, another may take its place.
+        self.writer: Writer = StepWriter(self.stages, embeddings, manifest.language)
 
     def analyze(
         self,
@@ -375,17 +376,8 @@ class Analyzer:
     ) -> Iterator[tuple[int, str]]:
         self.stages.run("qformer", located.tensors, watch, located.key)
         self.stages.run("language_encoder", located.tensors, watch, located.key)
-        with watch.measure("language_decoder"):
-            decoder = StepDecoder(
-                self.stages["language_decoder"],
-                self._embeddings,
-                self._bundle.manifest.language,
-                located.tensors,
-                language.beams,
-                language.max_new_tokens,
-                before_step=watch.check,
-            )
-        pieces = self._prompts.tokenizer.decode_stream(generate(decoder, language))
+        ids = self.writer(located.tensors, language, watch.check)
+        pieces = self._prompts.tokenizer.decode_stream(ids)
         while True:
             with watch.measure("language_decoder"):
                 piece = next(pieces, None)

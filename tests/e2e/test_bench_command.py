@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.timed import Bench, Samples
 from ftsdk.cli.bench import app
+from ftsdk.language.options import Language
 
 PICTURE = REPOSITORY / "examples" / "pictures" / "portrait_forged.jpg"
 WEIGHTS = REPOSITORY / "training" / "nano"
@@ -86,25 +87,27 @@ def test_wrong_use_exits_with_2(wrong: list[str]) -> None:
     assert CliRunner().invoke(app, wrong).exit_code == 2
 
 
-def test_a_rival_is_the_same_model() -> None:
+@pytest.mark.parametrize("rival", ["torch_rival", "transformers_rival"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_rival_is_the_same_model(rival: str, beams: int) -> None:
     import torch
 
-    from ft_export.reference import torch_rival
+    from ft_export import reference
 
     torch.set_num_threads(1)
-    name, load = torch_rival(WEIGHTS, str(WEIGHTS / "architecture.json"), "float32")
-    assert "eager" in name
-    with Analyzer(device="cpu", threads=1, cache_bytes=0) as analyzer:
+    language = Language(beams=beams, max_new_tokens=20)
+    other = getattr(reference, rival)(WEIGHTS, str(WEIGHTS / "architecture.json"), "float32")
+    assert "eager" in other.name
+    with Analyzer(device="cpu", threads=1, language=language, cache_bytes=0) as analyzer:
         ours = analyzer.analyze(PICTURE)
-        engines = load()
-        analyzer.stages.close()
-        analyzer.stages.replace(lambda stage, _: engines[stage])
+        other.prepare(analyzer)
         bench = Bench(analyzer, PICTURE)
         bench.analyze()
         theirs = analyzer.analyze(PICTURE)
     assert theirs.report == ours.report
     assert bench.samples.tokens == len(ours.report_ids) - 1
     assert bench.samples.values["vision_encoder"][0] > 0
+    assert bench.samples.values["language_decoder"][0] > 0
 
 
 def test_percentiles_are_of_what_was_measured() -> None:

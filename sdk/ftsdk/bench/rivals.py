@@ -13,7 +13,7 @@ GROUP = "ftsdk.bench"
 
 
 def open_rival(name: str, weights: Path, architecture: str, language_dtype: str) -> Rival:
-    """Return the engines that a package offers under `name`.
+    """Return the runtime that a package offers under `name`.
 
     Raises:
         OptionError: no installed package does.

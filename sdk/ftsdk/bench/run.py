@@ -13,7 +13,6 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.bench.ceilings import Ceilings, Cost, measure_ceilings, profile
 from ftsdk.bench.conditions import conditions
 from ftsdk.bench.timed import Bench, median, rates
-from ftsdk.engines.contract import Engine
 from ftsdk.machine import device_mib, host_peak_mib
 
 SCHEMA_VERSION = 1
@@ -21,8 +20,19 @@ _WARM_UP = 3
 _CALLERS = [1, 2, 4, 8]
 
 Document = dict[str, Any]
-#: Makes another runtime's engines of the same weights, by stage; and says what it is.
-Rival = tuple[str, Callable[[], dict[str, Engine]]]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another runtime of the same weights.
+
+    Attributes:
+        name: what it is, for the table.
+        prepare: puts it in the place of an analyzer's own engines.
+    """
+
+    name: str
+    prepare: Callable[[Analyzer], object]
 
 
 @dataclass(frozen=True)
@@ -52,9 +62,7 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
         memory = {"host_peak": host_peak_mib(), "device": device_mib()}
         if rival:
             other = stack.enter_context(open_analyzer())
-            engines = rival[1]()
-            other.stages.close()
-            other.stages.replace(lambda stage, _: engines[stage])
+            rival.prepare(other)
             theirs = Bench(other, bench.picture)
             _warm(theirs)
         for _ in range(plan.runs):
@@ -78,7 +86,7 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
             analyzer, ceilings, profile(analyzer, bench.picture, plan.threads), document
         )
         if rival and theirs:
-            document["against"] = _against(rival[0], ours, theirs)
+            document["against"] = _against(rival.name, ours, theirs)
     return document
 
 

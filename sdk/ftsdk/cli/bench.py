@@ -45,7 +45,11 @@ def bench(
         float, typer.Option(help="For how long pictures/s is measured at each concurrency.")
     ] = 3.0,
     against: Annotated[
-        str | None, typer.Option(help="torch: the same weights in PyTorch eager, in turns.")
+        str | None,
+        typer.Option(
+            help="torch: the same weights in PyTorch eager, by turns; transformers: so, and the "
+            "text by Transformers' generate."
+        ),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="The weights, for --against.")] = None,
     architecture: Annotated[str, typer.Option(help="As ft-export takes it, for --against.")] = "xl",

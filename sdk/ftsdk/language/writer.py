@@ -1,0 +1,50 @@
+"""From the encoder's tensors to the token ids of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import LanguageEntry
+from ftsdk.language.decoder import StepDecoder
+from ftsdk.language.embeddings import TokenEmbeddings
+from ftsdk.language.generate import generate
+from ftsdk.language.options import Language
+from ftsdk.stages import Stages
+
+Tensors = Mapping[str, NDArray[np.generic]]
+
+
+class Writer(Protocol):
+    """Yields token ids, without the start token, with the end token when reached.
+
+    `tensors` holds what the language encoder gave; `check` may raise to stop at the next token.
+    """
+
+    def __call__(
+        self, tensors: Tensors, language: Language, check: Callable[[], None]
+    ) -> Iterator[int]: ...
+
+
+class StepWriter:
+    """The writer of every analyzer: a bundle's decoder, one step a token."""
+
+    def __init__(self, stages: Stages, embeddings: TokenEmbeddings, entry: LanguageEntry) -> None:
+        self._stages, self._embeddings, self._entry = stages, embeddings, entry
+
+    def __call__(
+        self, tensors: Tensors, language: Language, check: Callable[[], None]
+    ) -> Iterator[int]:
+        decoder = StepDecoder(
+            self._stages["language_decoder"],
+            self._embeddings,
+            self._entry,
+            tensors,
+            language.beams,
+            language.max_new_tokens,
+            before_step=check,
+        )
+        yield from generate(decoder, language)
