@@ -74,6 +74,12 @@ def measure_masks(
     )
 
 
+def name_same_regions(picture: Judged, manifest: Manifest) -> bool:
+    """Say whether both chains suspect the same regions, and so write about the same ones."""
+    found, expected = (_named(side, manifest) for side in (picture.lowered, picture.reference))
+    return bool(np.array_equal(found, expected))
+
+
 def _named(tensors: Tensors, manifest: Manifest) -> NDArray[np.bool_]:
     named: NDArray[np.bool_] = sigmoid(tensors["region_logits"])[0] > manifest.region_threshold
     return named

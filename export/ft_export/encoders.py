@@ -14,7 +14,13 @@ from pathlib import Path
 
 from ft_calibration.ranges import Range, Ranges, Rule, StageRanges, data_sha256, write_ranges
 from ft_export.bundle_writer import hash_files, reserve, write_manifest
-from ft_export.encoder_gate import Judged, measure_masks, require_close_masks, stage_differences
+from ft_export.encoder_gate import (
+    Judged,
+    measure_masks,
+    name_same_regions,
+    require_close_masks,
+    stage_differences,
+)
 from ft_export.gate import END_TO_END
 from ft_export.graph_files import data_file
 from ft_export.lowering import Lowering, StageGraph, Timed, feeds, lower, observe_ranges, run
@@ -162,6 +168,7 @@ class _Reducing:
         """Hold the whole chain's masks against float32, and write the manifest."""
         manifest = self.bundle.manifest
         judged = [Judged(a, b) for a, b in zip(self.judges, self.lowered, strict=True)]
+        alike = [picture for picture in judged if name_same_regions(picture, manifest)]
         entry = measure_masks(judged, manifest, self.kept, self.chosen.waive_gate)
         require_close_masks(entry, self.chosen.precision)
         if self.observed:
@@ -174,14 +181,18 @@ class _Reducing:
             write_ranges(self.folder / RANGES_FILE, ranges)
         update = {
             "stages": manifest.stages | self.stages,
-            "gate": tuple(self._gate()),
+            "gate": tuple(self._gate(alike)),
             "encoder_gate": entry,
             "files": hash_files(self.folder),
         }
         write_manifest(self.folder, manifest.model_copy(update=update))
 
-    def _gate(self) -> Iterator[GateEntry]:
-        """Yield the bundle's own entries of what is as it was, and the new ones of the rest."""
+    def _gate(self, alike: list[Judged]) -> Iterator[GateEntry]:
+        """Yield the bundle's own entries of what is as it was, and the new ones of the rest.
+
+        The whole chain is held against float32 where both name the same regions, since other
+        regions make another prompt.
+        """
         whole_chain = [one.tensor for one in self.bundle.manifest.gate if one.stage == END_TO_END]
         yield from (
             one
@@ -190,8 +201,10 @@ class _Reducing:
         )
         for entries in self.measured.values():
             yield from entries
-        both = (feeds(samples, whole_chain) for samples in (self.lowered, self.judges))
-        yield from stage_differences(END_TO_END, *both)
+        if alike:
+            found = feeds([picture.lowered for picture in alike], whole_chain)
+            expected = feeds([picture.reference for picture in alike], whole_chain)
+            yield from stage_differences(END_TO_END, found, expected)
 
     def _lower(self, stage: str, entry: StageEntry, reference: Timed) -> StageEntry:
         source = self.bundle.file(entry.graph)

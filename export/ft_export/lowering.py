@@ -146,6 +146,6 @@ def observe_ranges(
     return ranges, outputs
 
 
-def feeds(samples: Sequence[TensorDict], names: Sequence[str]) -> list[TensorDict]:
+def feeds(samples: Inputs, names: Sequence[str]) -> list[TensorDict]:
     """Return of each sample the tensors that a stage takes."""
     return [{name: sample[name] for name in names} for sample in samples]

@@ -21,8 +21,8 @@ from ft_export.plan import ModelPlan, plan_export
 from ft_export.torch_engine import TorchEngine
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.run import Rival
+from ftsdk.engines.contract import Tensors
 from ftsdk.language.options import Language
-from ftsdk.language.writer import Tensors
 
 _LANGUAGE = ("language_encoder", "language_decoder")
 

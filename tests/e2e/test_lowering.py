@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import ftsdk
-from ft_export import encoder_gate, graph_files
+from ft_export import encoder_gate, encoders, graph_files
 from ft_export.bundle_writer import hash_files, write_manifest
 from ft_export.cli import app
 from ftsdk.bundle import NANO, open_bundle
@@ -102,6 +102,28 @@ def test_a_bundle_with_weights_beside_its_graphs_is_lowered_twice(
         assert done.exit_code == 0, done.output
         assert open_bundle(out).manifest.stages["vision_encoder"].precision == "int8"
         assert (out / "graphs/vision_encoder.onnx.data").is_file()
+
+
+def test_chains_that_name_other_regions_are_not_held_against_each_other(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = encoder_gate.sigmoid
+    calls = iter(range(1 << 20))
+
+    def other_regions(logits: np.ndarray) -> np.ndarray:
+        """Suspect one region more at every second look: prompts then differ in length."""
+        probabilities = plain(logits)
+        if logits.shape == (1, len(open_bundle(NANO).manifest.labels)) and next(calls) % 2:
+            probabilities[0, probabilities[0].argmin()] = 1
+        return probabilities
+
+    monkeypatch.setattr(encoders, "sigmoid", other_regions)
+    monkeypatch.setattr(encoder_gate, "sigmoid", other_regions)
+    options = ("--vision", "int8", "--calibration", picture, "--waive-mask-gate")
+    done = run(NANO, *options, "--out", tmp_path / "other.bundle")
+    assert done.exit_code == 0, done.output
+    gate = open_bundle(tmp_path / "other.bundle").manifest.gate
+    assert not [one for one in gate if one.stage == "end to end"]
 
 
 def test_known_ranges_give_the_same_graphs_and_stale_ones_are_refused(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ftsdk.bundle import LanguageEntry
+from ftsdk.engines.contract import Tensors
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.stages import Stages
-
-Tensors = Mapping[str, NDArray[np.generic]]
 
 
 class Writer(Protocol):
