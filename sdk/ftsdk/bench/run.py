@@ -16,7 +16,8 @@ from ftsdk.bench.timed import Bench, median, rates
 from ftsdk.machine import device_mib, host_peak_mib
 
 SCHEMA_VERSION = 1
-_WARM_UP = 3
+#: Analyses that are not counted, before those that are.
+WARM_UP = 3
 _CALLERS = [1, 2, 4, 8]
 
 Document = dict[str, Any]
@@ -57,14 +58,14 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
     with ExitStack() as stack:
         analyzer = stack.enter_context(open_analyzer())
         bench = Bench(analyzer, plan.picture or _golden(analyzer))
-        _warm(bench)
+        bench.warm_up(WARM_UP)
         ours, theirs = bench, None
         memory = {"host_peak": host_peak_mib(), "device": device_mib()}
         if rival:
             other = stack.enter_context(open_analyzer())
             rival.prepare(other)
             theirs = Bench(other, bench.picture)
-            _warm(theirs)
+            theirs.warm_up(WARM_UP)
         for _ in range(plan.runs):
             ours.analyze()
             if theirs:
@@ -77,7 +78,7 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "conditions": conditions(analyzer, plan.threads),
             "settings": _settings(plan, analyzer, ours),
-            **_times(ours),
+            **times(ours),
             "pictures_per_second": {str(callers): rate for callers, rate in measured.items()},
             "memory_mib": memory,
         }
@@ -94,18 +95,11 @@ def _golden(analyzer: Analyzer) -> Path:
     return analyzer.bundle.file(analyzer.bundle.manifest.golden_picture)
 
 
-def _warm(bench: Bench) -> None:
-    for _ in range(_WARM_UP):
-        bench.analyze()
-    bench.samples.values.clear()
-    bench.samples.tokens = 0
-
-
 def _settings(plan: Plan, analyzer: Analyzer, bench: Bench) -> Document:
     language = analyzer.language
     return {
         "runs": plan.runs,
-        "warm_up": _WARM_UP,
+        "warm_up": WARM_UP,
         "picture": Path(bench.picture).name,
         "beams": language.beams,
         "max_new_tokens": language.max_new_tokens,
@@ -113,7 +107,8 @@ def _settings(plan: Plan, analyzer: Analyzer, bench: Bench) -> Document:
     }
 
 
-def _times(bench: Bench) -> Document:
+def times(bench: Bench) -> Document:
+    """Return ms by step, the mask's and the SDK's share of an analysis, and tokens a second."""
     values = bench.samples.values
     whole = median(values["end_to_end"])
     writing = sum(values["language_decoder"])

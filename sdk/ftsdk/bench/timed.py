@@ -87,6 +87,13 @@ class Bench:
         self._engines[stage] = TimedEngine(engine)
         return self._engines[stage]
 
+    def warm_up(self, count: int) -> None:
+        """Run `count` analyses, and forget what they and all before them took."""
+        for _ in range(count):
+            self.analyze()
+        self.samples.values.clear()
+        self.samples.tokens = 0
+
     def analyze(self) -> None:
         """Run one analysis and add what it took to the samples."""
         before = {stage: engine.milliseconds for stage, engine in self._engines.items()}
