@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,13 @@ PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged
 
 
 @pytest.fixture
-def cuda() -> FakeCuda:
-    return FakeCuda()
+def cuda() -> Iterator[FakeCuda]:
+    """A GPU that in the end was used well and holds nothing."""
+    cuda = FakeCuda()
+    yield cuda
+    gc.collect()
+    assert cuda.faults == []
+    assert cuda.held == {}
 
 
 @pytest.fixture
@@ -69,13 +75,21 @@ def test_what_the_plan_does_not_take_is_an_error(engine: TensorRtEngine) -> None
 def test_a_closed_engine_says_so_and_gives_its_memory_back(
     engine: TensorRtEngine, cuda: FakeCuda
 ) -> None:
-    engine.infer({"x": vector(1, 2)})
+    binding = engine.bind({"x": vector(1)}, {"y": vector(0)})
+    y = engine.infer({"x": vector(1, 2)})["y"]
     assert cuda.allocated > 0
     engine.close()
     engine.close()
-    assert cuda.allocated == 0
     with pytest.raises(EngineRunError, match="closed"):
         engine.infer({"x": vector(1)})
+    with pytest.raises(EngineRunError, match="closed"):
+        binding.run({})
+    with pytest.raises(EngineRunError, match="closed"):
+        engine.bind({}, {})
+    np.testing.assert_array_equal(y, [2, 4])
+    del y, binding
+    gc.collect()
+    assert cuda.held == {}
 
 
 def test_a_full_gpu_is_named(plan: bytes) -> None:
@@ -137,6 +151,7 @@ def test_nano_writes_the_same_report_with_its_cache_on_the_device(cuda: FakeCuda
 
     for language in (Language(max_new_tokens=12), Language(beams=3, max_new_tokens=8)):
         assert write(engine, language) == write(OnnxRuntimeEngine(graph), language)
+    engine.close()
 
 
 def test_the_first_tensorrt_that_is_installed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

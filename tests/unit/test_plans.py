@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,11 +60,14 @@ def test_an_analyzer_on_cuda_uses_the_engines_and_says_so(
     with Analyzer(bundle.path, device="cuda") as on_gpu, Analyzer(device="cpu") as on_cpu:
         found, expected = on_gpu.analyze(PICTURE), on_cpu.analyze(PICTURE)
         assert memory.allocated > 0
+        assert all(isinstance(tensor, np.ndarray) for tensor in found.image_tensors.values())
     assert found.provenance.runtime == "fake_tensorrt 1.0"
     assert found.provenance.device == "cuda"
     assert found.report == expected.report
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
-    assert memory.allocated == 0
+    gc.collect()
+    assert memory.faults == []
+    assert memory.held == {}
 
 
 def test_a_newer_tensorrt_names_what_the_engines_were_built_with(

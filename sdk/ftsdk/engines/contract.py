@@ -77,7 +77,7 @@ class Engine(ABC):
 
     @abstractmethod
     def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
-        """Fix contiguous arrays, or device tensors, as inputs, and arrays as outputs.
+        """Fix contiguous arrays, or device tensors, as inputs, and arrays as every output.
 
         An input that changes between runs has to be passed to `run`; a runtime may keep its own
         copy of the others. An array may be both: then each run reads what the one before wrote,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.engines.fake_cuda import FakeCuda, FakeStream, Work
 from ftsdk.engines.onnxruntime import TYPES, load_runtime
+
+__all__ = ["FakeCuda", "FakeTensorRt", "fake_plan"]
 
 
 def fake_plan(graph: bytes, version: str = "1.0", gpu: str = "sm_89") -> bytes:
@@ -100,94 +104,68 @@ class _FakeEngine:
 
 
 class _FakeContext:
+    """Reads and writes at its addresses when the stream comes to it, as a real one does.
+
+    `changes` counts what was set to something new: a graph that was captured before does not know.
+    """
+
     def __init__(self, session: Any, types: dict[str, Any], longest: int) -> None:
         self._session, self._types, self._longest = session, types, longest
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._inputs = [value.name for value in session.get_inputs()]
         self._outputs = [value.name for value in session.get_outputs()]
+        self._results: dict[str, tuple[int, ...]] = {}
+        self._changes, self._run_with = 0, -1
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        self._shapes[name] = tuple(shape)
+        if self._shapes.get(name) != tuple(shape):
+            self._shapes[name] = tuple(shape)
+            self._results.clear()
+            self._changes += 1
         return max(shape, default=0) <= self._longest
 
     def set_tensor_address(self, name: str, address: int) -> bool:
+        self._changes += self._addresses.get(name) != address
         self._addresses[name] = address
         return True
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return self._run()[name].shape
+        if not self._results:
+            empty = {n: np.zeros(self._shapes[n], self._types[n]) for n in self._inputs}
+            self._results = {n: value.shape for n, value in self._run(empty).items()}
+        return self._results[name]
 
     def execute_async_v3(self, stream: int) -> bool:
-        for name, value in self._run().items():
-            found = np.ascontiguousarray(value)
-            ctypes.memmove(self._addresses[name], found.ctypes.data, found.nbytes)
-        return stream != 0
+        queue = FakeStream.every[stream]
+        if queue.recorded is not None and self._run_with != self._changes:
+            queue.broken = True
+            return False
+        self._run_with = self._changes
+        sizes = {name: self._size(name) for name in self._addresses}
+        blocks = {n: queue.cuda.block(at, sizes[n]) for n, at in self._addresses.items()}
+        addresses, changes, shapes = {**self._addresses}, self._changes, {**self._shapes}
 
-    def _run(self) -> dict[str, NDArray[Any]]:
-        feed = {name: self._read(name) for name in self._inputs}
+        def act() -> None:
+            feed = {n: _read(addresses[n], shapes[n], self._types[n]) for n in self._inputs}
+            for name, value in self._run(feed).items():
+                found = np.ascontiguousarray(value)
+                ctypes.memmove(addresses[name], found.ctypes.data, found.nbytes)
+
+        reads, writes = ([blocks[n] for n in names] for names in (self._inputs, self._outputs))
+        stale = lambda: changes != self._changes  # noqa: E731
+        queue.cuda.put(stream, Work(tuple(reads), tuple(writes), act, stale))
+        return True
+
+    def _size(self, name: str) -> int:
+        shape = self._shapes[name] if name in self._inputs else self.get_tensor_shape(name)
+        return math.prod(shape) * int(self._types[name].itemsize)
+
+    def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
 
-    def _read(self, name: str) -> NDArray[Any]:
-        array = np.empty(self._shapes[name], self._types[name])
-        ctypes.memmove(array.ctypes.data, self._addresses[name], array.nbytes)
-        return array
 
-
-class FakeCuda:
-    """Stands for `cuda.bindings.runtime`, with device memory on the host.
-
-    Args:
-        capacity: bytes of memory; beyond them an allocation fails as on a full GPU.
-
-    Attributes:
-        allocated: bytes that are held now.
-    """
-
-    cudaMemcpyKind = SimpleNamespace(  # noqa: N815
-        cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2
-    )
-    _OUT_OF_MEMORY = 2
-
-    def __init__(self, capacity: int = 1 << 40) -> None:
-        self._capacity, self._memory = capacity, dict[int, Any]()
-
-    @property
-    def allocated(self) -> int:
-        """Bytes that are held now."""
-        return sum(map(ctypes.sizeof, self._memory.values()))
-
-    def cudaMalloc(self, size: int) -> tuple[int, ...]:  # noqa: N802
-        """Allocate."""
-        if self.allocated + size > self._capacity:
-            return (self._OUT_OF_MEMORY, 0)
-        block = ctypes.create_string_buffer(size)
-        self._memory[ctypes.addressof(block)] = block
-        return 0, ctypes.addressof(block)
-
-    def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802
-        """Free what was allocated."""
-        del self._memory[address]
-        return (0,)
-
-    def cudaMemcpyAsync(  # noqa: N802
-        self, target: int, source: int, size: int, kind: int, stream: int
-    ) -> tuple[int]:
-        """Copy at once."""
-        device = target if kind == self.cudaMemcpyKind.cudaMemcpyHostToDevice else source
-        if stream == 0 or device not in self._memory:
-            return (1,)
-        ctypes.memmove(target, source, size)
-        return (0,)
-
-    def cudaStreamCreate(self) -> tuple[int, int]:  # noqa: N802
-        """Return a stream's handle."""
-        return 0, 1
-
-    def cudaStreamSynchronize(self, _: int) -> tuple[int]:  # noqa: N802
-        """Do nothing: everything is done."""
-        return (0,)
-
-    def cudaStreamDestroy(self, _: int) -> tuple[int]:  # noqa: N802
-        """Do nothing."""
-        return (0,)
+def _read(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    array = np.empty(shape, dtype)
+    ctypes.memmove(array.ctypes.data, address, array.nbytes)
+    return array

@@ -11,7 +11,8 @@ import numpy as np
 
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensor, Tensors
-from ftsdk.engines.device_memory import Buffer, Stream
+from ftsdk.engines.device_memory import CudaTensor, Staged, Stream, allocate
+from ftsdk.engines.tensorrt_binding import TensorRtBinding
 from ftsdk.errors import (
     DeviceUnavailableError,
     EngineLoadError,
@@ -103,7 +104,7 @@ def _no_gpu(found: str, cure: str) -> DeviceUnavailableError:
 
 
 class TensorRtEngine(Engine):
-    """A plan on the GPU, with one execution context and one stream.
+    """A plan on the GPU, with one stream, and one execution context outside of captured graphs.
 
     Args:
         plan: a plan's verified bytes.
@@ -115,7 +116,12 @@ class TensorRtEngine(Engine):
         EngineLoadError: the runtime refused the plan.
 
     `infer`, `bind` and a binding's `run` raise EngineRunError where a call fails or a shape lies
-    outside the plan's profile. Calls from several threads take turns.
+    outside the plan's profile. Calls from several threads take turns. Every call waits for its
+    stream at its end, so that a tensor is whole, and a stage's time and errors are its own.
+
+    Attributes:
+        context: the one outside of captured graphs; its user holds `lock`.
+        capturable: whether no capture of a CUDA graph has failed so far.
     """
 
     def __init__(self, plan: bytes, name: str, trt: Any, cuda: Any) -> None:
@@ -134,115 +140,84 @@ class TensorRtEngine(Engine):
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         self._types = {n: np.dtype(trt.nptype(engine.get_tensor_dtype(n))) for n in names}
         given = {n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT}
-        self.inputs = [n for n in names if n in given]
-        self.outputs = [n for n in names if n not in given]
-        self._buffers = {n: Buffer(self.stream) for n in names}
+        self._outputs = [n for n in names if n not in given]
+        self._inputs = {n: Staged(self.stream) for n in names if n in given}
+        self.capturable = True
 
     def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
         del cancellation  # TensorRT ends what is in the stream.
         with self.lock:
-            for name in self.inputs:
-                self.give(name, inputs[name], self._buffers[name])
-            results = {}
-            for name in self.outputs:
-                results[name] = np.empty(self.shape_of(name), self._types[name])
-                address = self._buffers[name].reserve(max(1, results[name].nbytes))
-                self.context.set_tensor_address(name, address)
-            self.execute()
-            for name, array in results.items():
-                self._buffers[name].download(array)
+            self.require_open()
+            context = self.context
+            for name, staged in self._inputs.items():
+                self.check(name, inputs[name])
+                self.set_shape(context, name, inputs[name].shape)
+                context.set_tensor_address(name, self._on_device(inputs[name], staged))
+            shapes = {name: tuple(context.get_tensor_shape(name)) for name in self._outputs}
+            results = allocate(self.stream.cuda, shapes, self._types)
+            for name, tensor in results.items():
+                context.set_tensor_address(name, tensor.address)
+            self.execute(context)
             self.stream.synchronise()
         return results
 
+    def _on_device(self, tensor: Tensor, staged: Staged) -> int:
+        """Return the address of a tensor, uploaded unless it is on the device."""
+        if isinstance(tensor, CudaTensor):
+            return tensor.address
+        array = np.asarray(tensor)
+        staged.write(array)
+        staged.upload(array.nbytes)
+        return staged.address
+
     def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
         with self.lock:
-            return _TensorRtBinding(self, inputs, outputs)
+            return TensorRtBinding(self, inputs, outputs)
 
     def close(self) -> None:
         with self.lock:
             if self._engine is None:
                 return
-            for buffer in self._buffers.values():
-                buffer.free()
+            self._inputs.clear()
             self.context = self._engine = None
             self.stream.close()
 
-    def give(self, name: str, tensor: Tensor, buffer: Buffer) -> None:
-        """Upload an input and tell the context its shape."""
-        if self.context is None:
-            raise self.failed("an open engine", "it is closed")
-        array = np.asarray(tensor, order="C")
-        if array.dtype != self._types[name]:
-            raise self.failed(f"{name} as {self._types[name]}", str(array.dtype))
-        self.set_shape(name, array.shape)
-        self.context.set_tensor_address(name, buffer.upload(array))
+    def require_open(self) -> None:
+        """Raise EngineRunError if the engine was closed."""
+        if self._engine is None:
+            raise self._failed("an open engine", "it is closed")
 
-    def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        """Tell the context an input's shape."""
-        if not self.context.set_input_shape(name, shape):
-            raise self.failed("shapes inside the plan's profile", f"{name} {list(shape)}")
+    def require_all(self, outputs: Arrays) -> None:
+        """Raise EngineRunError if an output of the plan has no array."""
+        if set(outputs) != set(self._outputs):
+            raise self._failed(f"arrays for {', '.join(self._outputs)}", ", ".join(outputs))
 
-    def shape_of(self, name: str) -> tuple[int, ...]:
-        """Return an output's shape for the inputs that were given."""
-        return tuple(self.context.get_tensor_shape(name))
+    def new_context(self) -> Any:
+        """Return a context that will belong to a captured graph."""
+        return self._engine.create_execution_context()
 
-    def execute(self) -> None:
+    def check(self, name: str, tensor: Tensor) -> None:
+        """Raise EngineRunError where the plan cannot take this tensor as its input `name`."""
+        if tensor.dtype != self._types[name]:
+            raise self._failed(f"{name} as {self._types[name]}", str(tensor.dtype))
+
+    def set_shape(self, context: Any, name: str, shape: tuple[int, ...]) -> None:
+        """Tell a context an input's shape."""
+        if not context.set_input_shape(name, shape):
+            raise self._failed("shapes inside the plan's profile", f"{name} {list(shape)}")
+
+    def execute(self, context: Any) -> None:
         """Put one run into the stream."""
-        if not self.context.execute_async_v3(int(self.stream.handle)):
-            raise self.failed("a run without errors", "TensorRT reported a failure")
+        if not context.execute_async_v3(int(self.stream.handle)):
+            raise self._failed("a run without errors", "TensorRT reported a failure")
 
-    def failed(self, expected: str, found: str) -> EngineRunError:
-        """Return an error about this engine."""
+    def _failed(self, expected: str, found: str) -> EngineRunError:
         return EngineRunError(
             f"TensorRT could not run {self.name}",
             expected=expected,
             found=found,
             cure='fewer beams or tokens, a new build, or device="cpu"',
         )
-
-
-class _TensorRtBinding(Binding):
-    """Fixed inputs are uploaded once; what is input and output stays on the device, in two copies.
-
-    A step reads one copy and writes the other, then they change places: TensorRT does not promise
-    that an output may be its input's own memory.
-    """
-
-    def __init__(self, engine: TensorRtEngine, inputs: Tensors, outputs: Arrays) -> None:
-        self._engine, self._outputs = engine, outputs
-        self._buffers = {name: Buffer(engine.stream) for name in (*engine.inputs, *outputs)}
-        owners = {id(array): name for name, array in inputs.items()}
-        self._pairs = {n: owners[id(a)] for n, a in outputs.items() if id(a) in owners}
-        self._shapes = {name: array.shape for name, array in inputs.items()}
-        for name, array in inputs.items():
-            engine.give(name, array, self._buffers[name])
-        for name, array in outputs.items():
-            self._buffers[name].reserve(max(1, array.nbytes))
-
-    def run(self, changed: Arrays) -> None:
-        engine = self._engine
-        with engine.lock:
-            for name, shape in self._shapes.items():
-                if name not in changed:
-                    engine.set_shape(name, shape)
-            for name, array in changed.items():
-                engine.give(name, array, self._buffers[name])
-            for name, buffer in self._buffers.items():
-                engine.context.set_tensor_address(name, buffer.address)
-            engine.execute()
-            for output, given in self._pairs.items():
-                self._buffers[output], self._buffers[given] = (
-                    self._buffers[given],
-                    self._buffers[output],
-                )
-            for name, array in self._outputs.items():
-                if name not in self._pairs:
-                    self._buffers[name].download(array)
-            engine.stream.synchronise()
-
-    def __del__(self) -> None:
-        for buffer in self._buffers.values():
-            buffer.free()
 
 
 def error_log(trt: Any) -> Any:
