@@ -49,7 +49,7 @@ class Analyzer:
         device: `auto`, `cpu`, `cuda` or `cuda:N`; never another than asked for.
         language: how reports are decoded; None is as the bundle says. The attribute of this name
             may be replaced between calls.
-        threads: threads inside one operator; 0 lets the runtime choose.
+        threads: threads inside one operator; 0 is one for small stages, else the runtime's choice.
         cache_bytes: how much of what the stages made of the last pictures is kept, so that the
             same picture again (by content) goes straight to the words; 0 keeps nothing.
 

@@ -86,13 +86,19 @@ class Stopwatch:
         return {**self.milliseconds, "total": sum(self.milliseconds.values())}
 
 
+#: Stages that see a few dozen rows, or one: their products are over before a second thread is
+#: awake, unless the weights are large. Compare `ft-bench --threads 1` with `--threads 2`.
+_FEW_ROWS, _SMALL_BYTES = ("qformer", "language_encoder", "language_decoder"), 16 << 20
+
+
 class Stages:
     """Every graph of a bundle on one device.
 
     Args:
         bundle: a verified bundle.
         device: `cpu`, `cuda`, `cuda:N`, or `auto` (CUDA where it works, else the CPU).
-        threads: threads inside one operator; 0 lets the runtime choose.
+        threads: threads inside one operator; 0 gives small stages one, and lets the runtime choose
+            for the others.
         cache_bytes: how much of what they made of earlier pictures is kept.
 
     Raises:
@@ -126,9 +132,17 @@ class Stages:
             return plans
         self.runtime = f"onnxruntime {load_runtime().__version__}"
         return {
-            name: OnnxRuntimeEngine(self._bundle.file(entry.graph), device, threads)
+            name: OnnxRuntimeEngine(
+                self._bundle.file(entry.graph), device, threads or self._threads(name, entry.graph)
+            )
             for name, entry in self._entries.items()
         }
+
+    def _threads(self, stage: str, graph: str) -> int:
+        """Return 1 for a small stage of few rows, else 0, the runtime's own choice."""
+        files = self._bundle.manifest.files
+        size = sum(files[name].size for name in (graph, f"{graph}.data") if name in files)
+        return int(stage in _FEW_ROWS and size < _SMALL_BYTES)
 
     def _load_plans(self) -> dict[str, Engine]:
         """Return the engines that were built for the GPU that is here; none if none were."""

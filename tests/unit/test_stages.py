@@ -8,9 +8,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from ftsdk import stages
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import open_bundle
+from ftsdk.bundle import NANO, open_bundle
 from ftsdk.cancellation import Cancellation
+from ftsdk.consistency import STAGES
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
     AnalysisCancelledError,
     DeviceUnavailableError,
@@ -57,6 +60,23 @@ def test_a_graph_that_the_runtime_refuses_is_an_error(tmp_path: Path) -> None:
     for device in ("cpu", "auto"):
         with pytest.raises(EngineLoadError, match=r"vision_encoder\.onnx"):
             Stages(bundle, device, 1, cache_bytes=0)
+
+
+@pytest.mark.parametrize("asked", [0, 2])
+def test_small_stages_of_few_rows_get_one_thread_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    given: dict[str, int] = {}
+
+    class Noting(OnnxRuntimeEngine):
+        def __init__(self, path: Path, device: str, threads: int) -> None:
+            given[path.stem] = threads
+            super().__init__(path, device, threads)
+
+    monkeypatch.setattr(stages, "OnnxRuntimeEngine", Noting)
+    Stages(open_bundle(NANO), "cpu", asked, cache_bytes=0).close()
+    few = {"qformer", "language_encoder", "language_decoder"}
+    assert given == {stage: asked or int(stage in few) for stage in STAGES}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

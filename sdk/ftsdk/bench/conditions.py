@@ -20,7 +20,7 @@ def conditions(analyzer: Analyzer, threads: int) -> dict[str, Any]:
     return {
         "cpu": machine.cpu_name(),
         "cores": machine.cores(),
-        "threads": threads or "chosen by the runtime",
+        "threads": threads or "chosen by stage",
         "cpu_mhz": machine.megahertz(),
         "governor": machine.governor(),
         "load_average": os.getloadavg()[0],

@@ -34,7 +34,7 @@ def bench(
         Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Inside one operator; 0 lets it choose.")] = 0,
+    threads: Annotated[int, typer.Option(help="Inside one operator; 0 chooses by stage.")] = 0,
     beams: Annotated[int | None, typer.Option(help="Beam search with N beams.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Exactly this many in each report.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Warm analyses that are timed.")] = 20,
