@@ -28,7 +28,6 @@ from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.faces import Finder, Framed, frame
 from ftsdk.imaging.picture import Picture
-from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
@@ -74,7 +73,6 @@ class Analyzer:
         self._bundle = open_bundle(bundle or NANO)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
-        self._preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
         embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
         self._prompts = PromptBuilder(self._bundle, embeddings)
         self.stages = Stages(self._bundle, device, threads, cache_bytes)
@@ -296,7 +294,7 @@ class Analyzer:
                     picture,
                     face.box,
                     (*face.notes, *manifest.limits),
-                    {"pixel_values": self._preprocessing.pixel_values(face.pixels)},
+                    {"pixel_values": self.stages.pixel_values(face.pixels)},
                 )
                 for face in (framed, *framed.others)
             )
@@ -312,8 +310,9 @@ class Analyzer:
     def encode(self, view: View, watch: Stopwatch) -> View:
         """Let the vision stages see the faces, and return the foremost with their tensors."""
         for face in (view, *view.others):
-            self.stages.run("vision_encoder", face.tensors, watch, face.key)
-            self.stages.run("forgery_prompter", face.tensors, watch, face.key)
+            self.stages.run_both(
+                "vision_encoder", "forgery_prompter", face.tensors, watch, face.key
+            )
         return self._answers.foremost(view)
 
     def locate(self, view: View, question: Question, watch: Stopwatch) -> Located:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import gc
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_gpu import GPU, a_gpu, keys, nano_with_engines
 
-from ftsdk import stages
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.bundle import NANO, Bundle
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
-from ftsdk.engines.plans import engine_keys, load_plans, was_built_for
-from ftsdk.engines.tensorrt import runtime_name
+from ftsdk.engines.plans import load_plans, was_built_for
 from ftsdk.errors import (
     DeviceUnavailableError,
     EngineCacheError,
@@ -26,31 +24,11 @@ from ftsdk.errors import (
 )
 
 PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
-GPU = "sm_89"
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    """nano, with fake engines of every stage beside it."""
-    bundle = open_bundle(shutil.copytree(NANO, tmp_path / "nano.bundle"))
-    for stage, key in keys(bundle).items():
-        graph = bundle.file(bundle.manifest.stages[stage].graph).read_bytes()
-        EngineCache.beside(bundle).store(key, fake_plan(graph), 1.0)
-    return bundle
-
-
-def keys(bundle: Bundle) -> dict[str, object]:
-    return {**engine_keys(bundle, runtime_name(FakeTensorRt()), GPU)}  # type: ignore[arg-type]
-
-
-def a_gpu(monkeypatch: pytest.MonkeyPatch, trt: FakeTensorRt) -> FakeCuda:
-    """Let the stages believe that there is a GPU with TensorRT."""
-    memory = FakeCuda()
-    found = SimpleNamespace(major=int(trt.gpu[3]), minor=int(trt.gpu[4:]), name=b"")
-    monkeypatch.setattr(stages, "load_tensorrt", lambda: trt)
-    monkeypatch.setattr(stages, "this_gpu", lambda _: f"sm_{found.major}{found.minor}")
-    monkeypatch.setattr(stages, "cuda", lambda: memory)
-    return memory
+    return nano_with_engines(tmp_path)
 
 
 def test_an_analyzer_on_cuda_uses_the_engines_and_says_so(

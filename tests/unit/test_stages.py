@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.consistency import STAGES
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
     AnalysisCancelledError,
     DeviceUnavailableError,
     EngineLoadError,
+    EngineRunError,
     NumericalError,
     OptionError,
 )
@@ -136,3 +140,60 @@ def test_a_stopwatch_stops_when_the_analysis_is_given_up() -> None:
     with pytest.raises(AnalysisCancelledError, match="cancelled"), watch.measure("b"):
         pytest.fail("a step began after the analysis was given up")
     assert [*watch.timings()] == ["a", "total"]
+
+
+class Meeting(Engine):
+    """An engine that waits until another one is called too."""
+
+    def __init__(self, engine: Engine, barrier: threading.Barrier) -> None:
+        self.engine, self.barrier = engine, barrier
+
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
+        self.barrier.wait(60)
+        return self.engine.infer(inputs, cancellation)
+
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
+        return self.engine.bind(inputs, outputs)
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+VISION = ("vision_encoder", "forgery_prompter")
+
+
+@pytest.fixture
+def on_a_gpu(mini_bundle: Path) -> Iterator[Analyzer]:
+    """The miniature, whose prompter needs nothing of its vision encoder, as if on a GPU."""
+    with Analyzer(mini_bundle, device="cpu", threads=1) as analyzer:
+        analyzer.stages.device = "cuda:0"
+        yield analyzer
+
+
+def test_on_a_gpu_the_vision_stages_run_side_by_side(
+    on_a_gpu: Analyzer, mini: Analyzer, face: Path
+) -> None:
+    barrier = threading.Barrier(2)
+    on_a_gpu.stages.replace(lambda name, e: Meeting(e, barrier) if name in VISION else e)
+    found, expected = (a.analyze(face, report=False) for a in (on_a_gpu, mini))
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    assert {*VISION} < found.timings.keys()
+
+
+@pytest.mark.parametrize("failing", VISION)
+def test_a_failure_beside_another_stage_is_not_lost(
+    on_a_gpu: Analyzer, face: Path, failing: str
+) -> None:
+    on_a_gpu.stages[failing].close()
+    with pytest.raises(EngineRunError, match=failing):
+        on_a_gpu.analyze(face, report=False)
+
+
+def test_a_stage_that_needs_the_other_waits_for_it() -> None:
+    picture = Path(__file__).parents[2] / "examples" / "pictures" / "portrait.jpg"
+    with Analyzer(device="cpu") as nano:
+        expected = nano.analyze(picture, report=False)
+        nano.stages.device = "cuda:0"
+        nano.stages.cache.clear()
+        found = nano.analyze(picture, report=False)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)

@@ -59,19 +59,18 @@ class Preprocessing:
         Raises:
             ArrayError: another dtype or shape, or an empty picture.
         """
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise _not_a_picture(picture)
-        if 0 in picture.shape:
-            raise _not_a_picture(picture)
+        require_picture(picture)
         return resize_normalise(
             picture, size=self.size, mean=self.mean, std=self.std, reversed=True
         )
 
 
-def _not_a_picture(array: NDArray[np.uint8]) -> ArrayError:
-    return ArrayError(
-        "Preprocessing needs a decoded picture.",
-        expected="[H, W, 3] uint8, not empty",
-        found=f"{list(array.shape)} {array.dtype}",
-        cure="Decode it first with ftsdk.imaging.decode.decode.",
-    )
+def require_picture(array: NDArray[np.uint8]) -> None:
+    """Raise ArrayError unless this is `[H, W, 3] uint8` and not empty."""
+    if array.dtype != np.uint8 or array.shape[2:] != (3,) or 0 in array.shape:
+        raise ArrayError(
+            "Preprocessing needs a decoded picture.",
+            expected="[H, W, 3] uint8, not empty",
+            found=f"{list(array.shape)} {array.dtype}",
+            cure="Decode it first with ftsdk.imaging.decode.decode.",
+        )

@@ -1,0 +1,117 @@
+"""Preprocessing on the GPU that stands for one: the kernel's own code, in a stream."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import cuda_kernel
+import numpy as np
+import pytest
+from fake_gpu import a_gpu, nano_with_engines
+
+from ftsdk import stages
+from ftsdk._native.cuda import CudaKernels
+from ftsdk.analyzer import Analyzer
+from ftsdk.engines import cuda_preprocess
+from ftsdk.engines.contract import DeviceTensor
+from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
+from ftsdk.engines.fake import FakeCuda, FakeTensorRt
+from ftsdk.engines.fake_cuda import Work
+from ftsdk.errors import ArrayError, EngineLoadError, EngineRunError
+from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
+
+PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
+PREPROCESSING = Preprocessing(96, CLIP_MEAN, CLIP_STD)
+
+
+class QueuedKernels:
+    """The kernels, compiled for this processor and put into the fake's streams."""
+
+    def __init__(self, kernels: CudaKernels, cuda: FakeCuda) -> None:
+        self.kernels, self.cuda, self.runs = kernels, cuda, 0
+        self.scratch_bytes = kernels.scratch_bytes
+
+    def resize_normalise(
+        self,
+        picture: int,
+        shape: tuple[int, int],
+        size: int,
+        statistics: tuple[Sequence[float], Sequence[float]],
+        scratch: int,
+        output: int,
+        stream: int,
+    ) -> int:
+        taken = self.cuda.block(scratch, self.scratch_bytes(*shape, size))
+        read = self.cuda.block(picture, 3 * shape[0] * shape[1])
+        written = self.cuda.block(output, 12 * size * size)
+        arguments = (picture, shape, size, statistics, scratch, output, 0)
+        act = partial(self.kernels.resize_normalise, *arguments)
+        self.cuda.put(stream, Work((read,), (taken, written), act))
+        self.runs += 1
+        return 0
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> CudaKernels:
+    return cuda_kernel.for_the_cpu(tmp_path_factory.mktemp("kernel"))
+
+
+@pytest.fixture
+def kernels(compiled: CudaKernels) -> QueuedKernels:
+    return QueuedKernels(compiled, FakeCuda())
+
+
+def test_it_equals_the_cpu_s_for_one_picture_after_the_other(kernels: QueuedKernels) -> None:
+    on_gpu = CudaPreprocessing(PREPROCESSING, kernels, kernels.cuda)  # type: ignore[arg-type]
+    random = np.random.default_rng(0)
+    for shape in ((40, 60), (300, 200), (500, 90), (7, 9)):
+        whole = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        for picture in (whole, whole[::-1, ::2]):
+            found = on_gpu.pixel_values(picture)
+            assert isinstance(found, DeviceTensor)
+            np.testing.assert_array_equal(found, PREPROCESSING.pixel_values(picture))
+    on_gpu.close()
+    del found
+    assert kernels.cuda.held == {}
+    assert kernels.cuda.faults == []
+
+
+def test_it_refuses_what_the_cpu_refuses_and_names_a_failure(kernels: QueuedKernels) -> None:
+    on_gpu = CudaPreprocessing(PREPROCESSING, kernels, kernels.cuda)  # type: ignore[arg-type]
+    with pytest.raises(ArrayError):
+        on_gpu.pixel_values(np.zeros((8, 8), np.uint8))
+    kernels.resize_normalise = lambda *_: 209  # type: ignore[method-assign]
+    with pytest.raises(EngineRunError, match="209"):
+        on_gpu.pixel_values(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_nano_answers_the_same_with_its_pictures_preprocessed_on_the_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: QueuedKernels
+) -> None:
+    bundle = nano_with_engines(tmp_path)
+    a_gpu(monkeypatch, FakeTensorRt(), kernels.cuda)
+    monkeypatch.setattr(stages, "load_kernels", lambda: kernels)
+    with Analyzer(bundle.path, device="cuda") as on_gpu, Analyzer(device="cpu") as on_cpu:
+        found = on_gpu.analyze(PICTURE, report=False)
+        expected = on_cpu.analyze(PICTURE, report=False)
+    assert kernels.runs == 1
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    gc.collect()
+    assert kernels.cuda.held == {}
+    assert kernels.cuda.faults == []
+
+
+def test_a_library_that_cannot_be_loaded_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "cuda_kernels.so"
+    monkeypatch.setattr(cuda_preprocess, "LIBRARY", library)
+    assert load_kernels() is None
+    library.write_bytes(b"no library")
+    monkeypatch.setattr(cuda_preprocess, "CudaKernels", lambda: CudaKernels(library))
+    with pytest.raises(EngineLoadError) as caught:
+        load_kernels()
+    assert "FTSDK_CUDA" in caught.value.cure
