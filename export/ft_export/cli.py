@@ -20,7 +20,7 @@ from ft_export.engine_command import show_engines
 from ftsdk.bundle import (
     MANIFEST_NAME,
     Bundle,
-    EncoderGateEntry,
+    Manifest,
     Precision,
     TextGateEntry,
     open_bundle,
@@ -276,7 +276,7 @@ def _show(bundle: Bundle, as_json: bool) -> None:
         numbers = f"{entry.max_absolute:.1e}", f"{entry.relative:.1e}"
         table.add_row(entry.stage, entry.tensor, *numbers)
     out.print(table)
-    _show_encoders(manifest.encoder_gate)
+    _show_encoders(manifest)
     _show_text(manifest.text_gate)
     size = sum(entry.size for entry in manifest.files.values())
     out.print(
@@ -286,7 +286,8 @@ def _show(bundle: Bundle, as_json: bool) -> None:
     )
 
 
-def _show_encoders(gate: EncoderGateEntry | None) -> None:
+def _show_encoders(manifest: Manifest) -> None:
+    gate = manifest.encoder_gate
     if gate is None:
         return
     out.print(
@@ -295,7 +296,10 @@ def _show_encoders(gate: EncoderGateEntry | None) -> None:
         soft_wrap=True,
     )
     for stage, layers in gate.kept_layers.items():
-        out.print(f"{stage} keeps a higher precision in {', '.join(layers)}", soft_wrap=True)
+        precision = manifest.stages[stage].precision
+        lowered = precision in ("int8", "float16")
+        spared = f"spares {', '.join(layers)}" if lowered else "passed its gate in no lower one"
+        out.print(f"{stage} is {precision} and {spared}", soft_wrap=True)
 
 
 def _show_text(gate: TextGateEntry | None) -> None:

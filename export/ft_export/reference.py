@@ -124,13 +124,12 @@ def _config(dims: LanguageDims) -> T5Config:
 def _prepare(plan: ModelPlan, dtype: torch.dtype, analyzer: Analyzer) -> dict[str, Stage]:
     """Put torch modules in the place of the analyzer's engines, and return them."""
     analyzer.stages.close()
-    modules = {stage.name: stage.load() for stage in plan.stages}
     engines = {
-        name: TorchEngine(module, dtype if name in _LANGUAGE else torch.float32)
-        for name, module in modules.items()
+        stage.name: TorchEngine(stage.load(), dtype if stage.name in _LANGUAGE else torch.float32)
+        for stage in plan.stages
     }
     analyzer.stages.replace(lambda stage, _: engines[stage])
-    return modules
+    return {name: engine.module for name, engine in engines.items()}
 
 
 def _dtype(name: str) -> torch.dtype:
