@@ -88,7 +88,8 @@ def _build(path: Path) -> Figures:
 @contextmanager
 def _on_fake(path: Path) -> Iterator[Analyzer]:
     """Open a bundle whose engines are built, kept, verified and run by stand-ins for TensorRT."""
-    from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
+    from ftsdk.engines.fake import FakeTensorRt, fake_plan
+    from ftsdk.engines.fake_cuda import FakeCuda
     from ftsdk.engines.plans import engine_keys, load_plans
     from ftsdk.engines.tensorrt import runtime_name
 

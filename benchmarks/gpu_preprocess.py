@@ -15,8 +15,8 @@ from gpu_place import FAKE, ROOT, gpu_or_none
 from numpy.typing import NDArray
 
 from ftsdk._native.cuda import LIBRARY, CudaKernels
-from ftsdk.engines.device_memory import Stream
-from ftsdk.engines.fake import FakeCuda
+from ftsdk.engines.device_memory import CudaTensor, Stream, allocate, call
+from ftsdk.engines.fake_cuda import FakeCuda
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 
 SETTINGS = Preprocessing(384, CLIP_MEAN, CLIP_STD)
@@ -46,37 +46,43 @@ def preprocessing(folder: Path) -> tuple[str, Figures]:
 
 
 class _OnDevice:
-    """`Preprocessing.pixel_values` by the CUDA kernel; the result stays until the next call."""
+    """`Preprocessing.pixel_values` by the CUDA kernel, upload and download included."""
 
     def __init__(self, kernels: CudaKernels, cuda: Any) -> None:
         self._kernels, self._cuda, self._stream = kernels, cuda, Stream(cuda)
+        self._tensors: dict[str, CudaTensor] = {}
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         height, width = picture.shape[:2]
-        side = SETTINGS.size
-        output = np.empty((1, 3, side, side), np.float32)
-        scratch = self._kernels.scratch_bytes(height, width, side)
-        given, work, made = (
-            self._checked("cudaMalloc", size) for size in (picture.nbytes, scratch, output.nbytes)
+        tensors = self._memory(height, width)
+        self._stream.copy(
+            tensors["picture"].address, picture.ctypes.data, picture.nbytes, to_device=True
         )
-        self._stream.copy(given, picture.ctypes.data, picture.nbytes, to_device=True)
+        self._stream.synchronise()  # the host's stand-in for the kernel waits for no stream
         status = self._kernels.resize_normalise(
-            given, (height, width), side, (SETTINGS.mean, SETTINGS.std), work, made,
-            int(self._stream.handle),
+            tensors["picture"].address, (height, width), SETTINGS.size,
+            (SETTINGS.mean, SETTINGS.std), tensors["scratch"].address,
+            tensors["output"].address, int(self._stream.handle),
         )  # fmt: skip
         if status:
             raise Failed(f"the kernel was refused with CUDA error {status}")
-        self._stream.copy(output.ctypes.data, made, output.nbytes, to_device=False)
         self._stream.synchronise()
-        for address in (given, work, made):
-            self._checked("cudaFree", address)
+        output = np.empty(tensors["output"].shape, np.float32)
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        source = tensors["output"].address
+        call(self._cuda, "cudaMemcpy", output.ctypes.data, source, output.nbytes, kind)
         return output
 
-    def _checked(self, function: str, argument: int) -> Any:
-        status, *results = getattr(self._cuda, function)(argument)
-        if int(status):
-            raise Failed(f"{function} gave CUDA error {int(status)}")
-        return results[0] if results else None
+    def _memory(self, height: int, width: int) -> dict[str, CudaTensor]:
+        """Return memory for a picture of this size, which is kept for the next one."""
+        if not self._tensors or self._tensors["picture"].shape[:2] != (height, width):
+            side = SETTINGS.size
+            scratch = self._kernels.scratch_bytes(height, width, side)
+            shapes = {"picture": (height, width, 3), "scratch": (scratch,)}
+            shapes["output"] = (1, 3, side, side)
+            types = dict.fromkeys(shapes, np.dtype(np.uint8)) | {"output": np.dtype(np.float32)}
+            self._tensors = allocate(self._cuda, shapes, types)
+        return self._tensors
 
 
 def _library(folder: Path, on_gpu: bool) -> Path:

@@ -15,7 +15,8 @@ from ftsdk import machine
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.doctor import backends, golden
 from ftsdk.doctor.findings import Findings, broken_package
-from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
+from ftsdk.engines.fake import FakeTensorRt, fake_plan
+from ftsdk.engines.fake_cuda import FakeCuda
 from ftsdk.errors import EngineAnswerError, EngineLoadError
 
 MANIFEST = open_bundle(NANO).manifest
