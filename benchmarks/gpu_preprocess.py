@@ -15,7 +15,8 @@ from gpu_place import FAKE, ROOT, gpu_or_none
 from numpy.typing import NDArray
 
 from ftsdk._native.cuda import LIBRARY, CudaKernels
-from ftsdk.engines.device_memory import CudaTensor, Stream, allocate, call
+from ftsdk.engines.cuda_preprocess import CudaPreprocessing
+from ftsdk.engines.fake import FakeKernels
 from ftsdk.engines.fake_cuda import FakeCuda
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 
@@ -28,12 +29,14 @@ _REPETITIONS = 20
 def preprocessing(folder: Path) -> tuple[str, Figures]:
     """Squash pictures of noise on the GPU, or in turns on the host, and on the CPU."""
     gpu = gpu_or_none()
-    kernels = CudaKernels(_library(folder, on_gpu=gpu is not None))
-    squash = _OnDevice(kernels, _cuda() if gpu else FakeCuda())
+    library = _library(folder, on_gpu=gpu is not None)
+    cuda = _cuda() if gpu else FakeCuda()
+    kernels = CudaKernels(library) if gpu else FakeKernels(library, cuda)
+    squash = CudaPreprocessing(SETTINGS, kernels, cuda).pixel_values
     figures: Figures = {}
     for height, width in SHAPES:
         noise = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
-        found, expected = squash(noise), SETTINGS.pixel_values(noise)
+        found, expected = np.asarray(squash(noise)), SETTINGS.pixel_values(noise)
         wrong = int((found != expected).sum())
         if wrong:
             raise Failed(f"{wrong} of {expected.size} numbers of a {height} x {width} px picture")
@@ -43,46 +46,6 @@ def preprocessing(folder: Path) -> tuple[str, Figures]:
             SETTINGS.pixel_values, noise
         )
     return gpu or FAKE, figures
-
-
-class _OnDevice:
-    """`Preprocessing.pixel_values` by the CUDA kernel, upload and download included."""
-
-    def __init__(self, kernels: CudaKernels, cuda: Any) -> None:
-        self._kernels, self._cuda, self._stream = kernels, cuda, Stream(cuda)
-        self._tensors: dict[str, CudaTensor] = {}
-
-    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        height, width = picture.shape[:2]
-        tensors = self._memory(height, width)
-        self._stream.copy(
-            tensors["picture"].address, picture.ctypes.data, picture.nbytes, to_device=True
-        )
-        self._stream.synchronise()  # the host's stand-in for the kernel waits for no stream
-        status = self._kernels.resize_normalise(
-            tensors["picture"].address, (height, width), SETTINGS.size,
-            (SETTINGS.mean, SETTINGS.std), tensors["scratch"].address,
-            tensors["output"].address, int(self._stream.handle),
-        )  # fmt: skip
-        if status:
-            raise Failed(f"the kernel was refused with CUDA error {status}")
-        self._stream.synchronise()
-        output = np.empty(tensors["output"].shape, np.float32)
-        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        source = tensors["output"].address
-        call(self._cuda, "cudaMemcpy", output.ctypes.data, source, output.nbytes, kind)
-        return output
-
-    def _memory(self, height: int, width: int) -> dict[str, CudaTensor]:
-        """Return memory for a picture of this size, which is kept for the next one."""
-        if not self._tensors or self._tensors["picture"].shape[:2] != (height, width):
-            side = SETTINGS.size
-            scratch = self._kernels.scratch_bytes(height, width, side)
-            shapes = {"picture": (height, width, 3), "scratch": (scratch,)}
-            shapes["output"] = (1, 3, side, side)
-            types = dict.fromkeys(shapes, np.dtype(np.uint8)) | {"output": np.dtype(np.float32)}
-            self._tensors = allocate(self._cuda, shapes, types)
-        return self._tensors
 
 
 def _library(folder: Path, on_gpu: bool) -> Path:

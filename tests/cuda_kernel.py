@@ -8,25 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk._native.cuda import CudaKernels
-
 ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "sdk" / "ftsdk" / "_native"
 
 
-def for_the_cpu(folder: Path) -> CudaKernels:
+def for_the_cpu(folder: Path) -> Path:
     """Compile resample.cu as C++; skips where there is no compiler."""
     flags = ["-x", "c++", "-O2", "-ffp-contract=off", "-fPIC", "-Wall", "-Wextra", "-Werror"]
     return _compiled("c++", folder, *flags, "-I", str(ROOT / "tests" / "cuda_on_cpu"))
 
 
-def for_gpus(folder: Path) -> CudaKernels:
+def for_gpus(folder: Path) -> Path:
     """Compile resample.cu as CMakeLists.txt does; skips where there is no nvcc."""
     flags = ["--fmad=false", "-arch=sm_80", "-Xcompiler", "-fPIC,-Wall,-Wextra"]
     return _compiled("nvcc", folder, *flags, "-Werror", "all-warnings")
 
 
-def _compiled(compiler: str, folder: Path, *flags: str) -> CudaKernels:
+def _compiled(compiler: str, folder: Path, *flags: str) -> Path:
     if shutil.which(compiler) is None:
         pytest.skip(f"there is no {compiler}")
     library = folder / f"cuda_kernels_{compiler}.so"
@@ -34,4 +32,4 @@ def _compiled(compiler: str, folder: Path, *flags: str) -> CudaKernels:
     subprocess.run(
         [*command, str(NATIVE / "resample.cu"), "-o", str(library)], check=True, timeout=300
     )
-    return CudaKernels(library)
+    return library

@@ -22,7 +22,7 @@ sides = st.one_of(st.integers(1, 9), st.integers(1, 300))
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> CudaKernels:
-    return cuda_kernel.for_the_cpu(tmp_path_factory.mktemp("kernel"))
+    return CudaKernels(cuda_kernel.for_the_cpu(tmp_path_factory.mktemp("kernel")))
 
 
 def guarded(size: int) -> NDArray[np.uint8]:
@@ -64,7 +64,7 @@ def test_equals_the_cpu_kernel(kernels: CudaKernels, height: int, width: int, si
 
 
 def test_nvcc_compiles_it_and_without_a_gpu_it_says_so(tmp_path: Path) -> None:
-    built = cuda_kernel.for_gpus(tmp_path)
+    built = CudaKernels(cuda_kernel.for_gpus(tmp_path))
     assert built.scratch_bytes(400, 600, 224) > 3 * 400 * 224
     if Path("/dev/nvidiactl").exists():
         pytest.skip("compiled; the GPU that is here would take addresses of 0 at their word")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import cuda_kernel
@@ -18,8 +17,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.engines import cuda_preprocess
 from ftsdk.engines.contract import DeviceTensor
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
-from ftsdk.engines.fake import FakeCuda, FakeTensorRt
-from ftsdk.engines.fake_cuda import Work
+from ftsdk.engines.fake import FakeCuda, FakeKernels, FakeTensorRt
 from ftsdk.errors import ArrayError, EngineLoadError, EngineRunError
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 
@@ -27,45 +25,28 @@ PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged
 PREPROCESSING = Preprocessing(96, CLIP_MEAN, CLIP_STD)
 
 
-class QueuedKernels:
-    """The kernels, compiled for this processor and put into the fake's streams."""
-
-    def __init__(self, kernels: CudaKernels, cuda: FakeCuda) -> None:
-        self.kernels, self.cuda, self.runs = kernels, cuda, 0
-        self.scratch_bytes = kernels.scratch_bytes
-
-    def resize_normalise(
-        self,
-        picture: int,
-        shape: tuple[int, int],
-        size: int,
-        statistics: tuple[Sequence[float], Sequence[float]],
-        scratch: int,
-        output: int,
-        stream: int,
-    ) -> int:
-        taken = self.cuda.block(scratch, self.scratch_bytes(*shape, size))
-        read = self.cuda.block(picture, 3 * shape[0] * shape[1])
-        written = self.cuda.block(output, 12 * size * size)
-        arguments = (picture, shape, size, statistics, scratch, output, 0)
-        act = partial(self.kernels.resize_normalise, *arguments)
-        self.cuda.put(stream, Work((read,), (taken, written), act))
-        self.runs += 1
-        return 0
-
-
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> CudaKernels:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cuda_kernel.for_the_cpu(tmp_path_factory.mktemp("kernel"))
 
 
 @pytest.fixture
-def kernels(compiled: CudaKernels) -> QueuedKernels:
-    return QueuedKernels(compiled, FakeCuda())
+def cuda() -> Iterator[FakeCuda]:
+    cuda = FakeCuda()
+    yield cuda
+    gc.collect()
+    assert cuda.held == {}
+    assert cuda.faults == []
 
 
-def test_it_equals_the_cpu_s_for_one_picture_after_the_other(kernels: QueuedKernels) -> None:
-    on_gpu = CudaPreprocessing(PREPROCESSING, kernels, kernels.cuda)  # type: ignore[arg-type]
+@pytest.fixture
+def on_gpu(library: Path, cuda: FakeCuda) -> Iterator[CudaPreprocessing]:
+    preprocessing = CudaPreprocessing(PREPROCESSING, FakeKernels(library, cuda), cuda)
+    yield preprocessing
+    preprocessing.close()
+
+
+def test_it_equals_the_cpu_s_for_one_picture_after_the_other(on_gpu: CudaPreprocessing) -> None:
     random = np.random.default_rng(0)
     for shape in ((40, 60), (300, 200), (500, 90), (7, 9)):
         whole = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
@@ -73,35 +54,30 @@ def test_it_equals_the_cpu_s_for_one_picture_after_the_other(kernels: QueuedKern
             found = on_gpu.pixel_values(picture)
             assert isinstance(found, DeviceTensor)
             np.testing.assert_array_equal(found, PREPROCESSING.pixel_values(picture))
-    on_gpu.close()
-    del found
-    assert kernels.cuda.held == {}
-    assert kernels.cuda.faults == []
 
 
-def test_it_refuses_what_the_cpu_refuses_and_names_a_failure(kernels: QueuedKernels) -> None:
-    on_gpu = CudaPreprocessing(PREPROCESSING, kernels, kernels.cuda)  # type: ignore[arg-type]
+def test_it_refuses_what_the_cpu_refuses_and_names_a_failure(
+    on_gpu: CudaPreprocessing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ArrayError):
         on_gpu.pixel_values(np.zeros((8, 8), np.uint8))
-    kernels.resize_normalise = lambda *_: 209  # type: ignore[method-assign]
+    monkeypatch.setattr(FakeKernels, "resize_normalise", lambda *_: 209)
     with pytest.raises(EngineRunError, match="209"):
         on_gpu.pixel_values(np.zeros((8, 8, 3), np.uint8))
 
 
 def test_nano_answers_the_same_with_its_pictures_preprocessed_on_the_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: QueuedKernels
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Path, cuda: FakeCuda
 ) -> None:
     bundle = nano_with_engines(tmp_path)
-    a_gpu(monkeypatch, FakeTensorRt(), kernels.cuda)
-    monkeypatch.setattr(stages, "load_kernels", lambda: kernels)
+    a_gpu(monkeypatch, FakeTensorRt(), cuda)
+    monkeypatch.setattr(stages, "load_kernels", lambda: FakeKernels(library, cuda))
     with Analyzer(bundle.path, device="cuda") as on_gpu, Analyzer(device="cpu") as on_cpu:
+        pixels = np.zeros((5, 5, 3), np.uint8)
+        assert isinstance(on_gpu.stages.pixel_values(pixels), DeviceTensor)
         found = on_gpu.analyze(PICTURE, report=False)
         expected = on_cpu.analyze(PICTURE, report=False)
-    assert kernels.runs == 1
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
-    gc.collect()
-    assert kernels.cuda.held == {}
-    assert kernels.cuda.faults == []
 
 
 def test_a_library_that_cannot_be_loaded_is_an_error(

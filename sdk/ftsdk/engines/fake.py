@@ -9,22 +9,60 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk._native.cuda import CudaKernels
 from ftsdk.engines.fake_cuda import FakeCuda, FakeStream, Work
 from ftsdk.engines.onnxruntime import TYPES, load_runtime
 
-__all__ = ["FakeCuda", "FakeTensorRt", "fake_plan"]
+__all__ = ["FakeCuda", "FakeKernels", "FakeTensorRt", "fake_plan"]
 
 
 def fake_plan(graph: bytes, version: str = "1.0", gpu: str = "sm_89") -> bytes:
     """Return a plan that only a fake TensorRT of this version on this GPU takes."""
     return json.dumps({"version": version, "gpu": gpu}).encode() + b"\n" + graph
+
+
+class FakeKernels(CudaKernels):
+    """The CUDA kernels compiled for this processor, put into a fake's streams.
+
+    Args:
+        library: resample.cu, compiled as C++ with keywords of `tests/cuda_on_cpu`.
+        cuda: whose streams and memory.
+    """
+
+    def __init__(self, library: Path, cuda: FakeCuda) -> None:
+        super().__init__(library)
+        self._cuda = cuda
+
+    def resize_normalise(
+        self,
+        picture: int,
+        shape: tuple[int, int],
+        size: int,
+        statistics: tuple[Sequence[float], Sequence[float]],
+        scratch: int,
+        output: int,
+        stream: int,
+    ) -> int:
+        block, (height, width) = self._cuda.block, shape
+        read = block(picture, 3 * height * width)
+        written = block(scratch, self.scratch_bytes(*shape, size)), block(output, 12 * size * size)
+        squash = super().resize_normalise
+        arguments = (picture, shape, size, statistics, scratch, output, 0)
+        self._cuda.put(stream, Work((read,), written, lambda: _ran(squash(*arguments))))
+        return 0
+
+
+def _ran(status: int) -> None:
+    assert status == 0
 
 
 class FakeTensorRt:
