@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ PICTURES = tuple(sorted((ROOT / "examples" / "pictures").glob("*.jpg")))
 TENSORS = ("region_logits", "image_embeds", "mask_logits", "qformer_output", "encoder_output")
 #: Of every report that is timed.
 TOKENS = 24
-#: Timed analyses at most, and for how long, s.
+#: Timed analyses at most, and after how many seconds no more of them, nor of the warm-up, begin.
 RUNS, SECONDS = 20, 15.0
 
 Stored = Mapping[str, NDArray[Any]]
@@ -135,12 +136,12 @@ def _speed(analyzer: Analyzer) -> Figures:
         analyzer.language, beams=1, max_new_tokens=TOKENS, min_length=TOKENS + 1
     )
     bench = Bench(analyzer, PICTURES[0])
-    bench.warm_up(WARM_UP)
-    start = time.perf_counter()
-    for _ in range(RUNS):
-        bench.analyze()
-        if time.perf_counter() - start > SECONDS:
-            break
+    for analyses, work in ((WARM_UP, partial(bench.warm_up, 1)), (RUNS, bench.analyze)):
+        start = time.perf_counter()
+        for _ in range(analyses):
+            work()
+            if time.perf_counter() - start > SECONDS:
+                break
     measured = times(bench)
     p50 = {name: round(values["p50"], 3) for name, values in measured["milliseconds"].items()}
     return {

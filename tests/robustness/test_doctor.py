@@ -13,34 +13,46 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from ftsdk.bundle import NANO, open_bundle, sha256_of
+from ftsdk.cli.doctor import app
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import engine_keys
 
 Faults = dict[str, dict[str, str]]
+OPTIONS = ("--json", "--device", "cpu")
 
 
-def faults(*arguments: str | Path, first: Path | None = None, tools: Path | None = None) -> Faults:
+def faults(*arguments: str | Path) -> Faults:
+    """Run the command here and return its faults by class."""
+    done = CliRunner().invoke(app, [*OPTIONS, *map(str, arguments)], catch_exceptions=False)
+    return _by_class(done.stdout, done.exit_code)
+
+
+def faults_afresh(first: Path, tools: Path) -> Faults:
     """Run the command in a fresh Python and return its faults by class.
 
     Args:
-        arguments: of the command.
         first: a folder before every installed package.
         tools: a folder before every command.
     """
-    places = [str(first)] if first else []
-    known = os.environ.get("PYTHONPATH")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*places, *([known] * bool(known))])}
-    if tools:
-        environment["PATH"] = f"{tools}{os.pathsep}{environment['PATH']}"
+    places = [str(first), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(places),
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+    }
     code = "from ftsdk.cli.doctor import main; main()"
-    command = [sys.executable, "-c", code, "--json", "--device", "cpu", *map(str, arguments)]
+    command = [sys.executable, "-c", code, *OPTIONS]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert "Traceback" not in done.stderr, done.stderr
-    document = json.loads(done.stdout)
+    return _by_class(done.stdout, done.returncode)
+
+
+def _by_class(printed: str, exit_code: int) -> Faults:
+    document = json.loads(printed)
     found = [fault for check in document["checks"] for fault in check["faults"]]
-    assert done.returncode == (1 if found else 0)
+    assert exit_code == (1 if found else 0)
     assert document["healthy"] is not bool(found)
     assert all(fault[name] for fault in found for name in ("what", "expected", "found", "cure"))
     return {fault["class"]: fault for fault in found}
@@ -88,7 +100,7 @@ def test_packages_that_are_broken_or_doubled(
     tmp_path: Path, break_it: Callable[[Path], None], kind: str, said: str
 ) -> None:
     break_it(tmp_path / "first")
-    found = faults(first=tmp_path / "first")
+    found = faults_afresh(tmp_path / "first", tmp_path)
     assert said in found[kind]["found"]
     assert "install" in found[kind]["cure"]
 
@@ -98,7 +110,7 @@ def test_a_driver_that_does_not_fit_its_kernel_module(tmp_path: Path) -> None:
     said = "Failed to initialize NVML: Driver/library version mismatch"
     tool.write_text(f"#!/bin/sh\necho '{said}'; exit 18\n")
     tool.chmod(0o755)
-    found = faults(tools=tmp_path)
+    found = faults_afresh(tmp_path, tmp_path)
     assert "version mismatch" in found["DeviceUnavailableError"]["found"]
     assert "reboot" in found["DeviceUnavailableError"]["cure"]
 

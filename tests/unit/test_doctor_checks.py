@@ -17,7 +17,7 @@ from ftsdk.doctor import backends, golden
 from ftsdk.doctor.findings import Findings, broken_package
 from ftsdk.engines.fake import FakeTensorRt, fake_plan
 from ftsdk.engines.fake_cuda import FakeCuda
-from ftsdk.errors import EngineAnswerError, EngineLoadError
+from ftsdk.errors import EngineAnswerError, EngineRunError
 
 MANIFEST = open_bundle(NANO).manifest
 MASKS = st.lists(st.booleans(), min_size=4, max_size=4)
@@ -112,7 +112,7 @@ def test_a_small_plan_is_run_and_its_numbers_are_looked_at(doubling: bytes, tmp_
     other = write(tmp_path / "other.onnx", nodes, {}, [1, 64], [1, 64]).read_bytes()
     with pytest.raises(EngineAnswerError, match="wrong numbers"):
         backends.run_small_plan(fake_plan(other), FakeTensorRt(), memory)
-    with pytest.raises(EngineLoadError, match="sm_86"):
+    with pytest.raises(EngineRunError, match="sm_86"):
         backends.run_small_plan(fake_plan(doubling, gpu="sm_86"), FakeTensorRt(), memory)
     assert memory.allocated == 0
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ftsdk.doctor.findings import Findings, broken_package
 from ftsdk.errors import (
     EngineAnswerError,
+    EngineLoadError,
     EngineNotInstalledError,
     EngineRunError,
 )
@@ -91,13 +92,7 @@ def build_small_plan(trt: Any, capability: Any = None) -> bytes:
         config.set_compute_capability(capability, 0)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineRunError(
-            f"{trt.__name__} {trt.__version__} cannot build for this GPU",
-            expected="a GPU and a driver that this version supports",
-            found="; ".join(log.errors)[:400] or "no reason given",
-            cure="install the TensorRT that NVIDIA lists for this GPU and driver, uninstall this "
-            "one, or pass --device cpu",
-        )
+        raise _unsupported(trt, "; ".join(log.errors)[:400] or "no reason given")
     return bytes(plan)
 
 
@@ -105,12 +100,16 @@ def run_small_plan(plan: bytes, trt: Any, cuda: Any) -> None:
     """Run a plan of `build_small_plan`.
 
     Raises:
-        EngineError: it was refused, failed, or added wrongly.
+        EngineRunError: it was refused, or failed.
+        EngineAnswerError: it added wrongly.
     """
     from ftsdk.engines.tensorrt import TensorRtEngine
 
     x = np.arange(64, dtype=np.float32)[None]
-    engine = TensorRtEngine(plan, "a small plan", trt, cuda)
+    try:
+        engine = TensorRtEngine(plan, "a small plan", trt, cuda)
+    except EngineLoadError as error:
+        raise _unsupported(trt, error.found) from error
     try:
         y: NDArray[Any] = np.asarray(engine.infer({"x": x})["y"])
     finally:
@@ -122,6 +121,16 @@ def run_small_plan(plan: bytes, trt: Any, cuda: Any) -> None:
             found=f"a difference of up to {np.abs(y - x - x).max():g}",
             cure="install the TensorRT that NVIDIA lists for this GPU and driver",
         )
+
+
+def _unsupported(trt: Any, found: str) -> EngineRunError:
+    return EngineRunError(
+        f"{trt.__name__} {trt.__version__} cannot use this GPU",
+        expected="a GPU and a driver that this version supports",
+        found=found,
+        cure="install the TensorRT that NVIDIA lists for this GPU and driver, uninstall this one, "
+        "or pass --device cpu",
+    )
 
 
 def check_native() -> Findings:
