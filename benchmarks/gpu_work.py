@@ -21,12 +21,13 @@ from ftsdk.bench.run import WARM_UP, times
 from ftsdk.bench.timed import Bench
 from ftsdk.bundle import Manifest, open_bundle
 from ftsdk.doctor.golden import DEVICE_LIMIT, Difference, iou, relative
+from ftsdk.language.options import Language
 from ftsdk.machine import device_mib, host_peak_mib
 
 PICTURES = tuple(sorted((ROOT / "examples" / "pictures").glob("*.jpg")))
 #: Their relative differences are compared, the largest over the pictures.
 TENSORS = ("region_logits", "image_embeds", "mask_logits", "qformer_output", "encoder_output")
-#: Of every report that is timed.
+#: Of every report that is compared or timed, at most.
 TOKENS = 24
 #: Timed analyses at most, and after how many seconds no more of them, nor of the warm-up, begin.
 RUNS, SECONDS = 20, 15.0
@@ -93,7 +94,7 @@ def _answers(analyzer: Analyzer, stored: Stored | None = None) -> dict[str, NDAr
     decoder = analyzer.stages["language_decoder"]
     for index, picture in enumerate(PICTURES):
         regions = None if stored is None else _named(stored[f"{index}/region_logits"], manifest)
-        trace = analyzer.trace(picture, regions)
+        trace = analyzer.trace(picture, regions, Language(max_new_tokens=TOKENS))
         ids = trace["report_ids"] if stored is None else stored[f"{index}/report_ids"]
         steps = StepDecoder(decoder, embeddings, manifest.language, trace, 1, ids.shape[1])
         tensors = {name: trace[name] for name in TENSORS} | {"report_ids": ids}
