@@ -79,7 +79,7 @@ class OnnxRuntimeEngine(Engine):
         kind, _, index = device.partition(":")
         self._place, self._results_stay = (kind, int(index or 0)), kind != "cpu"
         self._session = _open_session(runtime, path, device, threads, profile)
-        self._ort_value: Any = runtime.OrtValue
+        self.from_numpy: Any = runtime.OrtValue.ortvalue_from_numpy
         self._run_options: Any = runtime.RunOptions
         self._outputs = [output.name for output in self._session.get_outputs()]
 
@@ -114,7 +114,7 @@ class OnnxRuntimeEngine(Engine):
         if isinstance(tensor, OrtTensor):
             return tensor.value
         place = self._place if here else ("cpu", 0)
-        return self._ort_value.ortvalue_from_numpy(np.asarray(tensor, order="C"), *place)
+        return self.from_numpy(np.asarray(tensor, order="C"), *place)
 
     def end_profile(self) -> Path:
         """Return the JSON file with every operator's time so far, and measure no more."""
@@ -164,7 +164,7 @@ class _OnnxRuntimeBinding(Binding):
     def run(self, changed: Arrays) -> None:
         with _failures_named(self._engine.name):
             for name, array in changed.items():
-                self._io.bind_ortvalue_input(name, self._engine.value(array))
+                self._io.bind_ortvalue_input(name, self._engine.from_numpy(array))
             self._session.run_with_iobinding(self._io)
 
 
