@@ -145,6 +145,11 @@ def _fill(tensors: Shapes, generator: torch.Generator, dtype: torch.dtype) -> Sh
     }
 
 
+#: T5 does not divide its attention's scores by the square root of a head's width: its queries are
+#: as much smaller (Raffel et al. 2020). Larger ones make each layer amplify the smallest rounding.
+_HEAD_WIDTH = 64
+
+
 def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Return values that keep activations of order one through any depth."""
     noise = torch.randn(shape, generator=generator)
@@ -154,7 +159,8 @@ def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
         return 1 + 0.1 * noise
     if len(shape) < 2 or "embed" in name or "token" in name:
         return 0.02 * noise
-    return noise / math.sqrt(math.prod(shape[1:]))
+    scaled = noise / math.sqrt(math.prod(shape[1:]))
+    return scaled / math.sqrt(_HEAD_WIDTH) if name.endswith("Attention.q.weight") else scaled
 
 
 def _config(dims: LanguageDims) -> dict[str, object]:
