@@ -19,7 +19,10 @@ from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 _COPY_BYTES = 256 << 20
 _SIDE = 1536
-_PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
+_PRODUCTS = {
+    *("MatMul", "FusedMatMul", "Gemm", "FusedGemm"),
+    *("MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "MatMulNBits", "MatMulBnb4"),
+}
 _REPETITIONS = 5
 
 
