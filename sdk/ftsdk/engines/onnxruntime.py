@@ -77,7 +77,7 @@ class OnnxRuntimeEngine(Engine):
         runtime = load_runtime()
         self.name = path.name
         kind, _, index = device.partition(":")
-        self._place, self._results_stay = (kind, int(index or 0)), kind != "cpu"
+        self._place, self.on_cpu = (kind, int(index or 0)), kind == "cpu"
         self._session = _open_session(runtime, path, device, threads, profile)
         self.from_numpy: Any = runtime.OrtValue.ortvalue_from_numpy
         self._run_options: Any = runtime.RunOptions
@@ -90,7 +90,7 @@ class OnnxRuntimeEngine(Engine):
             options.terminate = True
 
         with (cancellation or Cancellation()).calling(stop), _failures_named(self.name):
-            if self._results_stay:
+            if not self.on_cpu:
                 return self._infer_on_device(session, inputs, options)
             values = session.run(self._outputs, dict(inputs), options)
         return dict(zip(self._outputs, values, strict=True))
@@ -158,13 +158,21 @@ class _OnnxRuntimeBinding(Binding):
         states = {id(a): engine.value(a, here=True) for a in outputs.values() if _any_is(a, inputs)}
         for name, tensor in inputs.items():
             self._io.bind_ortvalue_input(name, states.get(id(tensor)) or engine.value(tensor))
+        # An array that was bound by its own memory is seen as it is at every run.
+        self._shared = {
+            name: tensor
+            for name, tensor in inputs.items()
+            if engine.on_cpu and isinstance(tensor, np.ndarray) and tensor.flags.c_contiguous
+        }
         for name, array in outputs.items():
             self._io.bind_ortvalue_output(name, states.get(id(array)) or engine.value(array))
 
     def run(self, changed: Arrays) -> None:
         with _failures_named(self._engine.name):
             for name, array in changed.items():
-                self._io.bind_ortvalue_input(name, self._engine.from_numpy(array))
+                if self._shared.get(name) is not array:
+                    self._io.bind_ortvalue_input(name, self._engine.from_numpy(array))
+                    self._shared.pop(name, None)
             self._session.run_with_iobinding(self._io)
 
 

@@ -16,7 +16,9 @@ class TokenEmbeddings:
     """Input embeddings [vocabulary, d_model], stored as bfloat16 bits in a uint16 `.npy` file."""
 
     def __init__(self, path: Path) -> None:
-        self._table: NDArray[np.uint16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        # A plain array over the mapped file: numpy's memmap class makes each look-up slower.
+        table: NDArray[np.uint16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._table = table.view(np.ndarray)
 
     @property
     def width(self) -> int:
