@@ -150,7 +150,7 @@ def soak(seconds: Annotated[float, typer.Option(help="How long.")] = 1800) -> No
 
 def _publish(section: str, rows: Sequence[tuple[str, str]], wrong: int = 0) -> None:
     table = MarkdownTable((section, "found"))
-    for row in rows:
+    for row in (*rows, ("load average of the machine", f"{psutil.getloadavg()[1]:.1f}")):
         table.add(row)
     table.publish(section)
     raise typer.Exit(int(wrong != 0))
