@@ -2,6 +2,7 @@
 
     python benchmarks/language.py precisions training/nano
     python benchmarks/language.py decode nano.bundle training/nano/language
+    python benchmarks/language.py resident xl.bundle
     python benchmarks/language.py size-of-smollm2
 
 Each command prints its table and writes it into docs/benchmarks.md. Run them on an idle machine.
@@ -178,9 +179,7 @@ def decode(
     """Time a token of the loop against its matrix products alone, five beams, and Transformers."""
     bundle = open_bundle(bundle_path)
     rows = MarkdownTable(("what", "1 thread", "2 threads"))
-    before = psutil.Process().memory_info().rss
     ours = [per_token(bundle, threads, repeats=repeats) for threads in THREADS]
-    resident = psutil.Process().memory_info().rss - before
     rows.add(("ftsdk greedy, ms a token", *_numbers(ours)))
     graph = bundle.file(bundle.manifest.stages["language_decoder"].graph)
     alone = [median_ms(products_alone(graph, threads), 3 * repeats) for threads in THREADS]
@@ -197,12 +196,33 @@ def decode(
     rows.add((f"Transformers `generate`, {peer_dtype}, ms a token", *_numbers(theirs)))
     rows.add(("times faster", *_ratios(theirs, ours)))
     note = (
-        f"{bundle.manifest.name}: {bundle.manifest.precision}; "
-        f"{language_bytes(bundle) / 1e6:.1f} MB of language model on disk; the two decoders "
-        f"that were opened for this left "
-        f"{resident / 2**20:.0f} MiB resident. {TOKENS} tokens, {SOURCE} encoder positions."
+        f"{bundle.manifest.name}: {bundle.manifest.precision}; {TOKENS} tokens, "
+        f"{SOURCE} encoder positions."
     )
     rows.publish(f"decode-{bundle.manifest.name}", note)
+
+
+@app.command()
+def resident(
+    bundle_path: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+) -> None:
+    """Measure what the language encoder and decoder add to the process while they write."""
+    bundle, process = open_bundle(bundle_path), psutil.Process()
+    manifest, before = bundle.manifest, process.memory_info().rss
+    encoder, decoder = (
+        OnnxRuntimeEngine(bundle.file(manifest.stages[f"language_{part}"].graph))
+        for part in ("encoder", "decoder")
+    )
+    embeddings = TokenEmbeddings(bundle.file(manifest.language.token_embeddings))
+    soft_tokens = np.load(bundle.file(manifest.golden_tensors))["qformer_output"]
+    prompt = np.zeros((1, SOURCE - soft_tokens.shape[1], embeddings.width), np.float32)
+    encoded = encoder.infer({"qformer_output": soft_tokens, "prompt_embeds": prompt})
+    steps = StepDecoder(decoder, embeddings, manifest.language, encoded, 1, TOKENS)
+    list(generate(steps, Language(max_new_tokens=TOKENS, min_length=TOKENS + 1)))
+    held = (process.memory_info().rss - before) / 2**20
+    rows = MarkdownTable(("language model", "on disk, MB", "resident, MiB"))
+    rows.add((manifest.precision, f"{language_bytes(bundle) / 1e6:.0f}", f"{held:.0f}"))
+    rows.publish(f"resident-{manifest.name}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
@@ -121,3 +122,10 @@ def run(command: Sequence[str]) -> Printed | None:
     said = f"{done.stdout}\n{done.stderr}".strip()
     failure = (said or f"exit code {done.returncode}") if done.returncode else ""
     return Printed(done.stdout.strip(), failure)
+
+
+def release_freed_memory() -> None:
+    """Give memory that the process has freed back to the system, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

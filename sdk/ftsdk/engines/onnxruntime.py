@@ -19,6 +19,7 @@ from ftsdk.errors import (
     EngineNotInstalledError,
     EngineRunError,
 )
+from ftsdk.machine import release_freed_memory
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 #: numpy's names of the runtime's data types.
@@ -79,6 +80,8 @@ class OnnxRuntimeEngine(Engine):
         kind, _, index = device.partition(":")
         self._place, self.on_cpu = (kind, int(index or 0)), kind == "cpu"
         self._session = _open_session(runtime, path, device, threads, profile)
+        # Loading packs the weights and frees as much again, which glibc would keep.
+        release_freed_memory()
         self.from_numpy: Any = runtime.OrtValue.ortvalue_from_numpy
         self._run_options: Any = runtime.RunOptions
         self._outputs = [output.name for output in self._session.get_outputs()]
