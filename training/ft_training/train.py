@@ -98,7 +98,7 @@ def main(
     text_pictures: Annotated[int, typer.Option(help="Pictures of the text stage.")] = 4000,
     threads: Annotated[int, typer.Option(help="Threads for PyTorch.")] = 2,
 ) -> None:
-    """Train nano, for example: --faces faces --run /var/tmp/nano --vision-minutes 240"""
+    """Train nano, for example: --faces faces --run runs/nano --vision-minutes 240"""
     torch.set_num_threads(threads)
     if part in (Part.ALL, Part.FORGE):
         prepare(faces, run, shards, 1200, SEED)
