@@ -46,5 +46,5 @@ def test_rows_can_be_written_into_given_memory(
 
 
 def test_the_table_is_not_read_into_memory(embeddings: TokenEmbeddings) -> None:
-    assert isinstance(embeddings._table, np.memmap)
+    assert isinstance(embeddings._table.base, np.memmap)
     assert embeddings.width == WIDTH
