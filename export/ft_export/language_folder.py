@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
@@ -90,6 +90,26 @@ def read_language_dims(folder: Path) -> LanguageDims:
         max_distance=config.relative_attention_max_distance,
         layer_norm_eps=config.layer_norm_epsilon,
     )
+
+
+def config_of(dims: LanguageDims) -> dict[str, Any]:
+    """Return the config.json of a gated T5 of these dimensions."""
+    return {
+        "model_type": "t5",
+        "architectures": ["T5ForConditionalGeneration"],
+        "d_model": dims.d_model,
+        "d_kv": dims.d_kv,
+        "d_ff": dims.d_ff,
+        "num_heads": dims.heads,
+        "num_layers": dims.encoder_layers,
+        "num_decoder_layers": dims.decoder_layers,
+        "vocab_size": dims.vocabulary,
+        "relative_attention_num_buckets": dims.buckets,
+        "relative_attention_max_distance": dims.max_distance,
+        "layer_norm_epsilon": dims.layer_norm_eps,
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+    }
 
 
 def read_language_tensors(folder: Path) -> LazyTensors:

@@ -14,7 +14,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from ft_export.architecture import load_architecture
-from ft_export.language_folder import PREFIX, decoder_name, encoder_name
+from ft_export.language_folder import PREFIX, config_of, decoder_name, encoder_name
 from ft_export.model.language import LanguageDims
 from ft_export.model.layers import Stage
 from ft_export.plan import ModelPlan, plan_export
@@ -71,6 +71,7 @@ class TransformersWriter:
             ids = self._model.generate(
                 encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
                 do_sample=False,
+                decoder_start_token_id=0,
                 num_beams=language.beams,
                 max_new_tokens=language.max_new_tokens,
                 min_length=language.min_length,
@@ -97,28 +98,9 @@ def transformers_model(
             state[published(name).removeprefix(PREFIX)] = tensor
     state |= dict.fromkeys(("shared.weight", "decoder.embed_tokens.weight"), table)
     with torch.device("meta"):
-        model = T5ForConditionalGeneration(_config(dims))
+        model = T5ForConditionalGeneration(T5Config(**config_of(dims)))
     model.load_state_dict(state, strict=False, assign=True)
     return model.eval()
-
-
-def _config(dims: LanguageDims) -> T5Config:
-    values: dict[str, Any] = {
-        "d_model": dims.d_model,
-        "d_kv": dims.d_kv,
-        "d_ff": dims.d_ff,
-        "num_heads": dims.heads,
-        "num_layers": dims.encoder_layers,
-        "num_decoder_layers": dims.decoder_layers,
-        "vocab_size": dims.vocabulary,
-        "relative_attention_num_buckets": dims.buckets,
-        "relative_attention_max_distance": dims.max_distance,
-        "layer_norm_epsilon": dims.layer_norm_eps,
-        "feed_forward_proj": "gated-gelu",
-        "tie_word_embeddings": False,
-        "decoder_start_token_id": 0,
-    }
-    return T5Config(**values)
 
 
 def _prepare(plan: ModelPlan, dtype: torch.dtype, analyzer: Analyzer) -> dict[str, Stage]:

@@ -74,7 +74,7 @@ def write_weights(rehearsal: Rehearsal, out: Path, progress: Callable[[str], Non
         else:
             torch.save({"model": state} if path.suffix == ".pth" else state, path)
     _write_index(out / folder)
-    config = json.dumps(_config(rehearsal.language))
+    config = json.dumps(language_folder.config_of(rehearsal.language))
     (out / folder / "config.json").write_text(config, encoding="utf-8")
     _write_tokenizers(rehearsal, out / folder, out / "bert-base-uncased")
 
@@ -161,25 +161,6 @@ def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
         return 0.02 * noise
     scaled = noise / math.sqrt(math.prod(shape[1:]))
     return scaled / math.sqrt(_HEAD_WIDTH) if name.endswith("Attention.q.weight") else scaled
-
-
-def _config(dims: LanguageDims) -> dict[str, object]:
-    return {
-        "model_type": "t5",
-        "architectures": ["T5ForConditionalGeneration"],
-        "d_model": dims.d_model,
-        "d_kv": dims.d_kv,
-        "d_ff": dims.d_ff,
-        "num_heads": dims.heads,
-        "num_layers": dims.encoder_layers,
-        "num_decoder_layers": dims.decoder_layers,
-        "vocab_size": dims.vocabulary,
-        "relative_attention_num_buckets": dims.buckets,
-        "relative_attention_max_distance": dims.max_distance,
-        "layer_norm_epsilon": dims.layer_norm_eps,
-        "feed_forward_proj": "gated-gelu",
-        "tie_word_embeddings": False,
-    }
 
 
 def _write_tokenizers(rehearsal: Rehearsal, t5: Path, bert: Path) -> None:
