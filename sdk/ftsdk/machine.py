@@ -6,7 +6,6 @@ import ctypes
 import os
 import platform
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -43,7 +42,8 @@ def board() -> str | None:
 
 def cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    known = hasattr(os, "sched_getaffinity")  # not on macOS, not on Windows
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
 def megahertz() -> list[float] | None:
@@ -81,6 +81,8 @@ def power_mode() -> str | None:
 
 def host_peak_mib() -> float:
     """Return this process' largest resident memory so far, MiB."""
+    import resource  # there is none on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -125,7 +127,6 @@ def run(command: Sequence[str]) -> Printed | None:
 
 
 def release_freed_memory() -> None:
-    """Give memory that the process has freed back to the system, where the C library can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
+    """Give memory that the process has freed back to the system, where the C library is glibc."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

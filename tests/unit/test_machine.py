@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftsdk.machine import cores, host_peak_mib, release_freed_memory
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def test_this_machine_has_cores_and_the_process_memory() -> None:
+    assert cores() >= 1
+    assert host_peak_mib() > 1
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the libc is not glibc")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    libc.free.restype, libc.free.argtypes = None, (ctypes.c_void_p,)
+    # Blocks too small for a mapping of their own; the last one pins the end of the heap.
+    blocks = [libc.malloc(1000) for _ in range(60_000)]
+    for block in blocks:
+        ctypes.memset(block, 1, 1000)
+    for block in blocks[:-1]:
+        libc.free(block)
+    before = _resident_mib()
+    release_freed_memory()
+    after = _resident_mib()
+    libc.free(blocks[-1])
+    assert before - after > 40
+
+
+def test_the_runtime_is_imported_without_unix_modules() -> None:
+    code = "import sys; sys.modules['resource'] = None; import ftsdk.engines.onnxruntime"
+    subprocess.run((sys.executable, "-c", code), check=True)
