@@ -211,6 +211,15 @@ class Manifest(_Strict):
         )
         return ", ".join((usual, *others))
 
+    def graph_files(self, stage: str) -> dict[str, FileEntry]:
+        """Return a stage's graph, and its weights where they lie beside it."""
+        graph = self.stages[stage].graph
+        return {name: self.files[name] for name in (graph, f"{graph}.data") if name in self.files}
+
+    def graph_bytes(self, stage: str) -> int:
+        """Return how many bytes a stage's graph and weights have on disk."""
+        return sum(entry.size for entry in self.graph_files(stage).values())
+
 
 @dataclass(frozen=True)
 class Bundle:

@@ -139,16 +139,15 @@ class Stages:
         self.runtime = f"onnxruntime {load_runtime().__version__}"
         return {
             name: OnnxRuntimeEngine(
-                self._bundle.file(entry.graph), device, threads or self._threads(name, entry.graph)
+                self._bundle.file(entry.graph), device, threads or self._threads(name)
             )
             for name, entry in self._entries.items()
         }
 
-    def _threads(self, stage: str, graph: str) -> int:
+    def _threads(self, stage: str) -> int:
         """Return 1 for a small stage of few rows, else 0, the runtime's own choice."""
-        files = self._bundle.manifest.files
-        size = sum(files[name].size for name in (graph, f"{graph}.data") if name in files)
-        return int(stage in _FEW_ROWS and size < _SMALL_BYTES)
+        small = self._bundle.manifest.graph_bytes(stage) < _SMALL_BYTES
+        return int(small and stage in _FEW_ROWS)
 
     def _load_plans(self) -> dict[str, Engine]:
         """Return the engines that were built for the GPU that is here; none if none were."""

@@ -65,12 +65,8 @@ def _check_bundle(path: Path) -> tuple[Bundle | None, Findings]:
 
 
 def _smallest_graph(bundle: Bundle) -> str:
-    files = bundle.manifest.files
-    sizes = {
-        stage.graph: sum(files[name].size for name in files if name.startswith(stage.graph))
-        for stage in bundle.manifest.stages.values()
-    }
-    return min(sizes, key=lambda graph: sizes[graph])
+    manifest = bundle.manifest
+    return manifest.stages[min(manifest.stages, key=manifest.graph_bytes)].graph
 
 
 def _golden(bundle: Bundle, device: str) -> Findings:

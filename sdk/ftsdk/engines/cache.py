@@ -69,8 +69,7 @@ class EngineRecord(_Strict):
 
 def graph_sha256(bundle: Bundle, stage: str) -> str:
     """Return one hash of a stage's graph and its weights, from the verified manifest."""
-    files, graph = bundle.manifest.files, bundle.manifest.stages[stage].graph
-    hashes = [files[name].sha256 for name in (graph, f"{graph}.data") if name in files]
+    hashes = [entry.sha256 for entry in bundle.manifest.graph_files(stage).values()]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
