@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -211,9 +211,12 @@ def _whole(source: Path, make: Callable[[Path, bool], Bundle], target: Path) -> 
     if _is_bundle(source):
         yield open_bundle(source)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".float32-") as folder:
-        yield make(Path(folder) / target.name, False)
+    # Always at the same place, where an export that was killed is found again.
+    whole = target.with_name(f".{target.name}.float32")
+    try:
+        yield make(whole, True)
+    finally:
+        shutil.rmtree(whole, ignore_errors=True)
 
 
 def _reduction(
