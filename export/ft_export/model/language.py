@@ -63,7 +63,8 @@ class RmsNorm(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         variance = tokens.pow(2).mean(-1, keepdim=True)
-        return self.weight * (tokens * torch.rsqrt(variance + self.eps))
+        # A division by the root: the form that ONNX Runtime turns into one operator.
+        return self.weight * (tokens / torch.sqrt(variance + self.eps))
 
 
 class GatedFeedForward(nn.Module):
@@ -82,7 +83,7 @@ class GatedFeedForward(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Projections of a self-attention; T5 does not scale the query."""
+    """Norm and projections of a self-attention."""
 
     def __init__(self, dims: LanguageDims) -> None:
         super().__init__()
@@ -93,10 +94,15 @@ class SelfAttention(nn.Module):
         self.v = nn.Linear(dims.d_model, dims.inner, bias=False)
         self.o = nn.Linear(dims.inner, dims.d_model, bias=False)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        q, k, v = (split_heads(part, self.heads) for part in (query, key, value))
-        weights = (q @ k.transpose(-2, -1) + bias).softmax(dim=-1)
-        return self.o(merge_heads(weights @ v))
+    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return query, key and value, `[B, T, inner]` each."""
+        normed = self.layer_norm(tokens)
+        return self.q(normed), self.k(normed), self.v(normed)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Softmax attention over `[B, heads, T, d_kv]`; T5 does not scale the query."""
+    return (query @ key.transpose(-2, -1) + bias).softmax(dim=-1) @ value
 
 
 class EncoderBlock(nn.Module):
@@ -108,10 +114,10 @@ class EncoderBlock(nn.Module):
         self.feed_forward = GatedFeedForward(dims)
 
     def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
-        attention = self.attention
-        normed = attention.layer_norm(tokens)
-        parts = (attention.q(normed), attention.k(normed), attention.v(normed))
-        return self.feed_forward(tokens + attention.attend(*parts, bias))
+        heads = self.attention.heads
+        query, key, value = (split_heads(part, heads) for part in self.attention.project(tokens))
+        attended = merge_heads(attend(query, key, value, bias))
+        return self.feed_forward(tokens + self.attention.o(attended))
 
 
 class CrossProjection(nn.Module):
@@ -172,23 +178,28 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, dims: LanguageDims) -> None:
         super().__init__()
-        self.heads = dims.heads
         self.attention = SelfAttention(dims)
         self.cross_layer_norm = RmsNorm(dims.d_model, dims.layer_norm_eps)
         self.cross_q = nn.Linear(dims.d_model, dims.inner, bias=False)
         self.cross_o = nn.Linear(dims.inner, dims.d_model, bias=False)
         self.feed_forward = GatedFeedForward(dims)
 
-    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        normed = self.attention.layer_norm(tokens)
-        return self.attention.q(normed), self.attention.k(normed), self.attention.v(normed)
+    def recall(self, query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """Return what `query` `[B, 1, inner]` finds in `keys` and `values` `[B, t, inner]`."""
+        # One position: its heads are split and merged without moving anything.
+        beams, heads = query.shape[0], self.attention.heads
+        query = query.reshape(beams, heads, 1, -1)
+        keys, values = (split_heads(part, heads) for part in (keys, values))
+        attended = attend(query, keys, values, bias)
+        return self.attention.o(attended.reshape(beams, 1, -1))
 
     def cross(self, tokens: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return `tokens` `[B, 1, d_model]` after the cross-attention and its residual."""
         query = self.cross_q(self.cross_layer_norm(tokens))
         # All beams read one picture's keys, so they are the rows of one product.
-        query = split_heads(query.transpose(0, 1), self.heads)
-        attended = merge_heads((query @ key).softmax(dim=-1) @ value)
-        return tokens + self.cross_o(attended.transpose(0, 1))
+        query = query.reshape(1, -1, *key.shape[1:3]).transpose(1, 2)
+        attended = (query @ key).softmax(dim=-1) @ value
+        return tokens + self.cross_o(attended.transpose(1, 2).reshape(tokens.shape[0], 1, -1))
 
 
 class LanguageDecoder(Stage):
@@ -234,14 +245,16 @@ class LanguageDecoder(Stage):
         caches, memories = past_key_values[:cached], past_key_values[cached:]
         present = []
         for index, block in enumerate(cast(Iterable[DecoderBlock], self.block)):
-            query, key, value = block.project(tokens)
+            query, key, value = block.attention.project(tokens)
             keys, values = (
-                cache.index_put((slot_mapping,), row[:, 0])
+                cache.index_copy(0, slot_mapping, row[:, 0])
                 for cache, row in zip(caches[2 * index : 2 * index + 2], (key, value), strict=True)
             )
             present += [keys, values]
-            history = keys[cache_indirection], values[cache_indirection]
-            tokens = tokens + block.attention.attend(query, *history, bias)
+            keys, values = (
+                nn.functional.embedding(cache_indirection, part) for part in (keys, values)
+            )
+            tokens = tokens + block.recall(query, keys, values, bias)
             tokens = block.cross(tokens, *memories[2 * index : 2 * index + 2])
             tokens = block.feed_forward(tokens)
         return (self.lm_head(self.final_layer_norm(tokens))[:, 0], *present)
