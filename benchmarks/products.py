@@ -10,6 +10,7 @@ import onnx_ir as ir
 import onnxruntime
 
 from ft_export.graph_files import load_graph, save_graph
+from ftsdk.engines.onnxruntime import SPIN_US
 
 
 def products_alone(graph: Path, threads: int) -> Callable[[], object]:
@@ -22,7 +23,7 @@ def products_alone(graph: Path, threads: int) -> Callable[[], object]:
         widths = _write(load_graph(graph), path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     finally:
         for left in (path, path.with_name(f"{path.name}.data")):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _GPU_FIELDS = ("name", "driver_version", "clocks.sm", "clocks.mem", "power.limit", "pstate")
@@ -44,6 +45,12 @@ def cores() -> int:
     """Return how many cores this process may use."""
     known = hasattr(os, "sched_getaffinity")  # not on macOS, not on Windows
     return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+
+
+@cache
+def has_vnni() -> bool:
+    """Return whether this x86 processor multiplies 8-bit numbers into 32-bit sums."""
+    return re.search(r"^flags\s*:.*vnni", read_text(Path("/proc/cpuinfo")) or "", re.M) is not None
 
 
 def megahertz() -> list[float] | None:

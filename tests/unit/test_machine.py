@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftsdk import machine
 from ftsdk.machine import cores, host_peak_mib, release_freed_memory
 
 
@@ -42,3 +43,15 @@ def test_freed_memory_goes_back_to_the_system() -> None:
 def test_the_runtime_is_imported_without_unix_modules() -> None:
     code = "import sys; sys.modules['resource'] = None; import ftsdk.engines.onnxruntime"
     subprocess.run((sys.executable, "-c", code), check=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("avx2 avx512_vnni", True), ("avx2 avx_vnni", True), ("avx2", False)]
+)
+def test_vnni_is_read_from_the_flags(
+    flags: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        machine, "read_text", lambda _: f"model name : vnni fan\nflags\t\t: {flags}\n"
+    )
+    assert machine.has_vnni.__wrapped__() is expected
