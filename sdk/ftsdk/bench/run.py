@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.ceilings import Ceilings, Cost, measure_ceilings, profile
 from ftsdk.bench.conditions import conditions
-from ftsdk.bench.timed import Bench, median, rates
-from ftsdk.machine import device_mib, host_peak_mib
+from ftsdk.bench.timed import Bench, Samples, median, rates
+from ftsdk.machine import device_mib, host_peak_mib, release_freed_memory
 
 SCHEMA_VERSION = 1
 #: Analyses that are not counted, before those that are.
@@ -51,37 +51,33 @@ class Plan:
 
 
 def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) -> Document:
-    """Measure warm analyses; a rival takes turns with ftsdk, so that both meet the same machine.
+    """Measure warm analyses; a rival has its runs between the halves of ours.
+
+    Both then meet the same machine, and neither the other's memory: together two models of the
+    published size leave so little that weights are read from the disk again at every analysis.
 
     Raises:
         FtsdkError: the bundle, the picture or the rival's weights are at fault.
     """
-    with ExitStack() as stack:
-        analyzer = stack.enter_context(open_analyzer())
+    with open_analyzer() as analyzer:
         bench = Bench(analyzer, plan.picture or _golden(analyzer))
         bench.warm_up(WARM_UP)
-        ours, theirs = bench, None
+        half, theirs = -(-plan.runs // 2), None
+        bench.analyze_times(half)
         memory = {"host_peak": host_peak_mib(), "device": device_mib()}
         if rival:
-            other = stack.enter_context(open_analyzer())
-            rival.prepare(other)
-            theirs = Bench(other, bench.picture)
-            theirs.warm_up(WARM_UP)
-        for _ in range(plan.runs):
-            ours.analyze()
-            if theirs:
-                theirs.analyze()
-            else:
-                memory = {"host_peak": host_peak_mib(), "device": device_mib()}
-        slow = median(ours.samples.values["end_to_end"]) > 1e3 * plan.rate_seconds
+            theirs = _measure_rival(rival, open_analyzer, bench.picture, plan.runs)
+            analyzer.analyze(bench.picture)  # its weights come back from the disk
+        bench.analyze_times(plan.runs - half)
+        slow = median(bench.samples.values["end_to_end"]) > 1e3 * plan.rate_seconds
         callers = _CALLERS[:1] if slow else _CALLERS
         measured = rates(lambda: analyzer.analyze(bench.picture), callers, plan.rate_seconds)
         document = {
             "schema_version": SCHEMA_VERSION,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "conditions": conditions(analyzer, plan.threads),
-            "settings": _settings(plan, analyzer, ours),
-            **times(ours),
+            "settings": _settings(plan, analyzer, bench),
+            **times(bench.samples),
             "pictures_per_second": {str(callers): rate for callers, rate in measured.items()},
             "memory_mib": memory,
         }
@@ -90,8 +86,24 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
             analyzer, ceilings, profile(analyzer, bench.picture, plan.threads), document
         )
         if rival and theirs:
-            document["against"] = _against(rival.name, ours, theirs)
+            document["against"] = _against(rival.name, bench.samples, theirs)
     return document
+
+
+def _measure_rival(
+    rival: Rival, open_analyzer: Callable[[], Analyzer], picture: Any, runs: int
+) -> Samples:
+    """Measure as many analyses by the rival, and free what it held."""
+    with open_analyzer() as analyzer:
+        rival.prepare(analyzer)
+        bench = Bench(analyzer, picture)
+        bench.warm_up(WARM_UP)
+        bench.analyze_times(runs)
+    samples = bench.samples
+    del analyzer, bench
+    gc.collect()
+    release_freed_memory()
+    return samples
 
 
 def _golden(analyzer: Analyzer) -> Path:
@@ -110,16 +122,16 @@ def _settings(plan: Plan, analyzer: Analyzer, bench: Bench) -> Document:
     }
 
 
-def times(bench: Bench) -> Document:
+def times(samples: Samples) -> Document:
     """Return ms by step, the mask's and the SDK's share of an analysis, and tokens a second."""
-    values = bench.samples.values
+    values = samples.values
     whole = median(values["end_to_end"])
     writing = sum(values["language_decoder"])
     return {
-        "milliseconds": bench.samples.percentiles(),
+        "milliseconds": samples.percentiles(),
         "mask_share": median(values["to_mask"]) / whole,
         "sdk_share": median(values["sdk"]) / whole,
-        "tokens_per_second": 1e3 * bench.samples.tokens / writing if writing else 0.0,
+        "tokens_per_second": 1e3 * samples.tokens / writing if writing else 0.0,
     }
 
 
@@ -129,12 +141,12 @@ def _floors(
     """Hold each stage against the time that its weights and products need at the ceilings."""
     manifest, stages = analyzer.bundle.manifest, {}
     for stage, cost in costs.items():
-        graph = manifest.stages[stage].graph
-        files = (name for name in manifest.files if name == graph or name == f"{graph}.data")
-        megabytes = sum(manifest.files[name].size for name in files) / 1e6
+        megabytes = manifest.graph_bytes(stage) / 1e6
         # Weights are read once a call; a copy's bytes count reading and writing.
         reading = cost.calls * megabytes / ceilings.copy_gb_s
-        computing = 1e3 * cost.gflop / ceilings.product_gflop_s
+        # The measured product is float32's: it limits no stage of fewer bits.
+        float32 = manifest.stages[stage].precision == "float32"
+        computing = 1e3 * cost.gflop / ceilings.product_gflop_s if float32 else 0.0
         took = document["milliseconds"][stage]["p50"]
         stages[stage] = {
             "calls": cost.calls,
@@ -142,18 +154,18 @@ def _floors(
             "gflop": cost.gflop,
             "floor_ms": max(reading, computing),
             "bandwidth_use": reading / took,
-            "arithmetic_use": computing / took,
+            "arithmetic_use": computing / took if float32 else None,
             "operators_ms": dict(sorted(cost.operators.items(), key=lambda item: -item[1])),
         }
     floor = sum(stage["floor_ms"] for stage in stages.values())
     return {"ceilings": asdict(ceilings), "stages": stages, "floor_ms": floor}
 
 
-def _against(name: str, ours: Bench, theirs: Bench) -> Document:
-    theirs_p50 = median(theirs.samples.values["end_to_end"])
+def _against(name: str, ours: Samples, theirs: Samples) -> Document:
+    theirs_p50 = median(theirs.values["end_to_end"])
     return {
         "runtime": name,
-        "milliseconds": theirs.samples.percentiles(),
-        "mask_share": median(theirs.samples.values["to_mask"]) / theirs_p50,
-        "ratio": theirs_p50 / median(ours.samples.values["end_to_end"]),
+        "milliseconds": theirs.percentiles(),
+        "mask_share": median(theirs.values["to_mask"]) / theirs_p50,
+        "ratio": theirs_p50 / median(ours.values["end_to_end"]),
     }

@@ -76,7 +76,7 @@ def _limits(document: dict[str, Any]) -> str:
             f"{entry['gflop']:.2f}",
             f"{entry['floor_ms']:.2f}",
             f"{entry['bandwidth_use']:.0%}",
-            f"{entry['arithmetic_use']:.0%}",
+            "" if entry["arithmetic_use"] is None else f"{entry['arithmetic_use']:.0%}",
         )
         for stage, entry in document["stages"].items()
     ]
@@ -85,7 +85,7 @@ def _limits(document: dict[str, Any]) -> str:
     device = "not measured" if memory["device"] is None else f"{memory['device']:.0f} MiB"
     return table(head, rows) + (
         f"\n\nA copy moves {ceilings['copy_gb_s']:.1f} GB/s here, a float32 product does "
-        f"{ceilings['product_gflop_s']:.0f} GFLOP/s: the engines cannot take less than "
+        f"{ceilings['product_gflop_s']:.0f} GFLOP/s: the engines take at least "
         f"{document['floor_ms']:.1f} ms. Peak memory {memory['host_peak']:.0f} MiB; device "
         f"memory {device}."
     )
@@ -111,7 +111,7 @@ def _against(document: dict[str, Any], against: dict[str, Any]) -> str:
         if name in ours
     ]
     return (
-        f"The same weights by {against['runtime']}, taking turns in the same run: "
+        f"The same weights by {against['runtime']}, between the halves of these runs: "
         f"**{against['ratio']:.2f} times as long**.\n\n"
         + table(("p50 ms", "ftsdk", against["runtime"].split(",")[0], "ratio"), rows)
     )

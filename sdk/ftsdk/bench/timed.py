@@ -98,6 +98,11 @@ class Bench:
         self.samples.values.clear()
         self.samples.tokens = 0
 
+    def analyze_times(self, count: int) -> None:
+        """Run `count` analyses and add what they took to the samples."""
+        for _ in range(count):
+            self.analyze()
+
     def analyze(self) -> None:
         """Run one analysis and add what it took to the samples."""
         before = {stage: engine.milliseconds for stage, engine in self._engines.items()}
