@@ -19,7 +19,7 @@ import psutil
 import typer
 from marked import marked_picture
 from numpy.typing import NDArray
-from sections import MarkdownTable
+from sections import MarkdownTable, measured_here
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
@@ -152,7 +152,7 @@ def _publish(section: str, rows: Sequence[tuple[str, str]], wrong: int = 0) -> N
     table = MarkdownTable((section, "found"))
     for row in (*rows, ("load average of the machine", f"{psutil.getloadavg()[1]:.1f}")):
         table.add(row)
-    table.publish(section)
+    table.publish(section, measured_here())
     raise typer.Exit(int(wrong != 0))
 
 

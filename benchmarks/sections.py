@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ftsdk.imaging.files import write_atomically
+from ftsdk.machine import cores, cpu_name
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
@@ -32,6 +33,11 @@ class MarkdownTable:
     def publish(self, section: str, note: str = "", document: Path = DOCUMENT) -> None:
         """Write the table, under `note`, as a section of `document`."""
         replace_section(document, section, "\n".join(([note, ""] if note else []) + self._lines))
+
+
+def measured_here() -> str:
+    """Return the note that says on which machine a table was measured."""
+    return f"Measured on {cpu_name()}, {cores()} cores."
 
 
 def _line(cells: Iterable[str]) -> str:
