@@ -13,8 +13,9 @@ from ft_training.batches import _corner
 from ft_training.calibration import calibrate, fit_temperature, likelihood
 from ft_training.features import covered_regions
 from ft_training.language import build_tokenizer, prompt_for
-from ft_training.model import Nano, conditioning
+from ft_training.model import Nano, conditioning, normalised
 from ft_training.store import MAP_SIZE, Sample
+from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 
 
 def test_calibration_makes_the_likelihood_honest() -> None:
@@ -84,7 +85,7 @@ def test_picture_mask_and_maps_are_augmented_together(seed: int) -> None:
     agreement = (bright & (changed.mask > 0)).sum() / (bright | (changed.mask > 0)).sum()
     assert agreement > 0.85
     arrays = target(changed)
-    assert arrays.pixels.shape == (3, 192, 192)
+    assert arrays.image.shape == (192, 192, 3)
     assert arrays.mask.shape == (96, 96)
     assert arrays.maps.shape == (11, 24, 24)
     coarse = arrays.mask.reshape(24, 4, 24, 4).mean((1, 3))
@@ -93,16 +94,16 @@ def test_picture_mask_and_maps_are_augmented_together(seed: int) -> None:
 
 def test_a_window_shows_the_same_place_of_everything() -> None:
     rng = np.random.default_rng(0)
-    coarse = rng.random((12, 12), np.float32)
-    pixels = np.kron(coarse, np.ones((32, 32), np.float32))[None].repeat(3, axis=0)
+    coarse = rng.integers(0, 256, (12, 12), np.uint8)
+    picture = np.kron(coarse, np.ones((32, 32), np.uint8))
     maps = np.zeros((11, 48, 48), np.float32)
     maps[0, 8:12, 8:12] = 1  # eye, inside the window
     maps[4, 40:44, 40:44] = 1  # nose, outside
     labels = np.zeros(21, np.float32)
     labels[[LABELS.index("eye"), LABELS.index("nose")]] = 1
-    whole = Target(pixels, pixels[0, ::2, ::2], maps, labels)
+    whole = Target(np.dstack([picture] * 3), picture[::2, ::2], maps, labels)
     seen = window(whole, (32, 64), 256)
-    assert np.array_equal(seen.pixels[0, ::32, ::32], coarse[1:9, 2:10])
+    assert np.array_equal(seen.image[::32, ::32, 0], coarse[1:9, 2:10])
     assert np.array_equal(seen.mask[::16, ::16], coarse[1:9, 2:10])
     assert np.array_equal(seen.maps[0, 4:8, 0:4], np.ones((4, 4)))
     assert [LABELS[i] for i in np.flatnonzero(seen.labels)] == ["eye"]
@@ -130,3 +131,9 @@ def test_a_token_keeps_its_position_in_a_window() -> None:
     assert torch.equal(inside[1].view(8, 8, -1), grid[3:11, 4:12])
     pixels = torch.randn(1, 3, 384, 384)
     assert torch.equal(model.see(pixels).image_embeds, model.vision_encoder(pixels)[0])
+
+
+def test_training_sees_pixels_as_the_sdk_does() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (384, 384, 3), np.uint8)
+    expected = Preprocessing(384, CLIP_MEAN, CLIP_STD).pixel_values(picture)
+    assert np.allclose(normalised(torch.from_numpy(picture[None])).numpy(), expected, atol=1e-5)

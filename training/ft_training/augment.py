@@ -12,33 +12,25 @@ from numpy.typing import NDArray
 from ft_calibration.forge.degrade import degrade
 from ft_calibration.forge.faces import Image
 from ft_calibration.forge.labels import GEOMETRIC_LABELS
-from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 from ftsdk.labels import LABELS
 
 from .store import MAP_SIZE, Sample
 
 _LOCATED = [LABELS.index(name) for name in GEOMETRIC_LABELS]
-_MEAN, _STD = np.array(CLIP_MEAN, np.float32), np.array(CLIP_STD, np.float32)
 
 
 @dataclass(frozen=True)
 class Target:
     """What the vision stages learn for one picture of side S.
 
-    `pixels` `[3, S, S]` float32 CLIP-normalised RGB, `mask` `[S/2, S/2]` float32 share changed,
+    `image` `[S, S, 3]` uint8 BGR, `mask` `[S/2, S/2]` float32 share changed,
     `maps` `[11, S/8, S/8]` float32 share inside each part, `labels` `[21]` float32.
     """
 
-    pixels: NDArray[Any]
+    image: Image
     mask: NDArray[Any]
     maps: NDArray[Any]
     labels: NDArray[Any]
-
-
-def normalised(image: Image) -> NDArray[np.float32]:
-    """Return `image` `[H, W, 3]` uint8 BGR as CLIP-normalised `[3, H, W]` float32 RGB."""
-    pixels = (image[..., ::-1].astype(np.float32) / 255 - _MEAN) / _STD
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _framing(size: int, rng: np.random.Generator) -> NDArray[Any]:
@@ -96,7 +88,7 @@ def target(sample: Sample) -> Target:
     maps = cv2.resize(sample.maps, (eighth, eighth), interpolation=cv2.INTER_AREA)
     maps = maps.reshape(eighth, eighth, len(GEOMETRIC_LABELS)).transpose(2, 0, 1)
     return Target(
-        normalised(sample.image),
+        sample.image,
         mask,
         maps.astype(np.float32) / 255,
         sample.multilabel.astype(np.float32),
@@ -119,4 +111,5 @@ def window(whole: Target, corner: tuple[int, int], side: int) -> Target:
     seen = maps.sum((1, 2)) >= 0.5 * whole.maps.sum((1, 2))
     labels = np.zeros_like(whole.labels)
     labels[_LOCATED] = whole.labels[_LOCATED] * seen
-    return Target(cut(whole.pixels, 1), cut(whole.mask, 2), maps, labels)
+    image = whole.image[y : y + side, x : x + side]
+    return Target(image, cut(whole.mask, 2), maps, labels)

@@ -19,8 +19,8 @@ from .augment import Target, augment, target, window
 from .model import STRIDE
 from .store import Sample, Store
 
-#: pixels `[B, 3, W, W]`, mask `[B, W/2, W/2]`, maps `[B, 11, W/8, W/8]`, labels `[B, 21]` and
-#: where the windows lie in their pictures, `[B, 2]` int64 (y, x) in px.
+#: images `[B, W, W, 3]` uint8 BGR, mask `[B, W/2, W/2]`, maps `[B, 11, W/8, W/8]`, labels
+#: `[B, 21]` and where the windows lie in their pictures, `[B, 2]` int64 (y, x) in px.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 #: Share of untouched pictures in a batch.
@@ -65,7 +65,7 @@ class TrainingBatches(IterableDataset[Batch]):
             ready, waiting = waiting[: self.batch], waiting[self.batch :]
             seen = [window(whole, corner, self.view.side) for whole, corner in ready]
             yield (
-                torch.from_numpy(np.stack([s.pixels for s in seen])),
+                torch.from_numpy(np.stack([s.image for s in seen])),
                 torch.from_numpy(np.stack([s.mask for s in seen])),
                 torch.from_numpy(np.stack([s.maps for s in seen])),
                 torch.from_numpy(np.stack([s.labels for s in seen])),

@@ -55,11 +55,15 @@ def calibrate(untouched: Scores, forged: Scores) -> dict[str, Any]:
 
 
 def best_region_threshold(logits: Scores, truth: NDArray[np.uint8]) -> float:
-    """Return the probability from which naming a region gives the best F1; both `[N, 21]`."""
+    """Return the probability from which a region is named; both `[N, 21]`.
+
+    The highest whose F1 is within a hundredth of the best: the curve is flat there, and each step
+    spares untouched pictures a false name.
+    """
     probability = 1 / (1 + np.exp(-logits))
-    grid = np.arange(0.3, 0.65, 0.05)
+    grid = np.arange(0.3, 0.86, 0.05)
     scores = []
     for cut in grid:
         named = probability > cut
         scores.append(2 * float((named & (truth > 0)).sum()) / float(named.sum() + truth.sum()))
-    return round(float(grid[int(np.argmax(scores))]), 2)
+    return round(float(grid[np.array(scores) >= 0.99 * max(scores)].max()), 2)

@@ -15,7 +15,7 @@ from ft_calibration.forge import LABELS, UNTOUCHED, FaceSet
 from ft_calibration.forge.labels import COVERAGE, GEOMETRIC_LABELS, SKIN_COVERAGE
 
 from .augment import augment, target
-from .model import Nano, Seen, conditioning
+from .model import Nano, Seen, conditioning, normalised
 from .store import Sample, Store
 
 #: A predicted mask smaller than this share of the picture counts as nothing found.
@@ -97,9 +97,9 @@ def extract(
     named: list[list[str] | None] = []
     for start in range(0, len(samples), batch):
         targets = [target(sample) for sample in samples[start : start + batch]]
-        pixels = torch.from_numpy(np.stack([t.pixels for t in targets]))
+        images = torch.from_numpy(np.stack([t.image for t in targets]))
         truth = torch.from_numpy(np.stack([t.labels for t in targets]))
-        seen = model.see(pixels.to(memory_format=torch.channels_last))
+        seen = model.see(normalised(images))
         own = (seen.region_logits.sigmoid() > threshold).float()
         drawn = conditioning(truth, seen.region_logits, generator)
         keep = torch.rand(len(own), 1, generator=generator) < 0.6

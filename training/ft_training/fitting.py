@@ -14,11 +14,10 @@ from ft_calibration.forge import UNTOUCHED
 from ft_calibration.forge.degrade import degrade
 from ft_calibration.metrics import mask_scores
 
-from .augment import target
 from .batches import UNTOUCHED_SHARE
 from .calibration import best_region_threshold, calibrate
 from .features import EMPTY
-from .model import Nano, Seen
+from .model import Nano, Seen, normalised
 from .store import Sample, Store
 
 #: Seeds of the histories that calibration pictures get; untouched ones are seen under each.
@@ -86,7 +85,7 @@ def fit_calibration(model: Nano, run: Path) -> dict[str, Any]:
     Fitted on one half of the validation identities.
     """
     samples = _fitted_samples(run)
-    seen = [model.see(torch.from_numpy(target(sample).pixels[None])) for sample in samples]
+    seen = [model.see(normalised(torch.from_numpy(sample.image[None]))) for sample in samples]
     scores = np.array([float(one.score_logits) for one in seen])
     quiet = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
     regions = np.concatenate([one.region_logits.numpy() for one in seen])

@@ -16,6 +16,7 @@ from ft_export.model.nano import (
     NanoQFormer,
     NanoVisionEncoder,
 )
+from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 
 #: Constructor arguments of each stage; they go into `architecture.json` as they are.
 DIMENSIONS: dict[str, dict[str, Any]] = {
@@ -39,6 +40,15 @@ class Seen:
     evidence: Tensor
     region_logits: Tensor
     score_logits: Tensor
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Return `images` `[B, S, S, 3]` uint8 BGR as CLIP-normalised `[B, 3, S, S]` float32 RGB.
+
+    Channels last in memory, as the convolutions like it.
+    """
+    mean, std = torch.tensor(CLIP_MEAN), torch.tensor(CLIP_STD)
+    return ((images.flip(-1) / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 class Nano(nn.Module):
@@ -110,7 +120,7 @@ def conditioning(labels: Tensor, region_logits: Tensor, generator: torch.Generat
     flips = (torch.rand(labels.shape, generator=generator) < 0.12).float()
     nonsense = (torch.rand(labels.shape, generator=generator) < 0.2).float()
     chosen = (region_logits > 0).float()
-    chosen = torch.where(draw < 0.65, labels, chosen)
-    chosen = torch.where(draw < 0.45, torch.zeros_like(labels), chosen)
-    chosen = torch.where(draw < 0.22, (labels - flips).abs(), chosen)
-    return torch.where(draw < 0.06, nonsense, chosen)
+    chosen = torch.where(draw < 0.5, labels, chosen)
+    chosen = torch.where(draw < 0.35, torch.zeros_like(labels), chosen)
+    chosen = torch.where(draw < 0.15, (labels - flips).abs(), chosen)
+    return torch.where(draw < 0.05, nonsense, chosen)

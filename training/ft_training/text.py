@@ -20,6 +20,8 @@ from .language import Reporter, prompt_for
 from .model import DIMENSIONS, Nano
 
 CHECKPOINT = "text.pt"
+#: Learning rates of a text stage that begins, and of one whose model can write already.
+FIRST_RATE, CONTINUED_RATE = 1.5e-3, 5e-4
 
 #: What can be said where an untouched picture got a mask: no more than that it looks odd.
 _FALSE_ALARM = ("retouching", ("texture",), 4.0)
@@ -57,8 +59,8 @@ def _batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
 
 
 def train_text(
-    model: TextModel, features: Features, minutes: float, run: Path, batch: int = 16,
-    rate: float = 1.5e-3, seed: int = 0,
+    model: TextModel, features: Features, minutes: float, run: Path, rate: float,
+    batch: int = 16, seed: int = 0,
 ) -> None:  # fmt: skip
     """Train for a wall-time budget with a cosine rate; the result is written to the run."""
     rng = np.random.default_rng(seed)

@@ -21,10 +21,10 @@ from .model import Nano, channels_last
 from .reports import REPORTS, write_validation_reports
 from .store import prepare
 from .text import CHECKPOINT as TEXT_CHECKPOINT
-from .text import TextModel, train_text
+from .text import CONTINUED_RATE, FIRST_RATE, TextModel, train_text
 from .vision import CHECKPOINT as VISION_CHECKPOINT
 from .vision import VisionTraining
-from .weights import write_weights
+from .weights import read_reporter, write_weights
 
 SEED = 1
 CALIBRATION = "calibrated.json"
@@ -64,7 +64,9 @@ def calibration_stage(run: Path) -> None:
     (run / CALIBRATION).write_text(json.dumps(fitted, indent=2) + "\n")
 
 
-def text_stage(faces: Path, run: Path, minutes: float, pictures: int) -> None:
+def text_stage(
+    faces: Path, run: Path, minutes: float, pictures: int, start: Path | None = None
+) -> None:
     """Cache what the vision stages see, then train Q-Former and language model on it."""
     torch.manual_seed(SEED)
     nano, calibration = load_calibrated(run)
@@ -74,7 +76,11 @@ def text_stage(faces: Path, run: Path, minutes: float, pictures: int) -> None:
     model = TextModel(nano)
     if (run / TEXT_CHECKPOINT).exists():  # a later vision stage: go on from the old words
         model.load_state_dict(torch.load(run / TEXT_CHECKPOINT, weights_only=True))
-    train_text(model, Features.load(run / "features.pt"), minutes, run)
+    elif start is not None:
+        read_reporter(model.reporter, start)
+    knows_words = start is not None or (run / TEXT_CHECKPOINT).exists()
+    rate = CONTINUED_RATE if knows_words else FIRST_RATE
+    train_text(model, Features.load(run / "features.pt"), minutes, run, rate)
 
 
 def export(run: Path, out: Path) -> None:
@@ -92,6 +98,9 @@ def main(
     faces: Annotated[Path, typer.Option(help="The face folder.")],
     run: Annotated[Path, typer.Option(help="Where forgeries, checkpoints and weights go.")],
     part: Annotated[Part, typer.Option(help="Which step to run.")] = Part.ALL,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights folder to go on from, not from ImageNet.")
+    ] = None,
     shards: Annotated[int, typer.Option(help="Training shards of 1200 forgeries.")] = 9,
     vision_minutes: Annotated[float, typer.Option(help="Wall time of the vision stage.")] = 75,
     text_minutes: Annotated[float, typer.Option(help="Wall time of the text stage.")] = 10,
@@ -103,11 +112,11 @@ def main(
     if part in (Part.ALL, Part.FORGE):
         prepare(faces, run, shards, 1200, SEED)
     if part in (Part.ALL, Part.VISION):
-        VisionTraining(faces, run, vision_minutes).train()
+        VisionTraining(faces, run, vision_minutes, start).train()
     if part in (Part.ALL, Part.CALIBRATE):
         calibration_stage(run)
     if part in (Part.ALL, Part.TEXT):
-        text_stage(faces, run, text_minutes, text_pictures)
+        text_stage(faces, run, text_minutes, text_pictures, start)
     if part in (Part.ALL, Part.EXPORT):
         export(run, run / "weights")
 

@@ -14,8 +14,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from .batches import Batch, TrainingBatches, View
-from .model import Nano, channels_last, conditioning
+from .model import Nano, channels_last, conditioning, normalised
 from .pretrained import load_lite0
+from .weights import read_vision
 
 #: Trunk stages kept as ImageNet made them: generic, and the dearest to train.
 FROZEN_STAGES = 2
@@ -24,6 +25,8 @@ CHECKPOINT = "vision.pt"
 #: time; then whole pictures with all the harm that they come to.
 WINDOWS, WHOLE = View(side=256, harm=0.5), View(side=384, harm=1.0)
 WINDOWS_SHARE = 0.6
+#: Seconds that a step counts for at the most: a machine put to sleep does not use up the budget.
+LONGEST_STEP = 20.0
 
 
 def _dice(logits: Tensor, truth: Tensor) -> Tensor:
@@ -37,9 +40,9 @@ def _dice(logits: Tensor, truth: Tensor) -> Tensor:
 
 def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Return the weighted terms of the loss; the sigmoid is taken once, inside each of them."""
-    pixels, mask, maps, labels, corners = batch
+    images, mask, maps, labels, corners = batch
     bce = functional.binary_cross_entropy_with_logits
-    seen = model.see(pixels.to(memory_format=torch.channels_last), corners)
+    seen = model.see(normalised(images), corners)
     chosen = conditioning(labels, seen.region_logits, generator)
     logits = model.mask(seen, chosen)
     coarse = functional.avg_pool2d(mask[:, None], 4)
@@ -78,16 +81,21 @@ class VisionTraining:
         faces: the face folder.
         run: the run's folder with the shards.
         minutes: wall time at which the learning rate reaches zero.
+        start: a weights folder to go on from; None begins with ImageNet's trunk.
         batch: pictures a step.
     """
 
     def __init__(
-        self, faces: Path, run: Path, minutes: float, batch: int = 16, rate: float = 1.2e-3
-    ) -> None:
+        self, faces: Path, run: Path, minutes: float, start: Path | None = None,
+        batch: int = 16, rate: float = 1.2e-3,
+    ) -> None:  # fmt: skip
         torch.manual_seed(0)
         self.run, self.budget, self.rate = run, minutes * 60, rate
         self.model = Nano()
-        load_lite0(self.model.vision_encoder.trunk)
+        if start is None:
+            load_lite0(self.model.vision_encoder.trunk)
+        else:
+            read_vision(self.model, start)
         channels_last(self.model)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.step, self.elapsed = 0, 0.0
@@ -152,7 +160,7 @@ class VisionTraining:
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / log_every
             now = time.monotonic()
-            self.elapsed, last = self.elapsed + now - last, now
+            self.elapsed, last = self.elapsed + min(now - last, LONGEST_STEP), now
             if self.step % log_every == 0:
                 text = " ".join(f"{name} {value:.4f}" for name, value in sums.items())
                 print(f"step {self.step} {self.elapsed / 60:.1f} min {text}", flush=True)

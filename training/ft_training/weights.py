@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ft_calibration.forge import LABELS
@@ -40,6 +41,30 @@ def _tensors(model: Nano, reporter: Reporter) -> dict[str, Tensor]:
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def read_vision(model: Nano, folder: Path) -> None:
+    """Fill the stages of `model` from a weights folder that :func:`write_weights` wrote."""
+    state = {
+        name: value.float()
+        for name, value in load_file(folder / "nano.safetensors").items()
+        if not name.startswith("t5_proj.")
+    }
+    counts = {name: 0 for name in model.state_dict() if name.endswith("num_batches_tracked")}
+    model.load_state_dict(state | {name: torch.tensor(count) for name, count in counts.items()})
+
+
+def read_reporter(reporter: Reporter, folder: Path) -> None:
+    """Fill `reporter` from the same folder's language model and projection."""
+    projection = load_file(folder / "nano.safetensors")
+    reporter.t5_proj.load_state_dict({
+        name: projection[f"t5_proj.{name}"].float() for name in reporter.t5_proj.state_dict()
+    })  # fmt: skip
+    tensors = load_file(folder / "language" / "model.safetensors")
+    state = {name: value.float() for name, value in tensors.items()}
+    for stack in ("encoder", "decoder"):
+        state[f"{stack}.embed_tokens.weight"] = state["shared.weight"]
+    reporter.t5.load_state_dict(state)
 
 
 def write_weights(
