@@ -143,7 +143,7 @@ def _speed(analyzer: Analyzer) -> Figures:
             work()
             if time.perf_counter() - start > SECONDS:
                 break
-    measured = times(bench)
+    measured = times(bench.samples)
     p50 = {name: round(values["p50"], 3) for name, values in measured["milliseconds"].items()}
     return {
         "p50 ms": p50,
