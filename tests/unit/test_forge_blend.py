@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.forge_faces import SIDE, landmarks
 
 from ft_calibration.forge.blend import Blend, changed_mask, composite, match_colour
-from ft_calibration.forge.degrade import degrade, jpeg, rescale
+from ft_calibration.forge.degrade import add_grain, add_noise, degrade, jpeg, rescale
 from ft_calibration.forge.warp import align_by_points, apply_offset, bulge, mesh_warp
 
 
@@ -96,3 +96,17 @@ def test_jpeg_and_rescale_lose_detail() -> None:
     noisy = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     assert np.abs(jpeg(noisy, 30).astype(int) - noisy).mean() > 5
     assert rescale(noisy, 0.5, 3, 1).std() < noisy.std()
+
+
+def test_grain_is_as_strong_as_noise_and_shared_by_neighbours() -> None:
+    grey = np.full((96, 96, 3), 128, np.uint8)
+    both = [add(grey, 4.0, np.random.default_rng(0)) for add in (add_noise, add_grain)]
+    fine, coarse = (one.astype(float) - 128 for one in both)
+    assert fine.std() == pytest.approx(4, abs=0.2)
+    assert coarse.std() == pytest.approx(4, abs=0.4)
+
+    def likeness(noise: np.ndarray) -> float:
+        return float((noise[:, 1:] * noise[:, :-1]).mean() / noise.var())
+
+    assert abs(likeness(fine)) < 0.05
+    assert likeness(coarse) > 0.3

@@ -51,6 +51,17 @@ def test_an_untouched_face_has_no_mask_and_no_label(forge: Forge) -> None:
     assert made.traces == ()
 
 
+def test_an_earlier_save_is_made_again_from_its_number(forge: Forge) -> None:
+    made = [forge.make(index) for index in range(24)]
+    before = [one for one in made if one.face.history]
+    assert 0 < len(before) < len(made)
+    for one in before:
+        entry = next(e for e in forge.entries if e.file == one.face.file)
+        again = forge.faces.load(entry, one.face.history)
+        np.testing.assert_array_equal(again.image, one.face.image)
+        assert not np.array_equal(again.image, forge.faces.load(entry).image)
+
+
 def test_the_default_mix_names_every_family() -> None:
     assert set(DEFAULT_MIX) == {*FAMILIES, UNTOUCHED}
     assert sum(DEFAULT_MIX.values()) == pytest.approx(1.0)

@@ -79,7 +79,8 @@ class TrainingBatches(IterableDataset[Batch]):
         forged = _forged(stores, rng)
         drawn = [forged]
         if rng.random() < UNTOUCHED_SHARE / (1 - UNTOUCHED_SHARE):
-            original = faces.load(faces.entries[forged.meta["row"]]).image
+            entry = faces.entries[forged.meta["row"]]
+            original = faces.load(entry, forged.meta["history"]).image
             nothing = np.zeros_like(forged.mask), forged.maps, np.zeros_like(forged.multilabel)
             drawn.append(Sample(original, *nothing, forged.meta))
         seed = int(rng.integers(2**63))

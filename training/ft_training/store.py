@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_calibration.forge import FAMILIES, UNTOUCHED, FaceSet, Forge
-from ft_calibration.forge.faces import Image
 from ft_calibration.forge.labels import GEOMETRIC_LABELS
+from ft_calibration.forge.picture import Image
 
 #: Side of the square region maps, in cells.
 MAP_SIZE = 96
@@ -83,8 +83,9 @@ def write_store(forge: Forge, plan: Sequence[str | None], folder: Path, start: i
         images[index], masks[index] = made.image, np.packbits(made.mask, axis=-1)
         meta.append({
             "family": made.family, "file": made.face.file, "row": rows[made.face.file],
-            "identity": made.face.identity, "traces": list(made.traces),
-            "strength": round(made.strength, 2), "multilabel": made.multilabel.tolist(),
+            "identity": made.face.identity, "history": made.face.history,
+            "traces": list(made.traces), "strength": round(made.strength, 2),
+            "multilabel": made.multilabel.tolist(),
         })  # fmt: skip
     images.flush()
     masks.flush()

@@ -6,18 +6,15 @@ import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ftsdk.errors import ImageFormatError, ImageNotFoundError
 
+from .degrade import earlier_save
 from .geometry import Geometry
-
-#: A picture, `[H, W, 3]` uint8 BGR. OpenCV's stubs do not tell the dtype of what they return.
-Image = NDArray[Any]
+from .picture import Image
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,8 @@ class Face:
     """One face picture with its landmarks.
 
     `image` is `[H, W, 3]` uint8 BGR, `geometry` its landmarks; `attribute` and `level` name the
-    step of a GAN attribute edit and are empty and 0 for a plain face.
+    step of a GAN attribute edit and are empty and 0 for a plain face. `history` is the seed of
+    the earlier save that the picture went through, 0 for none.
     """
 
     image: Image
@@ -34,6 +32,7 @@ class Face:
     file: str = ""
     attribute: str = ""
     level: int = 0
+    history: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,11 @@ class FaceSet:
         self.points = np.load(self.root / "landmarks.npz")["points"].astype(np.float32)
         self.parts = json.loads((self.root / "regions.json").read_text())["parts"]
 
-    def load(self, entry: Entry) -> Face:
-        """Read one picture. Raises ImageFormatError when it cannot be decoded."""
+    def load(self, entry: Entry, history: int = 0) -> Face:
+        """Read one picture, saved once more with seed `history` unless that is 0.
+
+        Raises ImageFormatError when it cannot be decoded.
+        """
         image = cv2.imread(str(self.root / entry.file), cv2.IMREAD_COLOR)
         if image is None:
             raise ImageFormatError(
@@ -85,8 +87,10 @@ class FaceSet:
                 cure="copy the face folder again",
             )
         geometry = Geometry(self.points[entry.row], self.parts, image.shape[:2])
+        if history:
+            image = earlier_save(image, history)
         attribute = entry.attribute
-        return Face(image, geometry, entry.identity, entry.file, attribute, entry.level)
+        return Face(image, geometry, entry.identity, entry.file, attribute, entry.level, history)
 
     def split(self, validation_share: float = 0.1) -> tuple[list[Entry], list[Entry]]:
         """Return training and validation entries; no identity is in both.

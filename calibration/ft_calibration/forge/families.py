@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from .blend import Mask
-from .faces import Face, Image
+from .faces import Face
+from .picture import Image
 
 
 @dataclass(frozen=True)

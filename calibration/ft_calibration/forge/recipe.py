@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blend import Mask, changed_mask
-from .faces import Entry, Face, FaceSet, Image
+from .faces import Entry, Face, FaceSet
 from .families import Edit, Family
 from .labels import labels_from_mask
+from .picture import Image
 from .swaps import face_swap, gan_edit, part_swap, splice
 from .synthesis import copy_move, inpainting, local_warp, retouching
 
@@ -35,6 +36,8 @@ DEFAULT_MIX: dict[str, float] = {
 #: A smaller mask than this share of the picture, or a fainter mean change (of 255), is made anew.
 MINIMUM_AREA = 0.0008
 MINIMUM_CHANGE = 2.5
+#: How often the picture was saved once more, at another quality, before it was forged.
+SAVED_BEFORE = 0.35
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,16 @@ class Forgery:
     strength: float
 
 
+def draw_history(rng: np.random.Generator) -> int:
+    """Return a seed for :meth:`FaceSet.load`, or 0: not every picture was saved twice."""
+    return int(rng.integers(1, 2**31)) if rng.random() < SAVED_BEFORE else 0
+
+
 class _Pool:
     """Other faces for one chosen face."""
 
-    def __init__(self, faces: FaceSet, entries: list[Entry], chosen: Entry) -> None:
-        self.faces, self.entries, self.chosen = faces, entries, chosen
+    def __init__(self, faces: FaceSet, entries: list[Entry], chosen: Entry, history: int) -> None:
+        self.faces, self.entries, self.chosen, self.history = faces, entries, chosen, history
 
     def other(self, rng: np.random.Generator) -> Face:
         identity = self.chosen.identity
@@ -75,7 +83,9 @@ class _Pool:
             if e.identity == self.chosen.identity and e.row != self.chosen.row and e.attribute
             and (e.attribute == self.chosen.attribute and e.level != self.chosen.level)
         ]  # fmt: skip
-        return self.faces.load(same[int(rng.integers(len(same)))]) if same else None
+        if not same:
+            return None
+        return self.faces.load(same[int(rng.integers(len(same)))], self.history)
 
 
 class Forge:
@@ -115,12 +125,13 @@ class Forge:
         entry = pool[int(rng.integers(len(pool)))]
         if family != "gan_edit" and entry.attribute and rng.random() < 0.7:
             return None
-        face = self.faces.load(entry)
+        history = draw_history(rng)
+        face = self.faces.load(entry, history)
         if family == UNTOUCHED:
             empty = np.zeros(face.geometry.size, bool)
             labels = labels_from_mask(empty, face.geometry)
             return Forgery(face.image, empty, labels, family, face, (), 0.0)
-        edit = FAMILIES[family](face, _Pool(self.faces, self.entries, entry), rng)
+        edit = FAMILIES[family](face, _Pool(self.faces, self.entries, entry, history), rng)
         return None if edit is None else _judged(face, edit, family)
 
 

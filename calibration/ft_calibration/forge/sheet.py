@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from .faces import Image
 from .labels import label_names
+from .picture import Image
 from .recipe import Forgery
 
 

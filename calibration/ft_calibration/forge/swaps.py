@@ -7,8 +7,9 @@ import numpy as np
 
 from .blend import Blend, Mask, composite, random_blend
 from .degrade import add_noise, jpeg
-from .faces import Face, Image
+from .faces import Face
 from .families import Donors, Edit
+from .picture import Image
 from .regions import face_area, parts_mask, random_parts, random_patch
 from .warp import align_by_points, mesh_warp
 

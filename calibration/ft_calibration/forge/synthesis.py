@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from .blend import Alpha, Blend, Mask, composite, random_blend
 from .degrade import add_noise
-from .faces import Face, Image
+from .faces import Face
 from .families import Donors, Edit
+from .picture import Image
 from .regions import parts_mask, random_parts, random_patch
 from .warp import apply_offset, bulge, push
 
