@@ -71,6 +71,14 @@ def test_only_regions_under_the_mask_are_covered() -> None:
     assert covered_regions(mask, maps) == ["nose"]
 
 
+def test_one_covered_side_names_a_pair() -> None:
+    maps = np.zeros((11, 48, 48), np.float32)
+    maps[0, 10:14, 10:20] = maps[0, 10:14, 30:40] = 1  # eyes
+    mask = np.zeros((48, 48), bool)
+    mask[10:14, 10:14] = True  # four tenths of one
+    assert covered_regions(mask, maps) == ["eye"]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_picture_mask_and_maps_are_augmented_together(seed: int) -> None:
     image = np.full((192, 192, 3), 60, np.uint8)

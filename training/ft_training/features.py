@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ft_calibration.forge import LABELS, UNTOUCHED, FaceSet
+from ft_calibration.forge.geometry import SIDES
 from ft_calibration.forge.labels import COVERAGE, GEOMETRIC_LABELS, SKIN_COVERAGE
 from ft_calibration.forge.recipe import draw_history
 
@@ -45,6 +46,16 @@ class Features:
         return cls(**torch.load(path, weights_only=True))
 
 
+def _enough(label: str) -> float:
+    """Return the share of a region that makes it covered; `labels_from_mask` asks it of one side.
+
+    A little less is enough: masks in cells lose the border.
+    """
+    if label == "skin":
+        return SKIN_COVERAGE
+    return 0.85 * COVERAGE / len(SIDES.get(label, (label,)))
+
+
 def covered_regions(mask: NDArray[np.bool_], maps: NDArray[np.floating]) -> list[str] | None:
     """Return the regions that a mask covers, in index order; None for an empty mask.
 
@@ -57,7 +68,7 @@ def covered_regions(mask: NDArray[np.bool_], maps: NDArray[np.floating]) -> list
     names = {
         label
         for label, share in zip(GEOMETRIC_LABELS, inside, strict=True)
-        if share >= (SKIN_COVERAGE if label == "skin" else 0.85 * COVERAGE)
+        if share >= _enough(label)
     }
     face = maps.max(0) > 0.3
     if not names and face[mask].mean() > 0.5:
