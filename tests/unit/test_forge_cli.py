@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from tests.unit.forge_faces import SIDE, write_faces
 from typer.testing import CliRunner
 
-from ft_calibration.forge import LABELS
+from ft_calibration.forge import LABELS, FaceSet, Forge
 from ft_calibration.forge.cli import app
 
 runner = CliRunner()
@@ -46,6 +47,17 @@ def test_only_the_families_asked_for(faces: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     records = json.loads((tmp_path / "annotations.json").read_text())
     assert {record["attribute"] for record in records} <= set(families.split(","))
+
+
+def test_without_harm_pictures_stay_as_they_were_made(faces: Path, tmp_path: Path) -> None:
+    arguments = [str(faces), str(tmp_path), "--count", "3", "--split", "all", "--harm", "0"]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    folder = FaceSet(faces)
+    forge = Forge(folder, folder.entries)
+    for index in range(3):
+        saved = cv2.imread(str(tmp_path / "images" / f"{index:06d}.png"))
+        assert np.array_equal(saved, forge.make(index).image)
 
 
 def test_wrong_use_and_missing_faces_have_their_exit_codes(faces: Path, tmp_path: Path) -> None:

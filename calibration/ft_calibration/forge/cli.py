@@ -66,8 +66,9 @@ def _entries(faces: FaceSet, split: Split) -> list[Entry]:
 
 
 def _make(
-    faces: Path, out: Path, count: int, seed: int, families: str, split: Split, sheet: Path | None
-) -> None:
+    faces: Path, out: Path, count: int, seed: int, families: str, split: Split, harm: float,
+    sheet: Path | None,
+) -> None:  # fmt: skip
     folder = FaceSet(faces)
     forge = Forge(folder, _entries(folder, split), _mix(families), seed)
     kept: list[Forgery] = []
@@ -81,7 +82,7 @@ def _make(
                 kept.append(one)
             yield one
 
-    write_records(made(), out, seed)
+    write_records(made(), out, seed, harm)
     if sheet is not None:
         cv2.imwrite(str(sheet), contact_sheet(kept))
     _console.print(_summary(counts, out))
@@ -95,11 +96,17 @@ def forge(
     seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
     families: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
     split: Annotated[Split, typer.Option(help="Which identities to use.")] = Split.VALIDATION,
+    harm: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="How often pictures are resized, blurred or compressed afterwards."
+        ),
+    ] = 1.0,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here.")] = None,
 ) -> None:
     """Make forgeries of real faces, for example: ft-forge faces/ set/ --count 500 --sheet s.png"""
     try:
-        _make(faces, out, count, seed, families, split, sheet)
+        _make(faces, out, count, seed, families, split, harm, sheet)
     except OptionError as error:
         _console.print(str(error), style="red")
         sys.exit(2)

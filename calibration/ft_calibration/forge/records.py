@@ -17,11 +17,12 @@ from .words import words_for
 
 
 def write_records(
-    forgeries: Iterable[Forgery], folder: Path, seed: int = 0, strength: float = 1.0
+    forgeries: Iterable[Forgery], folder: Path, seed: int = 0, harm: float = 1.0
 ) -> list[Record]:
     """Write pictures and masks as PNG, and `annotations.json`; return the records.
 
-    Every picture, forged or not, gets the same kind of random history; `strength` scales it.
+    Every picture, forged or not, gets the same kind of random history afterwards; `harm` scales
+    how often, see :func:`degrade`: 0 leaves all as the editor saved them.
     Paths are relative to the folder, `attribute` is the family ("untouched" where nothing changed).
     """
     for name in ("images", "masks"):
@@ -30,7 +31,7 @@ def write_records(
     for number, made in enumerate(forgeries):
         rng = np.random.default_rng([seed, number, 1])
         name = f"{number:06d}.png"
-        cv2.imwrite(str(folder / "images" / name), degrade(made.image, rng, strength))
+        cv2.imwrite(str(folder / "images" / name), degrade(made.image, rng, harm))
         cv2.imwrite(str(folder / "masks" / name), made.mask.astype(np.uint8) * 255)
         caption = words_for(made.multilabel, made.family, made.traces, made.strength, rng)
         records.append(Record(
