@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from ft_calibration.forge.degrade import degrade
 from ft_calibration.forge.labels import GEOMETRIC_LABELS
@@ -61,8 +62,21 @@ def _relight(image: Image, rng: np.random.Generator) -> Image:
     return np.clip(np.round(image * (gain * tint) + bias), 0, 255).astype(np.uint8)
 
 
+def _at_another_size(image: Image, rng: np.random.Generator, harm: float) -> Image:
+    """Return `image` with a history at a third to twice its size, resized as `ftsdk` does it.
+
+    Most faces are smaller or larger in their pictures than the model sees them.
+    """
+    side = image.shape[0]
+    taken = round(side * float(np.exp(rng.uniform(np.log(0.33), np.log(2.0)))))
+    method = cv2.INTER_AREA if taken < side else cv2.INTER_CUBIC
+    history = degrade(cv2.resize(image, (taken, taken), interpolation=method), rng, harm)
+    seen = Pillow.fromarray(history).resize((side, side), Pillow.Resampling.BICUBIC)
+    return np.asarray(seen)
+
+
 def augment(sample: Sample, rng: np.random.Generator, harm: float = 1.0) -> Sample:
-    """Return `sample` flipped, reframed, relit and degraded at random; truth follows.
+    """Return `sample` flipped, reframed, relit, resized and degraded at random; truth follows.
 
     `harm` scales how often compression and its like hide the traces; see :func:`degrade`.
     """
@@ -80,7 +94,8 @@ def augment(sample: Sample, rng: np.random.Generator, harm: float = 1.0) -> Samp
         maps = _warp_maps(maps, matrix, size)
     if rng.random() < 0.3:
         image = _relight(image, rng)
-    return Sample(degrade(image, rng, harm), mask, maps, sample.multilabel, sample.meta)
+    change = _at_another_size if rng.random() < 0.2 else degrade
+    return Sample(change(image, rng, harm), mask, maps, sample.multilabel, sample.meta)
 
 
 def target(sample: Sample) -> Target:
