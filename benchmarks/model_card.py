@@ -4,7 +4,7 @@
     python benchmarks/model_card.py figures.json MODEL_CARD.md
 
 The sections `figures` and, where distortions were measured, `robustness` are replaced; the rest
-stays as it is. `--only robustness` leaves the figures: they may come from more pictures.
+stays as it is. With `--data-set fresh` they are `fresh-figures` and `fresh-robustness`.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("figures", type=Path, help="what ft-eval --robustness --json printed")
     parser.add_argument("card", type=Path, help="the Markdown file")
-    parser.add_argument("--only", choices=("figures", "robustness"), help="one section")
+    parser.add_argument("--data-set", help="what the sections' names begin with")
     arguments = parser.parse_args()
     figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
-    if arguments.only != "robustness":
-        replace_section(arguments.card, "figures", figures_section(figures))
-    if arguments.only != "figures" and figures["robustness"]:
-        replace_section(arguments.card, "robustness", robustness_section(figures))
+    begin = f"{arguments.data_set}-" if arguments.data_set else ""
+    replace_section(arguments.card, f"{begin}figures", figures_section(figures))
+    if figures["robustness"]:
+        replace_section(arguments.card, f"{begin}robustness", robustness_section(figures))
 
 
 if __name__ == "__main__":

@@ -49,3 +49,7 @@ def test_the_card_holds_the_figures_and_keeps_its_words(tmp_path: Path) -> None:
     (harmed,) = (row for row in rows if row.startswith("| jpeg 70 |"))
     assert harmed.split(" | ")[1] == "0.12"
     assert "- shipped threshold of the score: 0.700" in lines
+    subprocess.run([*command, "--data-set", "fresh"], check=True, timeout=60)
+    lines = card.read_text().splitlines()
+    assert lines.count("<!-- begin figures -->") == lines.count("<!-- begin fresh-figures -->") == 1
+    assert "<!-- begin fresh-robustness -->" in lines
