@@ -3,6 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from ft_export.model.nano import (
     LOCATED,
@@ -11,6 +15,7 @@ from ft_export.model.nano import (
     NanoMaskDecoder,
     NanoQFormer,
     NanoVisionEncoder,
+    expected_iou_cut,
     region_overlap,
 )
 
@@ -66,7 +71,39 @@ def test_region_labels_reach_the_mask(seen: dict[str, torch.Tensor]) -> None:
     nose[:, 4] = 1
     inputs = [seen[name] for name in ("detail_48", "detail_96", "region_maps")]
     with torch.no_grad():
-        assert not torch.allclose(decoder(*inputs, none), decoder(*inputs, nose))
+        without, under_nose = (
+            decoder(*inputs, labels, seen["score_logits"]) for labels in (none, nose)
+        )
+    assert not torch.allclose(without, under_nose)
+
+
+def test_doubt_needs_neither_label_nor_score() -> None:
+    decoder = NanoMaskDecoder(width=16)
+    decoder.certain.fill_(1.0)
+    labels = torch.zeros(3, REGIONS)
+    labels[2, 4] = 1
+    doubt = decoder.doubt(labels, torch.tensor([[-2.0], [4.0], [-2.0]]))
+    assert doubt[:, 0].tolist() == pytest.approx([1.0, 0.0, 0.0], abs=1e-4)
+
+
+@given(
+    arrays(np.float32, (12, 12), elements=st.floats(-6, 6, width=32)),
+    st.floats(0.5, 3.0),
+)
+def test_no_other_cut_has_a_clearly_higher_expected_iou(
+    noise: NDArray[np.float32], side: float
+) -> None:
+    coarse = np.kron(noise, np.ones((4, 4), np.float32)) / side
+    cut = float(expected_iou_cut(torch.from_numpy(coarse[None]))[0])
+    assert -3 <= cut <= 2
+    inside = 1 / (1 + np.exp(-coarse))
+
+    def expected(threshold: float) -> float:
+        both = (inside * (coarse > threshold)).sum()
+        return float(both / (inside.sum() + (coarse > threshold).sum() - both))
+
+    # Smooth weighing, and few pixels, cost something where the curve is flat.
+    assert expected(cut) > max(expected(c) for c in np.arange(-3, 2.1, 0.5)) - 0.08
 
 
 def test_region_overlap_is_the_share_of_a_region_that_the_area_covers() -> None:

@@ -10,10 +10,11 @@ from ft_calibration.forge import LABELS
 from ft_calibration.forge.words import all_sentences
 from ft_training.augment import Target, augment, target, window
 from ft_training.batches import _corner
-from ft_training.calibration import calibrate, fit_temperature, likelihood
+from ft_training.calibration import calibrate, fit_temperature, likelihood, logit_of
 from ft_training.features import covered_regions
+from ft_training.fitting import _QUIET, _gains
 from ft_training.language import build_tokenizer, prompt_for
-from ft_training.model import Nano, conditioning, normalised
+from ft_training.model import Nano, conditioning, keep_exact, normalised
 from ft_training.store import MAP_SIZE, Sample
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 
@@ -34,6 +35,8 @@ def test_operating_points_keep_their_false_positive_rate() -> None:
     quiet = likelihood(untouched, score)
     assert (quiet > score["operating_points"]["fpr_0.01"]).mean() <= 0.01
     assert (quiet > score["operating_points"]["fpr_0.05"]).mean() <= 0.05
+    back = [logit_of(float(value), score) for value in quiet[:50]]
+    assert back == pytest.approx(untouched[:50].tolist())
 
 
 @given(st.sampled_from(all_sentences()))
@@ -77,6 +80,34 @@ def test_one_covered_side_names_a_pair() -> None:
     mask = np.zeros((48, 48), bool)
     mask[10:14, 10:14] = True  # four tenths of one
     assert covered_regions(mask, maps) == ["eye"]
+
+
+@pytest.mark.parametrize("family", ["splice", "untouched"])
+def test_a_falling_mask_is_worth_its_overlap_or_its_emptiness(family: str) -> None:
+    logits = np.full((96, 96), -4.0, np.float32)
+    logits[:48, :48] = 1.1
+    mask = np.zeros((192, 192), np.uint8)
+    if family != "untouched":
+        mask[:96, :96] = 1
+    gains = np.array(_gains(logits, Sample(mask, mask, mask, mask, {"family": family})))
+    shown = _QUIET < 1.1
+    if family == "untouched":
+        assert not gains[shown].any()
+        assert (gains[~shown] > 0).all()
+    else:
+        assert (gains[shown] > 0.95).all()
+        assert not gains[~shown].any()
+
+
+def test_fixed_filters_keep_every_grey_level_in_bfloat16() -> None:
+    encoder = Nano().vision_encoder
+    pictures = normalised(torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8))
+    exact = encoder.grid_48.grid(pictures), encoder.high_pass(pictures)
+    keep_exact(encoder)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = encoder.grid_48.grid(pictures), encoder.high_pass(pictures)
+    for one, other in zip(exact, again, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("seed", range(6))

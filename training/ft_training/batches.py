@@ -24,7 +24,7 @@ from .store import Sample, Store
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 #: Share of untouched pictures in a batch.
-UNTOUCHED_SHARE = 0.25
+UNTOUCHED_SHARE = 0.3
 
 
 @dataclass(frozen=True)

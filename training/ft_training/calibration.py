@@ -43,6 +43,12 @@ def likelihood(logits: Scores, score: dict[str, Any]) -> Scores:
     return result
 
 
+def logit_of(likelihood: float, score: dict[str, Any]) -> float:
+    """Return the score logit whose :func:`likelihood` this is, for a `score` entry."""
+    log_odds = np.log(likelihood / (1 - likelihood))
+    return float((log_odds - score["bias"]) * score["temperature"])
+
+
 def calibrate(untouched: Scores, forged: Scores) -> dict[str, Any]:
     """Return the `score` entry that fits score logits of untouched and forged pictures."""
     temperature, bias = fit_temperature(untouched, forged)
@@ -60,7 +66,7 @@ def best_region_threshold(logits: Scores, truth: NDArray[np.uint8]) -> float:
     The highest whose F1 is within a hundredth of the best: the curve is flat there, and each step
     spares untouched pictures a false name.
     """
-    probability = 1 / (1 + np.exp(-logits))
+    probability = torch.from_numpy(logits).sigmoid().numpy()
     grid = np.arange(0.3, 0.86, 0.05)
     scores = []
     for cut in grid:

@@ -15,14 +15,15 @@ from ft_calibration.forge.degrade import degrade
 from ft_calibration.metrics import mask_scores
 
 from .batches import UNTOUCHED_SHARE
-from .calibration import best_region_threshold, calibrate
+from .calibration import best_region_threshold, calibrate, logit_of
 from .features import EMPTY
 from .model import Nano, Seen, normalised
 from .store import Sample, Store
 
 #: Seeds of the histories that calibration pictures get; untouched ones are seen under each.
 _HISTORIES = (5, 6, 7)
-_QUIET = np.arange(0.0, 5.1, 0.25)
+#: How far mask logits may fall.
+_QUIET = np.arange(0.0, 8.1, 0.5)
 
 
 def validation_samples(run: Path, seed: int = _HISTORIES[0]) -> list[Sample]:
@@ -59,38 +60,47 @@ def _fitted_samples(run: Path) -> list[Sample]:
     ]
 
 
+def _gains(logits: NDArray[Any], sample: Sample) -> list[float]:
+    """Return IoU, or 1 for an untouched picture's empty mask, after a fall by each of `_QUIET`."""
+    after = [_iou_and_area(logits - fall, sample.mask) for fall in _QUIET]
+    if sample.meta["family"] == UNTOUCHED:
+        return [float(area < EMPTY) for _, area in after]
+    return [iou for iou, _ in after]
+
+
 @torch.no_grad()
 def _best_quiet(model: Nano, seen: list[Seen], samples: list[Sample], threshold: float) -> float:
-    """Return how far the mask logits of pictures without a label must fall.
+    """Return how far the mask logits of doubtful pictures should fall, given `certain`.
 
-    Weighs a forged picture's IoU and an untouched one's empty mask as training batches do.
+    Forged and untouched pictures weigh together what they do in training's batches.
     """
-    totals = np.zeros(len(_QUIET))
+    gains = []
     for one, sample in zip(seen, samples, strict=True):
         labels = (one.region_logits.sigmoid() > threshold).float()
-        if labels.any():
-            continue
-        logits = model.mask(one, labels)[0].numpy()
-        for index, shift in enumerate(_QUIET):
-            iou, area = _iou_and_area(logits - shift, sample.mask)
-            untouched = sample.meta["family"] == UNTOUCHED
-            totals[index] += UNTOUCHED_SHARE * (area < EMPTY) if untouched else iou
-    return float(_QUIET[int(totals.argmax())])
+        doubt = float(model.mask_decoder.doubt(labels, one.score_logits))
+        gain = _gains(model.mask(one, labels)[0].numpy(), sample)
+        gains.append(np.interp(doubt * _QUIET, _QUIET, gain))
+    untouched = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
+    means = [np.mean(np.array(gains)[rows], axis=0) for rows in (untouched, ~untouched)]
+    both = np.average(means, axis=0, weights=[UNTOUCHED_SHARE, 1 - UNTOUCHED_SHARE])
+    return float(_QUIET[int(both.argmax())])
 
 
 @torch.no_grad()
 def fit_calibration(model: Nano, run: Path) -> dict[str, Any]:
-    """Set the mask decoder's `quiet` and return what `calibration.json` holds.
+    """Set the mask decoder's `quiet` and `certain` and return what `calibration.json` holds.
 
     Fitted on one half of the validation identities.
     """
     samples = _fitted_samples(run)
     seen = [model.see(normalised(torch.from_numpy(sample.image[None]))) for sample in samples]
     scores = np.array([float(one.score_logits) for one in seen])
-    quiet = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
+    untouched = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
     regions = np.concatenate([one.region_logits.numpy() for one in seen])
     truth = np.array([sample.multilabel for sample in samples])
     threshold = best_region_threshold(regions, truth)
-    model.mask_decoder.quiet.fill_(_best_quiet(model, seen, samples, threshold))
-    score = calibrate(scores[quiet], scores[~quiet])
+    score = calibrate(scores[untouched], scores[~untouched])
+    decoder = model.mask_decoder
+    decoder.certain.fill_(logit_of(score["operating_points"]["default"], score))
+    decoder.quiet.fill_(_best_quiet(model, seen, samples, threshold))
     return {"score": score, "region_threshold": threshold, "mask_threshold": 0.5}

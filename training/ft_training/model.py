@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from ft_export.model.nano import (
     NanoQFormer,
     NanoVisionEncoder,
 )
+from ft_export.model.nano_traces import BlockGrid, HighPass
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 
 #: Constructor arguments of each stage; they go into `architecture.json` as they are.
@@ -86,10 +88,16 @@ class Nano(nn.Module):
             for y, x in (corners // STRIDE).tolist()
         ])  # fmt: skip
 
+    def pixel_logits(self, seen: Seen, region_labels: Tensor) -> Tensor:
+        """Return the mask decoder's logits `[B, S/2, S/2]` as they are trained."""
+        return self.mask_decoder.pixel_logits(
+            seen.detail_48, seen.detail_96, seen.region_maps, region_labels
+        )
+
     def mask(self, seen: Seen, region_labels: Tensor) -> Tensor:
         """Return mask logits `[B, S/2, S/2]` under `region_labels` `[B, 21]`."""
         logits: Tensor = self.mask_decoder(
-            seen.detail_48, seen.detail_96, seen.region_maps, region_labels
+            seen.detail_48, seen.detail_96, seen.region_maps, region_labels, seen.score_logits
         )
         return logits
 
@@ -107,6 +115,25 @@ def channels_last(model: Nano) -> None:
     for parameter in model.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def keep_exact(model: nn.Module) -> None:
+    """Keep in float32, under autocast too, what bfloat16 would harm or slow, in place.
+
+    Grey levels have more digits than bfloat16, and its depthwise gradients take four times as long.
+    """
+
+    def exact(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def run(x: Tensor) -> Tensor:
+            with torch.autocast("cpu", enabled=False):
+                return forward(x.float())
+
+        return run
+
+    for module in model.modules():
+        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+        if depthwise or isinstance(module, BlockGrid | HighPass):
+            module.forward = exact(module.forward)
 
 
 @torch.no_grad()

@@ -50,17 +50,20 @@ def load_vision(run: Path) -> Nano:
 
 
 def load_calibrated(run: Path) -> tuple[Nano, dict[str, Any]]:
-    """Return the model with its fitted `quiet`, and what goes into `calibration.json`."""
+    """Return the model with its fitted constants, and what goes into `calibration.json`."""
     model = load_vision(run)
     fitted = json.loads((run / CALIBRATION).read_text())
-    model.mask_decoder.quiet.fill_(fitted.pop("quiet"))
+    for name, value in fitted.pop("mask_decoder").items():
+        model.mask_decoder.get_buffer(name).fill_(value)
     return model, fitted
 
 
 def calibration_stage(run: Path) -> None:
     """Fit the calibration of the latest vision checkpoint and keep it in the run."""
     model = load_vision(run)
-    fitted = fit_calibration(model, run) | {"quiet": float(model.mask_decoder.quiet)}
+    fitted = fit_calibration(model, run)
+    decoder = model.mask_decoder
+    fitted["mask_decoder"] = {"quiet": float(decoder.quiet), "certain": float(decoder.certain)}
     (run / CALIBRATION).write_text(json.dumps(fitted, indent=2) + "\n")
 
 

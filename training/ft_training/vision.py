@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from .batches import Batch, TrainingBatches, View
-from .model import Nano, channels_last, conditioning, normalised
+from .model import Nano, channels_last, conditioning, keep_exact, normalised
 from .pretrained import load_lite0
 from .weights import read_vision
 
@@ -23,7 +24,7 @@ FROZEN_STAGES = 2
 CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
 #: time; then whole pictures with all the harm that they come to.
-WINDOWS, WHOLE = View(side=256, harm=0.5), View(side=384, harm=1.0)
+WINDOWS, WHOLE = View(side=256, harm=0.75), View(side=384, harm=1.0)
 WINDOWS_SHARE = 0.6
 #: Seconds that a step counts for at the most: a machine put to sleep does not use up the budget.
 LONGEST_STEP = 20.0
@@ -38,21 +39,29 @@ def _dice(logits: Tensor, truth: Tensor) -> Tensor:
     return (dice * forged).sum() / forged.sum().clamp_min(1)
 
 
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Tell whether this processor has matrix units for bfloat16; without, it is no gain."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Return the weighted terms of the loss; the sigmoid is taken once, inside each of them."""
     images, mask, maps, labels, corners = batch
     bce = functional.binary_cross_entropy_with_logits
-    seen = model.see(normalised(images), corners)
-    chosen = conditioning(labels, seen.region_logits, generator)
-    logits = model.mask(seen, chosen)
+    with torch.autocast("cpu", torch.bfloat16, enabled=_multiplies_bfloat16()):
+        seen = model.see(normalised(images), corners)
+        chosen = conditioning(labels, seen.region_logits, generator)
+        logits = model.pixel_logits(seen, chosen).float()
+    evidence = seen.evidence.float()
     coarse = functional.avg_pool2d(mask[:, None], 4)
     forged = (labels.sum(1, keepdim=True) + mask.amax((1, 2))[:, None] > 0.5).float()
     return {
         "mask": bce(logits, mask) + 0.7 * _dice(logits, mask),
-        "evidence": 0.5 * bce(seen.evidence, coarse) + 0.3 * _dice(seen.evidence, coarse),
-        "maps": 0.5 * bce(seen.region_maps, maps),
-        "regions": bce(seen.region_logits, labels),
-        "score": 0.3 * bce(seen.score_logits, forged),
+        "evidence": 0.5 * bce(evidence, coarse) + 0.3 * _dice(evidence, coarse),
+        "maps": 0.5 * bce(seen.region_maps.float(), maps),
+        "regions": bce(seen.region_logits.float(), labels),
+        "score": 0.5 * bce(seen.score_logits.float(), forged),
     }
 
 
@@ -97,6 +106,7 @@ class VisionTraining:
         else:
             read_vision(self.model, start)
         channels_last(self.model)
+        keep_exact(self.model)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.step, self.elapsed = 0, 0.0
         _freeze(self.model.train())
