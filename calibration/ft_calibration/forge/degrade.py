@@ -32,9 +32,9 @@ def add_grain(image: Image, sigma: float, rng: np.random.Generator) -> Image:
     It spreads over neighbouring pixels, since a camera interpolates its colours, and is alike in
     the three channels in part.
     """
-    grain = rng.standard_normal((*image.shape[:2], 4), dtype=np.float32)
-    grain = cv2.GaussianBlur(grain, (3, 3), 0.7)
-    grain *= sigma / float(grain.std())
+    white = rng.standard_normal((*image.shape[:2], 4), dtype=np.float32)
+    grain = cv2.GaussianBlur(white, (3, 3), 0.7)
+    grain = grain * np.float32(sigma / grain.std())
     noise = 0.8 * grain[..., 3:] + 0.6 * grain[..., :3]
     return np.clip(np.round(image + noise), 0, 255).astype(np.uint8)
 
