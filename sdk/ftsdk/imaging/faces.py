@@ -22,7 +22,7 @@ _BOX_IN_FRAME = (0.172, 0.219, 0.656)
 #: A frame that overlaps the picture this much (intersection over union) is the picture.
 _ALIGNED = 0.5
 #: Long side in px of the search, and the smallest face in px there: first large faces, then small.
-_PASSES = ((256, 64), (320, 32), (1280, 32))
+_PASSES = ((224, 32), (1280, 32))
 #: Scale step, neighbours and, around a candidate, the face's width in px and the margin in widths:
 #: a coarse search proposes, a fine one around the proposal decides: a fine search everywhere takes
 #: several times as long.
