@@ -120,7 +120,7 @@ def channels_last(model: Nano) -> None:
 def keep_exact(model: nn.Module) -> None:
     """Keep in float32, under autocast too, what bfloat16 would harm or slow, in place.
 
-    Grey levels have more digits than bfloat16, and its depthwise gradients take four times as long.
+    Grey levels have more digits than bfloat16, and its depthwise gradients are slow.
     """
 
     def exact(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
