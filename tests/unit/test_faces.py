@@ -37,6 +37,13 @@ def test_a_face_is_framed_as_the_model_was_trained(astronaut: np.ndarray) -> Non
     assert np.abs(eyes - [[0.38, 0.47], [0.62, 0.47]]).max() < 0.06
 
 
+def test_the_face_of_a_picture_at_half_its_size_is_found(astronaut: np.ndarray) -> None:
+    (whole,) = find_faces(astronaut)
+    (half,) = find_faces(cv2.resize(astronaut, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    places = np.array([[box.x, box.y, box.side] for box in (whole, half)])
+    assert np.abs(2 * places[1] - places[0]).max() < 0.05 * whole.side
+
+
 @pytest.mark.parametrize("step", [0, 6, -9])
 def test_a_face_that_moved_is_found_near_its_last_place(astronaut: np.ndarray, step: int) -> None:
     box = find_faces(astronaut)[0]
