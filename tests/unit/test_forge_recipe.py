@@ -53,11 +53,11 @@ def test_an_untouched_face_has_no_mask_and_no_label(forge: Forge) -> None:
 
 def test_an_earlier_save_is_made_again_from_its_number(forge: Forge) -> None:
     made = [forge.make(index) for index in range(24)]
-    before = [one for one in made if one.face.history]
+    before = [one for one in made if one.face.save_seed]
     assert 0 < len(before) < len(made)
     for one in before:
         entry = next(e for e in forge.entries if e.file == one.face.file)
-        again = forge.faces.load(entry, one.face.history)
+        again = forge.faces.load(entry, one.face.save_seed)
         np.testing.assert_array_equal(again.image, one.face.image)
         assert not np.array_equal(again.image, forge.faces.load(entry).image)
 

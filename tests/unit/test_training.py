@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ft_calibration.forge import LABELS
 from ft_calibration.forge.words import all_sentences
-from ft_training.augment import Target, augment, target, window
+from ft_training.augment import Target, _at_another_size, augment, target, window
 from ft_training.batches import _corner
 from ft_training.calibration import calibrate, fit_temperature, likelihood, logit_of
 from ft_training.features import covered_regions
@@ -129,6 +129,16 @@ def test_picture_mask_and_maps_are_augmented_together(seed: int) -> None:
     assert arrays.maps.shape == (11, 24, 24)
     coarse = arrays.mask.reshape(24, 4, 24, 4).mean((1, 3))
     assert np.abs(coarse - arrays.maps[0]).mean() < 0.05
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_face_of_another_size_stays_where_it_was(seed: int) -> None:
+    image = np.full((192, 192, 3), 40, np.uint8)
+    image[48:144, 64:128] = 200
+    seen = _at_another_size(image, np.random.default_rng(seed), 0.0)
+    assert seen.shape == image.shape
+    assert np.abs(seen.astype(float) - image).mean() < 4
+    assert not np.array_equal(seen, image)
 
 
 def test_a_window_shows_the_same_place_of_everything() -> None:

@@ -80,7 +80,7 @@ class TrainingBatches(IterableDataset[Batch]):
         drawn = [forged]
         if rng.random() < UNTOUCHED_SHARE / (1 - UNTOUCHED_SHARE):
             entry = faces.entries[forged.meta["row"]]
-            original = faces.load(entry, forged.meta["history"]).image
+            original = faces.load(entry, forged.meta["save_seed"]).image
             nothing = np.zeros_like(forged.mask), forged.maps, np.zeros_like(forged.multilabel)
             drawn.append(Sample(original, *nothing, forged.meta))
         seed = int(rng.integers(2**63))

@@ -14,7 +14,7 @@ from torch import Tensor
 from ft_calibration.forge import LABELS, UNTOUCHED, FaceSet
 from ft_calibration.forge.geometry import SIDES
 from ft_calibration.forge.labels import COVERAGE, GEOMETRIC_LABELS, SKIN_COVERAGE
-from ft_calibration.forge.recipe import draw_history
+from ft_calibration.forge.recipe import draw_save_seed
 
 from .augment import augment, target
 from .model import Nano, Seen, conditioning, normalised
@@ -87,7 +87,7 @@ def training_samples(faces: Path, run: Path, count: int, seed: int) -> list[Samp
     while len(samples) < count:
         if len(samples) % 4 == 3:
             entry = train[int(rng.integers(len(train)))]
-            image = folder.load(entry, draw_history(rng)).image
+            image = folder.load(entry, draw_save_seed(rng)).image
             labels = np.zeros(len(LABELS), np.uint8)
             empty = np.zeros(image.shape[:2], np.uint8)
             meta = {"family": UNTOUCHED, "traces": [], "strength": 0.0}

@@ -83,7 +83,7 @@ def write_store(forge: Forge, plan: Sequence[str | None], folder: Path, start: i
         images[index], masks[index] = made.image, np.packbits(made.mask, axis=-1)
         meta.append({
             "family": made.family, "file": made.face.file, "row": rows[made.face.file],
-            "identity": made.face.identity, "history": made.face.history,
+            "identity": made.face.identity, "save_seed": made.face.save_seed,
             "traces": list(made.traces), "strength": round(made.strength, 2),
             "multilabel": made.multilabel.tolist(),
         })  # fmt: skip

@@ -57,20 +57,20 @@ def earlier_save(image: Image, seed: int) -> Image:
     return jpeg(image, int(rng.integers(60, 99)))
 
 
-def degrade(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
-    """Return `image` after a random history; `strength` scales how often it is harmed.
+def degrade(image: Image, rng: np.random.Generator, harm: float = 1.0) -> Image:
+    """Return `image` after a random history; `harm` scales how often it is harmed.
 
-    `[H, W, 3]` uint8 in and out. About one picture in three passes unharmed at strength 1.
+    `[H, W, 3]` uint8 in and out. About one picture in three passes unharmed at a harm of 1.
     """
-    if rng.random() < 0.30 * strength:
+    if rng.random() < 0.30 * harm:
         down, up = rng.choice(len(_RESIZERS), 2)
         image = rescale(image, float(rng.uniform(0.6, 0.97)), _RESIZERS[down], _RESIZERS[up])
-    if rng.random() < 0.12 * strength:
+    if rng.random() < 0.12 * harm:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.1)))
-    if rng.random() < 0.12 * strength:
+    if rng.random() < 0.12 * harm:
         image = add_noise(image, float(rng.uniform(0.5, 5.0)), rng)
-    elif rng.random() < 0.10 * strength:
+    elif rng.random() < 0.10 * harm:
         image = add_grain(image, float(rng.uniform(0.5, 5.0)), rng)
-    if rng.random() < 0.55 * strength:
+    if rng.random() < 0.55 * harm:
         image = jpeg(image, int(rng.integers(55, 99)))
     return image

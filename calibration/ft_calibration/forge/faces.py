@@ -22,7 +22,7 @@ class Face:
     """One face picture with its landmarks.
 
     `image` is `[H, W, 3]` uint8 BGR, `geometry` its landmarks; `attribute` and `level` name the
-    step of a GAN attribute edit and are empty and 0 for a plain face. `history` is the seed of
+    step of a GAN attribute edit and are empty and 0 for a plain face. `save_seed` is that of
     the earlier save that the picture went through, 0 for none.
     """
 
@@ -32,7 +32,7 @@ class Face:
     file: str = ""
     attribute: str = ""
     level: int = 0
-    history: int = 0
+    save_seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class FaceSet:
         self.points = np.load(self.root / "landmarks.npz")["points"].astype(np.float32)
         self.parts = json.loads((self.root / "regions.json").read_text())["parts"]
 
-    def load(self, entry: Entry, history: int = 0) -> Face:
-        """Read one picture, saved once more with seed `history` unless that is 0.
+    def load(self, entry: Entry, save_seed: int = 0) -> Face:
+        """Read one picture, saved once more with seed `save_seed` unless that is 0.
 
         Raises ImageFormatError when it cannot be decoded.
         """
@@ -87,10 +87,10 @@ class FaceSet:
                 cure="copy the face folder again",
             )
         geometry = Geometry(self.points[entry.row], self.parts, image.shape[:2])
-        if history:
-            image = earlier_save(image, history)
+        if save_seed:
+            image = earlier_save(image, save_seed)
         attribute = entry.attribute
-        return Face(image, geometry, entry.identity, entry.file, attribute, entry.level, history)
+        return Face(image, geometry, entry.identity, entry.file, attribute, entry.level, save_seed)
 
     def split(self, validation_share: float = 0.1) -> tuple[list[Entry], list[Entry]]:
         """Return training and validation entries; no identity is in both.

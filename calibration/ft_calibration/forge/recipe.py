@@ -57,7 +57,7 @@ class Forgery:
     strength: float
 
 
-def draw_history(rng: np.random.Generator) -> int:
+def draw_save_seed(rng: np.random.Generator) -> int:
     """Return a seed for :meth:`FaceSet.load`, or 0: not every picture was saved twice."""
     return int(rng.integers(1, 2**31)) if rng.random() < SAVED_BEFORE else 0
 
@@ -65,8 +65,8 @@ def draw_history(rng: np.random.Generator) -> int:
 class _Pool:
     """Other faces for one chosen face."""
 
-    def __init__(self, faces: FaceSet, entries: list[Entry], chosen: Entry, history: int) -> None:
-        self.faces, self.entries, self.chosen, self.history = faces, entries, chosen, history
+    def __init__(self, faces: FaceSet, entries: list[Entry], chosen: Entry, save_seed: int) -> None:
+        self.faces, self.entries, self.chosen, self.save_seed = faces, entries, chosen, save_seed
 
     def other(self, rng: np.random.Generator) -> Face:
         identity = self.chosen.identity
@@ -85,7 +85,7 @@ class _Pool:
         ]  # fmt: skip
         if not same:
             return None
-        return self.faces.load(same[int(rng.integers(len(same)))], self.history)
+        return self.faces.load(same[int(rng.integers(len(same)))], self.save_seed)
 
 
 class Forge:
@@ -125,13 +125,13 @@ class Forge:
         entry = pool[int(rng.integers(len(pool)))]
         if family != "gan_edit" and entry.attribute and rng.random() < 0.7:
             return None
-        history = draw_history(rng)
-        face = self.faces.load(entry, history)
+        save_seed = draw_save_seed(rng)
+        face = self.faces.load(entry, save_seed)
         if family == UNTOUCHED:
             empty = np.zeros(face.geometry.size, bool)
             labels = labels_from_mask(empty, face.geometry)
             return Forgery(face.image, empty, labels, family, face, (), 0.0)
-        edit = FAMILIES[family](face, _Pool(self.faces, self.entries, entry, history), rng)
+        edit = FAMILIES[family](face, _Pool(self.faces, self.entries, entry, save_seed), rng)
         return None if edit is None else _judged(face, edit, family)
 
 
