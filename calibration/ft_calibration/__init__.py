@@ -1,3 +1,1 @@
-"""Data for calibration, training and evaluation: forgeries made here, MMTT folders, metrics."""
-
-from __future__ import annotations
+"""What an export learns from data: INT8 ranges, and reports to hold a language model against."""

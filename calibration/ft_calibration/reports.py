@@ -79,9 +79,8 @@ def collect(bundle: Path, data: Path, count: int) -> Iterator[Report]:
         DataError: the data set cannot be read.
         BundleError: the bundle is at fault.
     """
+    from ft_forge.mmtt import MmttData
     from ftsdk.analyzer import Analyzer
-
-    from .mmtt import MmttData
 
     records = MmttData(data, count)
     with Analyzer(bundle, device="cpu", cache_bytes=0) as analyzer:

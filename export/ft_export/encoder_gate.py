@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_calibration.metrics import mask_scores
+from ft_eval.metrics import mask_scores
 from ft_export.gate import Tensors, compare
 from ftsdk.answer import sigmoid
 from ftsdk.bundle import EncoderGateEntry, GateEntry, Manifest, Precision

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_calibration.text_metrics import DocumentFrequencies, Pair, text_scores, tokenize
+from ft_eval.text_metrics import DocumentFrequencies, Pair, text_scores, tokenize
 from ftsdk.bundle import TextGateEntry
 from ftsdk.errors import GateError
 

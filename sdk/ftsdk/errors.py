@@ -1,4 +1,4 @@
-"""Every error that ftsdk, ft_export and ft_calibration raise on purpose.
+"""Every error that ftsdk and the packages of the workstation raise on purpose.
 
 FtsdkError
 ├── InputError                  what was handed in is at fault

@@ -14,10 +14,10 @@ from click.testing import Result
 from skimage import data
 from typer.testing import CliRunner
 
-from ft_calibration.cli import app
-from ft_calibration.evaluate import SCHEMA_VERSION
-from ft_calibration.metrics import mask_scores, predicted_mask
-from ft_calibration.robustness import DISTORTIONS
+from ft_eval.cli import app
+from ft_eval.evaluate import SCHEMA_VERSION
+from ft_eval.metrics import mask_scores, predicted_mask
+from ft_eval.robustness import DISTORTIONS
 from ftsdk.analyzer import Analyzer
 from ftsdk.imaging.files import write_png
 
@@ -163,9 +163,9 @@ def test_a_missing_package_has_its_cure(
 ) -> None:
     for name in list(sys.modules):
         if name.split(".")[0] == "nltk" or name in (
-            "ft_calibration.evaluate",
-            "ft_calibration.outcomes",
-            "ft_calibration.text_metrics",
+            "ft_eval.evaluate",
+            "ft_eval.outcomes",
+            "ft_eval.text_metrics",
         ):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "nltk", None)

@@ -15,7 +15,8 @@ from conftest import REPOSITORY
 import ftsdk
 
 SDK = REPOSITORY / "sdk/ftsdk"
-WORKSTATION = {"torch", "transformers", "ft_export", "ft_training", "ft_calibration", "onnx"}
+PACKAGES = {"ft_calibration", "ft_eval", "ft_export", "ft_forge", "ft_training"}
+WORKSTATION = {"torch", "transformers", "onnx", *PACKAGES}
 HEAVY = {"numpy", "cv2", "onnxruntime", "tokenizers", "pydantic", "typer", "rich", *WORKSTATION}
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.forge_faces import SIDE, landmarks
 
-from ft_calibration.forge.blend import Blend, changed_mask, composite, match_colour
-from ft_calibration.forge.degrade import add_grain, add_noise, degrade, jpeg, rescale
-from ft_calibration.forge.warp import align_by_points, apply_offset, bulge, mesh_warp
+from ft_forge.blend import Blend, changed_mask, composite, match_colour
+from ft_forge.degrade import add_grain, add_noise, degrade, jpeg, rescale
+from ft_forge.warp import align_by_points, apply_offset, bulge, mesh_warp
 
 
 def picture(seed: int = 0) -> np.ndarray:

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.forge_faces import SIDE, write_faces
 from typer.testing import CliRunner
 
-from ft_calibration.forge import LABELS, FaceSet, Forge
-from ft_calibration.forge.cli import app
+from ft_forge import LABELS, FaceSet, Forge
+from ft_forge.cli import app
 
 runner = CliRunner()
 

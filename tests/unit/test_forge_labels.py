@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tests.unit.forge_faces import PARTS, SIDE, landmarks
 
-from ft_calibration.forge.geometry import Geometry
-from ft_calibration.forge.labels import LABELS, label_names, labels_from_mask
+from ft_forge.geometry import Geometry
+from ft_forge.labels import LABELS, label_names, labels_from_mask
 
 
 @pytest.fixture(scope="module")

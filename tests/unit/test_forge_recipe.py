@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.unit.forge_faces import write_faces
 
-from ft_calibration.forge import DEFAULT_MIX, FAMILIES, UNTOUCHED, FaceSet, Forge
-from ft_calibration.forge.recipe import MINIMUM_AREA, MINIMUM_CHANGE
+from ft_forge import DEFAULT_MIX, FAMILIES, UNTOUCHED, FaceSet, Forge
+from ft_forge.recipe import MINIMUM_AREA, MINIMUM_CHANGE
 from ftsdk.errors import ImageNotFoundError
 
 

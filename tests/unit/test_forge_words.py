@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_calibration.forge import FAMILIES, LABELS
-from ft_calibration.forge.words import (
+from ft_forge import FAMILIES, LABELS
+from ft_forge.words import (
     PHRASES,
     all_sentences,
     nothing_found,

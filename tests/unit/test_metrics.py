@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ft_calibration.metrics import (
+from ft_eval.metrics import (
     Mask,
     MaskScores,
     auc,

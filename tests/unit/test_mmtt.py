@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_calibration.mmtt import MmttData
+from ft_forge.mmtt import MmttData
 from ftsdk.errors import (
     DataNotFoundError,
     ImageNotFoundError,

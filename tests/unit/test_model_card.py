@@ -10,9 +10,9 @@ from pathlib import Path
 
 from conftest import REPOSITORY
 
-from ft_calibration.metrics import MaskScores
-from ft_calibration.outcomes import Outcome, Summary, summarise
-from ft_calibration.text_metrics import DocumentFrequencies, Pair
+from ft_eval.metrics import MaskScores
+from ft_eval.outcomes import Outcome, Summary, summarise
+from ft_eval.text_metrics import DocumentFrequencies, Pair
 
 WORDS = Pair(("the", "nose"), ("the", "nose"))
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from ft_calibration.forge.degrade import jpeg
 from ft_export.model.nano_traces import BLOCK, BlockGrid, HighPass, cosine_basis
+from ft_forge.degrade import jpeg
 from ft_training.model import normalised
 
 SIDE = 128

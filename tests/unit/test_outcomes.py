@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ft_calibration.forge import LABELS
-from ft_calibration.metrics import MaskScores
-from ft_calibration.mmtt import Record
-from ft_calibration.outcomes import RegionCounts, judge, summarise
-from ft_calibration.text_metrics import DocumentFrequencies
+from ft_eval.metrics import MaskScores
+from ft_eval.outcomes import RegionCounts, judge, summarise
+from ft_eval.text_metrics import DocumentFrequencies
+from ft_forge import LABELS
+from ft_forge.mmtt import Record
 from ftsdk.errors import RecordError
 from ftsdk.imaging.faces import Box
 from ftsdk.imaging.layout import region_place

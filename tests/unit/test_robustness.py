@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picture_files import scene
 
-from ft_calibration.robustness import DISTORTIONS, distort
+from ft_eval.robustness import DISTORTIONS, distort
 
 NAMES = pytest.mark.parametrize("name", DISTORTIONS)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_calibration.text_metrics import (
+from ft_eval.text_metrics import (
     DocumentFrequencies,
     Pair,
     Tokens,

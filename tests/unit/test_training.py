@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_calibration.forge import LABELS
-from ft_calibration.forge.words import all_sentences
+from ft_forge import LABELS
+from ft_forge.words import all_sentences
 from ft_training.augment import Target, _at_another_size, augment, target, window
 from ft_training.batches import _corner
 from ft_training.calibration import calibrate, fit_temperature, likelihood, logit_of

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from ft_calibration.forge.degrade import degrade
-from ft_calibration.forge.labels import GEOMETRIC_LABELS
-from ft_calibration.forge.picture import Image
+from ft_forge.degrade import degrade
+from ft_forge.labels import GEOMETRIC_LABELS
+from ft_forge.picture import Image
 from ftsdk.labels import LABELS
 
 from .store import MAP_SIZE, Sample

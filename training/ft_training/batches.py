@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from ft_calibration.forge import UNTOUCHED, FaceSet
+from ft_forge import UNTOUCHED, FaceSet
 
 from .augment import Target, augment, target, window
 from .model import STRIDE

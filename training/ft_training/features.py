@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ft_calibration.forge import LABELS, UNTOUCHED, FaceSet
-from ft_calibration.forge.geometry import SIDES
-from ft_calibration.forge.labels import COVERAGE, GEOMETRIC_LABELS, SKIN_COVERAGE
-from ft_calibration.forge.recipe import draw_save_seed
+from ft_forge import LABELS, UNTOUCHED, FaceSet
+from ft_forge.geometry import SIDES
+from ft_forge.labels import COVERAGE, GEOMETRIC_LABELS, SKIN_COVERAGE
+from ft_forge.recipe import draw_save_seed
 
 from .augment import augment, target
 from .model import Nano, Seen, conditioning, normalised

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ft_calibration.forge import UNTOUCHED
-from ft_calibration.forge.degrade import degrade
-from ft_calibration.metrics import mask_scores
+from ft_eval.metrics import mask_scores
+from ft_forge import UNTOUCHED
+from ft_forge.degrade import degrade
 
 from .batches import UNTOUCHED_SHARE
 from .calibration import best_region_threshold, calibrate, logit_of

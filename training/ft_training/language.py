@@ -12,8 +12,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
 
-from ft_calibration.forge import LABELS
-from ft_calibration.forge.words import all_sentences
+from ft_forge import LABELS
+from ft_forge.words import all_sentences
 
 PROMPT = {
     "with_regions": "Manipulated regions: {regions}. Report:",

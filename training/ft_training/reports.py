@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ft_calibration.forge.labels import label_names
 from ft_calibration.reports import MOST_REPORTS, Report, write_reports
+from ft_forge.labels import label_names
 
 from .features import extract
 from .fitting import validation_samples

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_calibration.forge import FAMILIES, UNTOUCHED, FaceSet, Forge
-from ft_calibration.forge.labels import GEOMETRIC_LABELS
-from ft_calibration.forge.picture import Image
+from ft_forge import FAMILIES, UNTOUCHED, FaceSet, Forge
+from ft_forge.labels import GEOMETRIC_LABELS
+from ft_forge.picture import Image
 
 #: Side of the square region maps, in cells.
 MAP_SIZE = 96

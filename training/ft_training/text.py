@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ft_calibration.forge import UNTOUCHED
-from ft_calibration.forge.labels import label_names
-from ft_calibration.forge.words import nothing_found, report
+from ft_forge import UNTOUCHED
+from ft_forge.labels import label_names
+from ft_forge.words import nothing_found, report
 
 from .features import Features
 from .language import Reporter, prompt_for

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ft_calibration.forge import LABELS
+from ft_forge import LABELS
 
 from .language import PROMPT, Reporter
 from .model import DIMENSIONS, Nano

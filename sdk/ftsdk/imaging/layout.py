@@ -1,6 +1,6 @@
 """Where a region usually lies in an aligned face, and how much of that place a mask covers.
 
-The outlines are the mean of many people in FFHQ framing (`ft_calibration.face_layout`); people
+The outlines are the mean of many people in FFHQ framing (`ft_forge.face_layout`); people
 differ from it by about 1.5 % of the picture's side.
 """
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .picture import Image
+from ft_forge.picture import Image
 
 #: Weights 0..1, `[H, W]` float32.
 Alpha = NDArray[Any]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .picture import Image
+from ft_forge.picture import Image
 
 #: A position or an offset for each pixel, `[H, W, 2]` float32 (x, y).
 Field = NDArray[Any]

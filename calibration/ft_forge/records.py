@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..mmtt import RECORDS, Record
-from .degrade import degrade
-from .recipe import Forgery
-from .words import words_for
+from ft_forge.degrade import degrade
+from ft_forge.mmtt import RECORDS, Record
+from ft_forge.recipe import Forgery
+from ft_forge.words import words_for
 
 
 def write_records(

@@ -15,8 +15,8 @@ from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, out
 from ftsdk.errors import OptionError
 
 if TYPE_CHECKING:
-    from .evaluate import Evaluation
-    from .outcomes import Summary
+    from ft_eval.evaluate import Evaluation
+    from ft_eval.outcomes import Summary
 
 _EXAMPLE = "Example: ft-eval --bundle xl.bundle --data mmtt/test.json --limit 500 --json"
 _COLUMNS = {
@@ -76,7 +76,7 @@ def _evaluate(
     from ftsdk.analyzer import Analyzer
 
     try:
-        from .evaluate import evaluate as run
+        from ft_eval.evaluate import evaluate as run
     except ModuleNotFoundError as error:
         raise OptionError(
             "ft-eval needs a package that is not installed.",
@@ -84,8 +84,8 @@ def _evaluate(
             found="no such module",
             cure='run: pip install "ftsdk[eval]"',
         ) from error
-    from .mmtt import MmttData
-    from .robustness import DISTORTIONS
+    from ft_eval.robustness import DISTORTIONS
+    from ft_forge.mmtt import MmttData
 
     data = MmttData(folder, limit)
     with Analyzer(bundle, device=device) as analyzer, _progress() as progress:

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ft_eval.outcomes import Outcome, Summary, judge, summarise
+from ft_eval.robustness import distort
+from ft_eval.text_metrics import DocumentFrequencies
+from ft_forge.mmtt import MmttData, Record
 from ftsdk.analyzer import Analyzer
 from ftsdk.errors import DataError, FtsdkError
 from ftsdk.result import Failure, Provenance, Result
-
-from .mmtt import MmttData, Record
-from .outcomes import Outcome, Summary, judge, summarise
-from .robustness import distort
-from .text_metrics import DocumentFrequencies
 
 SCHEMA_VERSION = 1
 #: The pictures as they are, among the names of distortions.

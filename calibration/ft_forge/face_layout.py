@@ -1,6 +1,6 @@
 """Where each part of a face lies in FFHQ framing: the mean of many people's landmarks.
 
-`python -m ft_calibration.face_layout FACES OUT.json` reads a folder with `index.json`,
+`python -m ft_forge.face_layout FACES OUT.json` reads a folder with `index.json`,
 `landmarks.npz` and `regions.json` and writes convex outlines in units of the picture's side.
 """
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ft_forge.geometry import Geometry
 from ftsdk.labels import LABELS
-
-from .geometry import Geometry
 
 #: Labels that landmarks can locate, in the order of :data:`LABELS`.
 GEOMETRIC_LABELS: tuple[str, ...] = (

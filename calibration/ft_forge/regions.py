@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Geometry
+from ft_forge.geometry import Geometry
 
 Mask = NDArray[np.bool_]
 

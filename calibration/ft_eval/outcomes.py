@@ -8,12 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.claims import named_regions, unsupported_regions
-from ftsdk.errors import RecordError
-from ftsdk.result import Result
-
-from .forge.recipe import UNTOUCHED
-from .metrics import (
+from ft_eval.metrics import (
     Mask,
     MaskScores,
     auc,
@@ -22,8 +17,12 @@ from .metrics import (
     mask_scores,
     predicted_mask,
 )
-from .mmtt import Record
-from .text_metrics import DocumentFrequencies, Pair, TextScores, text_scores, tokenize
+from ft_eval.text_metrics import DocumentFrequencies, Pair, TextScores, text_scores, tokenize
+from ft_forge.mmtt import Record
+from ft_forge.recipe import UNTOUCHED
+from ftsdk.claims import named_regions, unsupported_regions
+from ftsdk.errors import RecordError
+from ftsdk.result import Result
 
 #: The family of a forgery whose record names none.
 UNLABELLED = "unlabelled"

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .blend import Alpha, Blend, Mask, composite, random_blend
-from .degrade import add_noise
-from .faces import Face
-from .families import Donors, Edit
-from .picture import Image
-from .regions import parts_mask, random_parts, random_patch
-from .warp import apply_offset, bulge, push
+from ft_forge.blend import Alpha, Blend, Mask, composite, random_blend
+from ft_forge.degrade import add_noise
+from ft_forge.faces import Face
+from ft_forge.families import Donors, Edit
+from ft_forge.picture import Image
+from ft_forge.regions import parts_mask, random_parts, random_patch
+from ft_forge.warp import apply_offset, bulge, push
 
 
 def _some_area(face: Face, rng: np.random.Generator, patches: float) -> Mask:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .blend import Mask, changed_mask
-from .faces import Entry, Face, FaceSet
-from .families import Edit, Family
-from .labels import labels_from_mask
-from .picture import Image
-from .swaps import face_swap, gan_edit, part_swap, splice
-from .synthesis import copy_move, inpainting, local_warp, retouching
+from ft_forge.blend import Mask, changed_mask
+from ft_forge.faces import Entry, Face, FaceSet
+from ft_forge.families import Edit, Family
+from ft_forge.labels import labels_from_mask
+from ft_forge.picture import Image
+from ft_forge.swaps import face_swap, gan_edit, part_swap, splice
+from ft_forge.synthesis import copy_move, inpainting, local_warp, retouching
 
 FAMILIES: dict[str, Family] = {
     "gan_edit": gan_edit,

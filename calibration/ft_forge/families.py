@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from .blend import Mask
-from .faces import Face
-from .picture import Image
+from ft_forge.blend import Mask
+from ft_forge.faces import Face
+from ft_forge.picture import Image
 
 
 @dataclass(frozen=True)

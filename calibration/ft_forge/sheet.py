@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from .labels import label_names
-from .picture import Image
-from .recipe import Forgery
+from ft_forge.labels import label_names
+from ft_forge.picture import Image
+from ft_forge.recipe import Forgery
 
 
 def _tile(made: Forgery, size: int) -> Image:

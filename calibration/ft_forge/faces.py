@@ -10,11 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ft_forge.degrade import earlier_save
+from ft_forge.geometry import Geometry
+from ft_forge.picture import Image
 from ftsdk.errors import ImageFormatError, ImageNotFoundError
-
-from .degrade import earlier_save
-from .geometry import Geometry
-from .picture import Image
 
 
 @dataclass(frozen=True)

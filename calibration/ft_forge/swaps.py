@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .blend import Blend, Mask, composite, random_blend
-from .degrade import add_noise, jpeg
-from .faces import Face
-from .families import Donors, Edit
-from .picture import Image
-from .regions import face_area, parts_mask, random_parts, random_patch
-from .warp import align_by_points, mesh_warp
+from ft_forge.blend import Blend, Mask, composite, random_blend
+from ft_forge.degrade import add_noise, jpeg
+from ft_forge.faces import Face
+from ft_forge.families import Donors, Edit
+from ft_forge.picture import Image
+from ft_forge.regions import face_area, parts_mask, random_parts, random_patch
+from ft_forge.warp import align_by_points, mesh_warp
 
 _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 

@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ft_forge.faces import Entry, FaceSet
+from ft_forge.recipe import DEFAULT_MIX, UNTOUCHED, Forge, Forgery
+from ft_forge.records import write_records
+from ft_forge.sheet import contact_sheet
 from ftsdk.errors import FtsdkError, OptionError
-
-from .faces import Entry, FaceSet
-from .recipe import DEFAULT_MIX, UNTOUCHED, Forge, Forgery
-from .records import write_records
-from .sheet import contact_sheet
 
 app = typer.Typer(add_completion=False)
 _console = Console()

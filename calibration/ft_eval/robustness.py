@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .forge.degrade import add_noise, jpeg, rescale
+from ft_forge.degrade import add_noise, jpeg, rescale
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, np.random.Generator], Pixels]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import label_names
+from ft_forge.labels import label_names
 
 #: How a region is called in a sentence; each is among its words in :mod:`ftsdk.claims`.
 PHRASES: dict[str, str] = {

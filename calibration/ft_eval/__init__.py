@@ -1,0 +1,1 @@
+"""How good a bundle's answers are, on pictures whose truth is known."""
