@@ -43,6 +43,7 @@ FtsdkError
 │   ├── NotReadyError             the service is starting or stopping
 │   ├── QueueFullError            as many pictures wait already as may
 │   ├── RequestError              the request is not what the API takes
+│   ├── StoreError                the store cannot be read, written or emptied
 │   └── TokenError                no token, or a wrong one
 └── ExportError                 ft-export could not make a bundle
     ├── ArchitectureError         the architecture description is incomplete or wrong
@@ -258,6 +259,10 @@ class QueueFullError(ServiceError):
 
 class RequestError(ServiceError):
     """The request is not what the API takes."""
+
+
+class StoreError(ServiceError):
+    """The store cannot be opened, read, written or emptied."""
 
 
 class TokenError(ServiceError):

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_files import encoded
+from serve_analyses import analysis, result
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
 
 from ftsdk.errors import AnalysisNotFoundError, ArrayError, OptionError
-from ftsdk.imaging.decode import decode
-from ftsdk.report.credentials import Credentials
-from ftsdk.report.edits import Edit
-from ftsdk.result import Provenance, Region, Result, run_lengths
+from ftsdk.result import run_lengths
 from ftsdk.serve import cli
-from ftsdk.serve.analyses import Analysis, MemoryStore, new_id
+from ftsdk.serve.analyses import MemoryStore
 from ftsdk.serve.disk import DiskStore
 from ftsdk.serve.documents import PaintedMask
 from ftsdk.serve.service import painted
@@ -27,30 +23,9 @@ from ftsdk.serve.settings import is_loopback
 from ftsdk.serve.uploads import clean_name
 
 
-def _result() -> Result:
-    picture = replace(decode(encoded("png")), name="face.png")
-    made = Provenance(
-        "0.1", "tiny", "ab" * 32, "float32", "runtime 1", "cpu", picture.sha256, "now"
-    )
-    return Result(
-        picture=picture, face=None, probabilities=np.eye(8, dtype=np.float32), mask_threshold=0.5,
-        regions=(Region("mouth", 0.91, 0.5),), region_probabilities={"mouth": 0.91}, report="Text.",
-        report_ids=(0, 5), score=0.83, score_threshold=0.7, corrections=("regions",),
-        limits=("A hint.",), timings={"total": 1.5}, provenance=made,
-        image_tensors={"a.b": np.arange(6, dtype=np.float32)}, operating_point="fpr_0.05",
-    )  # fmt: skip
-
-
-def _analysis() -> Analysis:
-    facts = (("Signed by", "Ada"),)
-    edit = Edit("now", "Ada", ("mouth",), mask=False)
-    credentials = Credentials("present", "note", facts)
-    return Analysis(new_id(), _result(), encoded("png"), credentials, (edit,), "p" * 22)
-
-
 def test_memory_is_bounded_in_number() -> None:
     store = MemoryStore(2, 2**40, 60)
-    kept = [_analysis() for _ in range(3)]
+    kept = [analysis() for _ in range(3)]
     for one in kept:
         store.put(one)
     assert len(store) == 2
@@ -61,7 +36,7 @@ def test_memory_is_bounded_in_number() -> None:
 
 def test_memory_is_bounded_in_bytes_and_age() -> None:
     now = 0.0
-    first, second = _analysis(), _analysis()
+    first, second = analysis(), analysis()
     store = MemoryStore(9, first.nbytes + 1, 60, clock=lambda: now)
     store.put(first)
     store.put(second)
@@ -73,10 +48,10 @@ def test_memory_is_bounded_in_bytes_and_age() -> None:
 
 
 def test_kept_tensors_are_the_store_s_own() -> None:
-    analysis = _analysis()
+    one = analysis()
     store = MemoryStore(2, 2**40, 60)
-    store.put(analysis)
-    given, kept = analysis.result.image_tensors, store.get(analysis.id).result.image_tensors
+    store.put(one)
+    given, kept = one.result.image_tensors, store.get(one.id).result.image_tensors
     assert set(kept) == set(given)
     for name, value in kept.items():
         assert np.array_equal(value, given[name])
@@ -85,22 +60,22 @@ def test_kept_tensors_are_the_store_s_own() -> None:
 
 
 def test_disk_gives_back_what_it_was_given(tmp_path: Path) -> None:
-    analysis = _analysis()
+    one = analysis()
     store = DiskStore(tmp_path / "kept")
-    store.put(analysis)
+    store.put(one)
     store.close()
     again = DiskStore(tmp_path / "kept")
-    found = again.get(analysis.id)
-    assert found.result.to_dict() == analysis.result.to_dict()
-    assert found.result.report_ids == analysis.result.report_ids
+    found = again.get(one.id)
+    assert found.result.to_dict() == one.result.to_dict()
+    assert found.result.report_ids == one.result.report_ids
     assert np.array_equal(found.result.image_tensors["a.b"], np.arange(6))
-    assert (found.edits, found.credentials) == (analysis.edits, analysis.credentials)
-    assert (found.parent, found.original) == (analysis.parent, analysis.original)
-    again.delete(analysis.id)
+    assert (found.edits, found.credentials) == (one.edits, one.credentials)
+    assert (found.parent, found.original) == (one.parent, one.original)
+    again.delete(one.id)
     assert len(again) == 0
-    assert not (tmp_path / "kept" / analysis.id).exists()
+    assert not (tmp_path / "kept" / one.id).exists()
     with pytest.raises(AnalysisNotFoundError):
-        again.get(analysis.id)
+        again.get(one.id)
     again.close()
 
 
@@ -114,11 +89,11 @@ def test_names_are_tamed(name: str) -> None:
 
 
 def test_a_painted_mask_survives_its_run_lengths() -> None:
-    result = _result()
-    height, width = result.picture.height, result.picture.width
+    found = result()
+    height, width = found.picture.height, found.picture.width
     mask = np.random.default_rng(3).random((height, width)) > 0.5
     sent = PaintedMask(width=width, height=height, run_lengths=run_lengths(mask))
-    assert np.array_equal(painted(sent, result), mask)
+    assert np.array_equal(painted(sent, found), mask)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +104,7 @@ def test_a_painted_mask_that_does_not_fit_is_refused(
     width: int, height: int, lengths: list[int]
 ) -> None:
     with pytest.raises(ArrayError):
-        painted(PaintedMask(width=width, height=height, run_lengths=lengths), _result())
+        painted(PaintedMask(width=width, height=height, run_lengths=lengths), result())
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ftsdk.errors import AnalysisNotFoundError
 from ftsdk.report.credentials import Credentials
@@ -44,20 +47,50 @@ class Analysis:
     parent: str | None = None
 
     @property
+    def faces(self) -> tuple[Result, ...]:
+        """The answers to all faces, the most suspicious first."""
+        return self.result, *self.result.others
+
+    @property
+    def buffers(self) -> dict[int, int]:
+        """Bytes of everything large that it holds, by identity: corrections share most of it."""
+        held: list[bytes | NDArray[Any]] = [self.original]
+        for face in self.faces:
+            held += (face.picture.pixels, face.probabilities, *face.image_tensors.values())
+        return {id(one): one.nbytes if isinstance(one, np.ndarray) else len(one) for one in held}
+
+    @property
     def nbytes(self) -> int:
         """Memory that it takes, in bytes."""
-        arrays = (self.result.probabilities, *self.result.image_tensors.values())
-        held = self.result.picture.pixels.nbytes + len(self.original)
-        return held + sum(array.nbytes for array in arrays)
+        return sum(self.buffers.values())
 
     def fresh(self) -> Analysis:
         """Return a copy whose full-size mask and heat map will not outlive it."""
-        return replace(self, result=replace(self.result))
+        return replace(self, result=_without_cached(self.result))
 
-    def detached(self) -> Analysis:
-        """Return a fresh copy that owns its tensors: the runtime's would pin its memory arena."""
-        tensors = {name: value.copy() for name, value in self.result.image_tensors.items()}
-        return replace(self, result=replace(self.result, image_tensors=tensors))
+    def detached(self, known: Container[int]) -> Analysis:
+        """Return a copy that owns its arrays: the runtime's would pin its memory arena.
+
+        Args:
+            known: identities of arrays that are owned already.
+        """
+
+        def own(array: NDArray[Any]) -> NDArray[Any]:
+            return array if id(array) in known else array.copy()
+
+        def owner(face: Result) -> Result:
+            return replace(
+                face,
+                probabilities=own(face.probabilities),
+                image_tensors={name: own(value) for name, value in face.image_tensors.items()},
+            )
+
+        others = tuple(map(owner, self.result.others))
+        return replace(self, result=replace(owner(self.result), others=others))
+
+
+def _without_cached(result: Result) -> Result:
+    return replace(result, others=tuple(replace(other) for other in result.others))
 
 
 class AnalysisStore(Protocol):
@@ -76,7 +109,7 @@ class AnalysisStore(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are held."""
+        """Bytes that are held; read without waiting for whoever writes."""
 
     def close(self) -> None:
         """Finish writing."""
@@ -95,6 +128,7 @@ class MemoryStore:
         self._count, self._limit, self._seconds = count, nbytes, seconds
         self._clock = clock
         self._kept: OrderedDict[str, tuple[float, Analysis]] = OrderedDict()
+        self._holders: Counter[int] = Counter()
         self._nbytes = 0
         self._lock = threading.Lock()
 
@@ -107,8 +141,11 @@ class MemoryStore:
 
     def put(self, analysis: Analysis) -> None:
         with self._lock:
-            self._kept[analysis.id] = self._clock(), analysis.detached()
-            self._nbytes += analysis.nbytes
+            kept = analysis.detached(self._holders)
+            self._kept[kept.id] = self._clock(), kept
+            for buffer, nbytes in kept.buffers.items():
+                self._nbytes += 0 if self._holders[buffer] else nbytes
+                self._holders[buffer] += 1
             self._prune()
 
     def get(self, key: str) -> Analysis:
@@ -130,7 +167,9 @@ class MemoryStore:
             self._prune()
 
     def close(self) -> None:
-        self._kept.clear()
+        with self._lock:
+            while self._kept:
+                self._drop(next(iter(self._kept)))
 
     def _prune(self) -> None:
         oldest = self._clock() - self._seconds
@@ -143,7 +182,11 @@ class MemoryStore:
 
     def _drop(self, key: str) -> None:
         _, analysis = self._kept.pop(key)
-        self._nbytes -= analysis.nbytes
+        for buffer, nbytes in analysis.buffers.items():
+            self._holders[buffer] -= 1
+            if not self._holders[buffer]:
+                del self._holders[buffer]
+                self._nbytes -= nbytes
 
 
 def not_found(key: str) -> AnalysisNotFoundError:

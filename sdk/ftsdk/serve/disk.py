@@ -1,30 +1,26 @@
 """Analyses on disk: an SQLite index, and a directory of files for each.
 
-A directory is written under a temporary name and renamed, then entered in the index; killed at any
-moment, the index never names what is not whole.
+A directory is written under a temporary name, synced, renamed, and entered in the index; deleting
+renames it first. Killed at any moment, the next start removes what was half written or half
+deleted, and lists what was whole: what is on the disk is what the index names.
 """
 
 from __future__ import annotations
 
-import json
+import fcntl
+import os
+import re
 import shutil
 import sqlite3
 import threading
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ftsdk.imaging.decode import decode
-from ftsdk.imaging.faces import Box
-from ftsdk.imaging.picture import Picture
-from ftsdk.report.credentials import Credentials
-from ftsdk.report.edits import Edit
-from ftsdk.result import Provenance, Region, Result
-from ftsdk.serve.analyses import Analysis, not_found
-from ftsdk.serve.uploads import Upload
+from ftsdk.errors import OptionError, StoreError
+from ftsdk.serve import folder
+from ftsdk.serve.analyses import ID_PATTERN, Analysis, not_found
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS analyses (
@@ -32,154 +28,199 @@ CREATE TABLE IF NOT EXISTS analyses (
     score REAL, parent TEXT, nbytes INTEGER NOT NULL
 )
 """
-_PLAIN = (
-    "mask_threshold", "region_probabilities", "report", "report_ids", "score", "score_threshold",
-    "corrections", "limits", "timings", "operating_point",
-)  # fmt: skip
-_TUPLES = ("report_ids", "corrections", "limits")
-_PROBABILITIES = "probabilities"
-_TENSOR = "tensor:"
-_ARRAYS = "arrays.{}.npz"
+# Deleted names are overwritten, and no log keeps them.
+_PRAGMAS = ("secure_delete=ON", "journal_mode=TRUNCATE", "temp_store=MEMORY")
+_INDEX = "index.sqlite3"
+_LOCK = "lock"
+_PARTIAL = ".tmp"
+_GONE = ".gone"
+_LOCK_SECONDS = 2.0
+_OTHERS_MAY_WRITE = 0o022
 
 
 class DiskStore:
-    """Everything that was ever analysed, until it is deleted."""
+    """Everything that was ever analysed, until it is deleted.
+
+    Raises:
+        OptionError: others could write to the directory.
+        StoreError: it cannot be used, or another process uses it.
+    """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
         self._lock = threading.Lock()
-        self._index = sqlite3.connect(directory / "index.sqlite3", check_same_thread=False)
-        self._index.execute("PRAGMA journal_mode=WAL")
-        self._index.execute(_SCHEMA)
+        with _storing("the store cannot be opened"):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _check_private(directory)
+            self._claim = _claim(directory / _LOCK)
+            self._index = _open_index(directory / _INDEX)
+            self._sweep()
+        self._count, self._nbytes = self._totals()
 
     @property
     def nbytes(self) -> int:
-        return int(self._select("SELECT COALESCE(SUM(nbytes), 0) FROM analyses")[0][0])
+        return self._nbytes
 
     def __len__(self) -> int:
-        return int(self._select("SELECT COUNT(*) FROM analyses")[0][0])
+        return self._count
 
     def put(self, analysis: Analysis) -> None:
-        partial = self._directory / f"{analysis.id}.tmp"
-        partial.mkdir(mode=0o700)
-        try:
-            _write(analysis, partial)
-            partial.rename(self._directory / analysis.id)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        result = analysis.result
-        made, picture = result.provenance, result.picture
-        row = (analysis.id, made.created, picture.name, picture.sha256, result.score,
-               analysis.parent, _size(self._directory / analysis.id))  # fmt: skip
-        with self._lock, self._index:
-            self._index.execute("INSERT INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        """Keep an analysis.
+
+        Raises:
+            StoreError: it could not be written; nothing of it stays.
+        """
+        partial = self._directory / (analysis.id + _PARTIAL)
+        whole = self._directory / analysis.id
+        with _storing("the analysis could not be stored"):
+            try:
+                partial.mkdir(mode=0o700)
+                folder.write(analysis, partial)
+                partial.rename(whole)
+                folder.sync(self._directory)
+                self._enter(whole)
+            except BaseException:
+                _remove(partial)
+                _remove(whole)
+                raise
 
     def get(self, key: str) -> Analysis:
-        if not self._select("SELECT 1 FROM analyses WHERE id = ?", key):
-            raise not_found(key)
-        try:
-            return _read(self._directory / key)
-        except FileNotFoundError as error:
-            raise not_found(key) from error
+        """Return an analysis.
+
+        Raises:
+            AnalysisNotFoundError: none of this id.
+            StoreError: it cannot be read.
+        """
+        with _storing("the analysis cannot be read"):
+            with self._lock:
+                known = self._index.execute("SELECT 1 FROM analyses WHERE id = ?", (key,))
+                if not known.fetchall():
+                    raise not_found(key)
+            try:
+                return folder.read(self._directory / key)
+            except FileNotFoundError as error:
+                raise not_found(key) from error
 
     def delete(self, key: str) -> None:
-        with self._lock, self._index:
-            if not self._index.execute("DELETE FROM analyses WHERE id = ?", (key,)).rowcount:
+        """Delete an analysis with all its files; on return none is left on the disk.
+
+        Raises:
+            AnalysisNotFoundError: none of this id.
+            StoreError: something of it is still there; deleting again tries again.
+        """
+        whole, gone = self._directory / key, self._directory / (key + _GONE)
+        with self._lock, _storing("the analysis could not be deleted"):
+            found = self._index.execute("SELECT nbytes FROM analyses WHERE id = ?", (key,))
+            row = found.fetchone()
+            if row is None:
                 raise not_found(key)
-        shutil.rmtree(self._directory / key, ignore_errors=True)
+            if whole.exists():
+                whole.rename(gone)
+                folder.sync(self._directory)
+            _remove(gone)
+            folder.sync(self._directory)
+            with self._index:
+                self._index.execute("DELETE FROM analyses WHERE id = ?", (key,))
+            self._count, self._nbytes = self._count - 1, self._nbytes - row[0]
 
     def close(self) -> None:
+        """Finish writing, and let others use the directory."""
         self._index.close()
+        os.close(self._claim)
 
-    def _select(self, statement: str, *values: str) -> list[Any]:
+    def _enter(self, whole: Path) -> None:
+        row = folder.index_row(whole)
         with self._lock:
-            return self._index.execute(statement, values).fetchall()
+            with self._index:
+                self._index.execute("INSERT INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._count, self._nbytes = self._count + 1, self._nbytes + row[-1]
+
+    def _sweep(self) -> None:
+        """Finish what a kill interrupted."""
+        listed = {key for (key,) in self._index.execute("SELECT id FROM analyses")}
+        whole = set()
+        for path in self._directory.iterdir():
+            key, suffix = path.stem, path.suffix
+            if not re.match(ID_PATTERN, key) or not path.is_dir():
+                continue
+            if suffix in (_PARTIAL, _GONE):
+                _remove(path)
+            elif not suffix:
+                whole.add(key)
+        rows = [folder.index_row(self._directory / key) for key in whole - listed]
+        with self._index:
+            self._index.executemany("INSERT INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            lost = [(key,) for key in listed - whole]
+            self._index.executemany("DELETE FROM analyses WHERE id = ?", lost)
+        folder.sync(self._directory)
+
+    def _totals(self) -> tuple[int, int]:
+        count, size = self._index.execute(
+            "SELECT COUNT(*), COALESCE(SUM(nbytes), 0) FROM analyses"
+        ).fetchone()
+        return count, size
 
 
-def _write(analysis: Analysis, folder: Path) -> None:
-    result = analysis.result
-    document = {
-        "id": analysis.id,
-        "parent": analysis.parent,
-        "name": result.picture.name,
-        "edits": [asdict(edit) for edit in analysis.edits],
-        "credentials": asdict(analysis.credentials),
-        "faces": [_fields(face) for face in (result, *result.others)],
-    }
-    (folder / "original").write_bytes(analysis.original)
-    (folder / "analysis.json").write_text(json.dumps(document), encoding="utf-8")
-    for number, face in enumerate((result, *result.others)):
-        arrays: dict[str, NDArray[Any]] = {
-            _TENSOR + name: value for name, value in face.image_tensors.items()
-        }
-        arrays[_PROBABILITIES] = face.probabilities
-        np.savez(folder / _ARRAYS.format(number), allow_pickle=False, **arrays)
+def _open_index(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
+    index = sqlite3.connect(path, timeout=_LOCK_SECONDS, check_same_thread=False)
+    for pragma in _PRAGMAS:
+        index.execute(f"PRAGMA {pragma}")
+    index.execute(_SCHEMA)
+    if not index.execute("PRAGMA user_version").fetchone()[0]:
+        index.execute("VACUUM")  # an index from before names were overwritten may hold some
+        index.execute("PRAGMA user_version=1")
+    return index
 
 
-def _fields(result: Result) -> dict[str, Any]:
-    return {
-        "regions": [asdict(region) for region in result.regions],
-        "provenance": asdict(result.provenance),
-        "face": asdict(result.face) if result.face else None,
-        **{name: _plain(getattr(result, name)) for name in _PLAIN},
-    }
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if hasattr(value, "items") else value
-
-
-def _read(folder: Path) -> Analysis:
-    document = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
-    original = (folder / "original").read_bytes()
-    credentials = document["credentials"]
-    credentials["facts"] = tuple(map(tuple, credentials["facts"]))
-    return Analysis(
-        id=document["id"],
-        result=_result(document, original, folder),
-        original=original,
-        credentials=Credentials(**credentials),
-        edits=tuple(_edit(edit) for edit in document["edits"]),
-        parent=document["parent"],
+def _check_private(directory: Path) -> None:
+    status = directory.stat()
+    if status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_MAY_WRITE:
+        return
+    raise OptionError(
+        "others could write to the store",
+        expected="a directory of this user that nobody else may write to",
+        found=f"{directory}, mode {status.st_mode & 0o7777:04o}, owned by user {status.st_uid}",
+        cure=f"chmod go-w {directory}   (or name another directory)",
     )
 
 
-def _result(document: dict[str, Any], original: bytes, folder: Path) -> Result:
-    picture = decode(Upload(original, document["name"]).open())
-    first, *others = (
-        _face(fields, picture, folder / _ARRAYS.format(number))
-        for number, fields in enumerate(document["faces"])
-    )
-    return replace(first, others=tuple(others))
+def _claim(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise StoreError(
+            "the store is in use",
+            expected="one ft-serve a store",
+            found=f"another process holds {path}",
+            cure="stop it, or name another directory with --store",
+        ) from error
+    return handle
 
 
-def _face(fields: dict[str, Any], picture: Picture, path: Path) -> Result:
-    with np.load(path, allow_pickle=False) as arrays:
-        tensors = {
-            name.removeprefix(_TENSOR): arrays[name]
-            for name in arrays.files
-            if name.startswith(_TENSOR)
-        }
-        probabilities = arrays[_PROBABILITIES]
-    plain = {name: fields[name] for name in _PLAIN}
-    plain |= {name: tuple(plain[name]) for name in _TUPLES}
-    return Result(
-        picture=picture,
-        face=Box(**fields["face"]) if fields["face"] else None,
-        probabilities=probabilities,
-        regions=tuple(Region(**region) for region in fields["regions"]),
-        provenance=Provenance(**fields["provenance"]),
-        image_tensors=tensors,
-        **plain,
-    )
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, onerror=_unless_missing)
 
 
-def _edit(fields: dict[str, Any]) -> Edit:
-    regions = fields["regions"]
-    return Edit(**{**fields, "regions": None if regions is None else tuple(regions)})
+def _unless_missing(function: Callable[..., Any], path: str, info: Any) -> None:
+    del function, path
+    if not isinstance(info[1], FileNotFoundError):
+        raise info[1]
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+@contextmanager
+def _storing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise StoreError(
+            what,
+            expected="a directory with room that this user alone reads and writes",
+            found=f"{type(error).__name__}: {error}"[:300],
+            cure="see that the disk has room, and that no other program holds or changed the files",
+        ) from error
