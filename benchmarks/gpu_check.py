@@ -35,7 +35,7 @@ from ftsdk.bundle import NANO, open_bundle
 from ftsdk.cli.console import exit_on_error
 from ftsdk.doctor.hardware import check_machine
 from ftsdk.doctor.packages import check_packages
-from ftsdk.imaging.files import write_atomically
+from ftsdk.files import write_atomically
 
 SCHEMA_VERSION = 1
 #: All checks together, and one of them, s.

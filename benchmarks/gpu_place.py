@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from ftsdk.engines.contract import Engine
 from ftsdk.errors import DeviceUnavailableError, EngineNotInstalledError
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))  # the fakes of its `support`
 FAKE = "the fake back end, on the host"
 FAKE_GPU = "sm_89"
 
@@ -88,8 +90,9 @@ def _build(path: Path) -> Figures:
 @contextmanager
 def _on_fake(path: Path) -> Iterator[Analyzer]:
     """Open a bundle whose engines are built, kept, verified and run by stand-ins for TensorRT."""
-    from ftsdk.engines.fake import FakeTensorRt, fake_plan
-    from ftsdk.engines.fake_cuda import FakeCuda
+    from support.fake_cuda import FakeCuda
+    from support.fake_tensorrt import FakeTensorRt, fake_plan
+
     from ftsdk.engines.plans import engine_keys, load_plans
     from ftsdk.engines.tensorrt import runtime_name
 

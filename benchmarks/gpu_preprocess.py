@@ -13,11 +13,11 @@ import numpy as np
 from gpu_outcome import Failed, Figures, Skipped
 from gpu_place import FAKE, ROOT, gpu_or_none
 from numpy.typing import NDArray
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeKernels
 
 from ftsdk._native.cuda import LIBRARY, CudaKernels
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing
-from ftsdk.engines.fake import FakeKernels
-from ftsdk.engines.fake_cuda import FakeCuda
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 
 SETTINGS = Preprocessing(384, CLIP_MEAN, CLIP_STD)

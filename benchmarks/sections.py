@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ftsdk.imaging.files import write_atomically
+from ftsdk.files import write_atomically
 from ftsdk.machine import cores, cpu_name
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

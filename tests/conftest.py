@@ -136,7 +136,7 @@ def edited_bundle(
 @pytest.fixture(scope="session")
 def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small PNG picture of coloured noise; the miniature's weights mean nothing either."""
-    from ftsdk.imaging.files import write_png
+    from ftsdk.imaging.encode import write_png
 
     path = tmp_path_factory.mktemp("pictures") / "face.png"
     random = np.random.default_rng(20)

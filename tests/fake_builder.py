@@ -8,8 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import onnx
-
-from ftsdk.engines.fake import FakeTensorRt, fake_plan
+from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 GIGABYTE = 1 << 30
 

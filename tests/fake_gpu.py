@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk import stages
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.engines.cache import EngineCache, EngineKey
-from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
 from ftsdk.engines.plans import engine_keys
 from ftsdk.engines.tensorrt import runtime_name
 

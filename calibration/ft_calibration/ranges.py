@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ft_forge.mmtt import MmttData
 from ftsdk.bundle import problems, sha256_of
 from ftsdk.errors import DataNotFoundError, RangesError
-from ftsdk.imaging.files import write_atomically
+from ftsdk.files import write_atomically
 
 Rule = Literal["minmax", "percentile", "entropy"]
 

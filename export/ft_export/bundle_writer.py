@@ -24,7 +24,7 @@ from ftsdk.bundle import (
     sha256_of,
 )
 from ftsdk.errors import DiskFullError, OptionError
-from ftsdk.imaging.files import write_atomically
+from ftsdk.files import write_atomically
 from ftsdk.version import __version__
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ftsdk.bundle import GateEntry, StageEntry, TextGateEntry
-from ftsdk.imaging.files import write_atomically
+from ftsdk.files import write_atomically
 
 TensorDict = dict[str, NDArray[np.generic]]
 _STATE = "state.json"

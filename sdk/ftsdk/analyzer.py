@@ -33,7 +33,8 @@ from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
 from ftsdk.language.writer import StepWriter, Writer
 from ftsdk.result import Failure, Result
-from ftsdk.stages import Known, Stages, Stopwatch
+from ftsdk.stages import Known, Stages
+from ftsdk.stopwatch import Stopwatch
 
 Image = Any
 Color = Literal["bgr", "rgb"]

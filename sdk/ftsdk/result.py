@@ -219,7 +219,7 @@ class Result:
         Raises:
             OptionError: `original` is another file than the one that was analysed.
         """
-        from ftsdk.imaging.files import write_atomically
+        from ftsdk.files import write_atomically
         from ftsdk.report.page import render
 
         if isinstance(original, str | Path):
@@ -234,8 +234,9 @@ class Result:
 
         Files are called `{name}.overlay.png` and so on; `name` is the picture's by default.
         """
+        from ftsdk.files import write_atomically
         from ftsdk.imaging.drawing import colour_heatmap
-        from ftsdk.imaging.files import write_atomically, write_png
+        from ftsdk.imaging.encode import write_png
 
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from ft_eval.evaluate import SCHEMA_VERSION
 from ft_eval.metrics import mask_scores, predicted_mask
 from ft_eval.robustness import DISTORTIONS
 from ftsdk.analyzer import Analyzer
-from ftsdk.imaging.files import write_png
+from ftsdk.imaging.encode import write_png
 
 FAMILIES = ("face_swap", "face_swap", "retouching", "untouched")
 

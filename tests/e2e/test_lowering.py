@@ -17,7 +17,7 @@ from ft_export.bundle_writer import hash_files, write_manifest
 from ft_export.cli import app
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.files import write_png
+from ftsdk.imaging.encode import write_png
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 FORGED = PICTURES / "portrait_forged.jpg"

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from fake_builder import GIGABYTE, FakeBuildingTensorRt
 from rich.progress import Progress
+from support.fake_cuda import FakeCuda
 
 from ft_export import engines
 from ft_export.engine_command import BuildBars
 from ft_export.engines import Built, build_engines
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.engines.cache import EngineCache
-from ftsdk.engines.fake import FakeCuda
 from ftsdk.engines.plans import load_plans
 from ftsdk.errors import EngineBuildError
 

@@ -10,6 +10,8 @@ import cuda_kernel
 import numpy as np
 import pytest
 from fake_gpu import a_gpu, nano_with_engines
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeKernels, FakeTensorRt
 
 from ftsdk import stages
 from ftsdk._native.cuda import CudaKernels
@@ -17,7 +19,6 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.engines import cuda_preprocess
 from ftsdk.engines.contract import DeviceTensor
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
-from ftsdk.engines.fake import FakeCuda, FakeKernels, FakeTensorRt
 from ftsdk.errors import ArrayError, EngineLoadError, EngineRunError
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 

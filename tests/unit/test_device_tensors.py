@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk.engines.contract import DeviceTensor
-from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
 from ftsdk.engines.tensorrt import TensorRtEngine
 from ftsdk.errors import EngineRunError
 

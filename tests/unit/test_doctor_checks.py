@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 from small_graphs import write
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk import machine
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.doctor import backends, golden
 from ftsdk.doctor.findings import Findings, broken_package
-from ftsdk.engines.fake import FakeTensorRt, fake_plan
-from ftsdk.engines.fake_cuda import FakeCuda
 from ftsdk.errors import EngineAnswerError, EngineRunError
 
 MANIFEST = open_bundle(NANO).manifest

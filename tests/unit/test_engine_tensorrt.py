@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import small_graphs
 from onnx import helper
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.engines.contract import Engine
-from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.engines.tensorrt import TensorRtEngine, load_tensorrt
 from ftsdk.errors import EngineLoadError, EngineNotInstalledError, EngineRunError

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import small_graphs
 from onnx import helper
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk.engines.device_memory import Block, Graph, Staged, Stream, allocate
-from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
 from ftsdk.errors import EngineRunError
 
 FLOAT = np.dtype(np.float32)

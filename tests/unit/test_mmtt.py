@@ -20,7 +20,7 @@ from ftsdk.errors import (
     OptionError,
     RecordError,
 )
-from ftsdk.imaging.files import write_png
+from ftsdk.imaging.encode import write_png
 
 TRUTH = np.zeros((20, 30), bool)
 TRUTH[5:9, 4:12] = True

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_gpu import GPU, a_gpu, keys, nano_with_engines
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import NANO, Bundle
 from ftsdk.engines.cache import EngineCache
-from ftsdk.engines.fake import FakeCuda, FakeTensorRt, fake_plan
 from ftsdk.engines.plans import load_plans, was_built_for
 from ftsdk.errors import (
     DeviceUnavailableError,

@@ -25,7 +25,8 @@ from ftsdk.errors import (
     NumericalError,
     OptionError,
 )
-from ftsdk.stages import Stages, Stopwatch, require_finite
+from ftsdk.stages import Stages, require_finite
+from ftsdk.stopwatch import Stopwatch
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from ftsdk.cli.console import err, exit_on_error, out
-from ftsdk.imaging.files import write_atomically
+from ftsdk.files import write_atomically
 
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftsdk.bundle import Bundle, problems
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
-from ftsdk.imaging.files import write_atomically
+from ftsdk.files import write_atomically
 
 #: Raised when the way plans are built changes, so that older ones are built again.
 RECIPE = 1

@@ -7,12 +7,12 @@ from base64 import b64encode
 from dataclasses import asdict
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ftsdk.errors import FtsdkError
+from ftsdk.imaging.encode import encode_png
 from ftsdk.result import SCHEMA_VERSION
 from ftsdk.serve.analyses import ID_PATTERN, Analysis
 
@@ -212,15 +212,9 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return BGR or grey uint8 pixels as a PNG file."""
-    _, encoded = cv2.imencode(".png", pixels)
-    return encoded.tobytes()
-
-
 def probabilities_png(probabilities: NDArray[np.float32]) -> bytes:
     """Return probabilities 0 to 1 as a grey PNG of 0 to 255."""
-    return png(np.rint(np.clip(probabilities, 0, 1) * 255).astype(np.uint8))
+    return encode_png(np.rint(np.clip(probabilities, 0, 1) * 255).astype(np.uint8))
 
 
 def base64_png(probabilities: NDArray[np.float32]) -> str:

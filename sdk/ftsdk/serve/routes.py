@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ftsdk.errors import RequestError
 from ftsdk.imaging.drawing import colour_heatmap, overlay
+from ftsdk.imaging.encode import encode_png
 from ftsdk.report.page import render
 from ftsdk.serve.analyses import ID_PATTERN, Analysis
 from ftsdk.serve.documents import (
@@ -24,7 +25,6 @@ from ftsdk.serve.documents import (
     RefineRequest,
     analysis_document,
     compact,
-    png,
     probabilities_png,
 )
 from ftsdk.serve.errors import answers
@@ -168,19 +168,19 @@ def _png_answer() -> dict[int | str, dict[str, Any]]:
 @router.get("/analyses/{key}/picture.png", responses=_png_answer(), response_class=Response)
 async def picture_png(draw: Draw) -> Response:
     """Return the picture as it was analysed: upright, without metadata."""
-    return _png(await draw(lambda kept: png(kept.result.picture.pixels)))
+    return _png(await draw(lambda kept: encode_png(kept.result.picture.pixels)))
 
 
 @router.get("/analyses/{key}/mask.png", responses=_png_answer(), response_class=Response)
 async def mask_png(draw: Draw, threshold: Threshold = None) -> Response:
     """Return the mask at the picture's size, white inside."""
-    return _png(await draw(lambda kept: png(_cut(kept, threshold).astype(np.uint8) * 255)))
+    return _png(await draw(lambda kept: encode_png(_cut(kept, threshold).astype(np.uint8) * 255)))
 
 
 @router.get("/analyses/{key}/heatmap.png", responses=_png_answer(), response_class=Response)
 async def heatmap_png(draw: Draw) -> Response:
     """Return the probabilities at the picture's size, in colours."""
-    return _png(await draw(lambda kept: png(colour_heatmap(kept.result.heatmap))))
+    return _png(await draw(lambda kept: encode_png(colour_heatmap(kept.result.heatmap))))
 
 
 @router.get("/analyses/{key}/overlay.png", responses=_png_answer(), response_class=Response)
@@ -189,7 +189,7 @@ async def overlay_png(draw: Draw, threshold: Threshold = None) -> Response:
 
     def drawn(kept: Analysis) -> bytes:
         result = kept.result
-        return png(overlay(result.picture.pixels, result.heatmap, _cut(kept, threshold)))
+        return encode_png(overlay(result.picture.pixels, result.heatmap, _cut(kept, threshold)))
 
     return _png(await draw(drawn))
 

@@ -23,7 +23,7 @@ from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, FtsdkError, SourceError
 from ftsdk.events import Finished
 from ftsdk.imaging.faces import Finder, frame
-from ftsdk.stages import Stopwatch
+from ftsdk.stopwatch import Stopwatch
 from ftsdk.streaming.answers import Frame, FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.change import ChangeDetector
 from ftsdk.streaming.following import FaceFollower

@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk._native.cuda import CudaKernels
-from ftsdk.engines.fake_cuda import FakeCuda, FakeStream, Work
 from ftsdk.engines.onnxruntime import TYPES, load_runtime
-
-__all__ = ["FakeCuda", "FakeKernels", "FakeTensorRt", "fake_plan"]
+from support.fake_cuda import FakeCuda, FakeStream, Work
 
 
 def fake_plan(graph: bytes, version: str = "1.0", gpu: str = "sm_89") -> bytes:

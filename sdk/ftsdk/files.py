@@ -6,10 +6,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, sync it to disk, and rename it into place."""
@@ -24,9 +20,3 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write BGR or grey `pixels` as a PNG file, atomically."""
-    _, encoded = cv2.imencode(".png", pixels)
-    write_atomically(path, encoded.tobytes())

@@ -1,0 +1,64 @@
+"""How long each step of an analysis took, and when to give it up."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ftsdk.cancellation import Cancellation
+from ftsdk.errors import AnalysisCancelledError, OptionError
+
+
+class Stopwatch:
+    """Milliseconds by step, and the end of the caller's patience.
+
+    Args:
+        timeout: seconds from now after which `check` raises; None never does.
+        cancellation: makes `check` raise too; None is one that nobody calls.
+
+    Raises:
+        OptionError: the time-out is negative or no number.
+    """
+
+    def __init__(
+        self, timeout: float | None = None, cancellation: Cancellation | None = None
+    ) -> None:
+        if timeout is not None and not timeout >= 0:
+            raise OptionError(
+                "the time-out is outside its range",
+                expected="0 or more seconds, or None",
+                found=repr(timeout),
+                cure="pass another timeout",
+            )
+        self.cancellation = cancellation or Cancellation()
+        self.milliseconds: dict[str, float] = {}
+        self._timeout = timeout
+        self._deadline = math.inf if timeout is None else time.perf_counter() + timeout
+
+    def check(self) -> None:
+        """Raise AnalysisCancelledError if the time is up, or the analysis was given up."""
+        self.cancellation.check()
+        if time.perf_counter() > self._deadline:
+            raise AnalysisCancelledError(
+                "the analysis took longer than its time-out",
+                expected=f"an answer within {self._timeout:g} s",
+                found=", ".join(f"{k} {v:.0f} ms" for k, v in self.milliseconds.items()),
+                cure="allow more time, lower max_new_tokens, or ask for no report",
+            )
+
+    @contextmanager
+    def measure(self, step: str) -> Iterator[None]:
+        """Add the time inside to `step`; checks before it."""
+        self.check()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - start) * 1e3
+            self.milliseconds[step] = self.milliseconds.get(step, 0.0) + spent
+
+    def timings(self) -> dict[str, float]:
+        """Return the steps and their sum as `total`."""
+        return {**self.milliseconds, "total": sum(self.milliseconds.values())}

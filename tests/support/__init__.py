@@ -1,0 +1,1 @@
+"""What stands in for hardware and services that a test machine lacks."""
