@@ -74,6 +74,21 @@ def png_of(width: int, height: int, rows: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def interlaced_png_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Return RGB `pixels` as a PNG in the seven passes of Adam7."""
+    steps = {(0, 0): (8, 8), (0, 4): (8, 8), (4, 0): (8, 4), (0, 2): (4, 4), (2, 0): (4, 2)}
+    steps |= {(0, 1): (2, 2), (1, 0): (2, 1)}
+    rows = b"".join(
+        b"\0" + row.tobytes()
+        for (top, left), (down, across) in steps.items()
+        for row in pixels[top::down, left::across]
+        if row.size
+    )
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2, 0, 0, 1)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def jpeg_of(width: int, height: int) -> bytes:
     """Return the scene's JPEG with another size written into its frame header."""
     data = bytearray(encoded("jpeg"))

@@ -7,6 +7,7 @@ FtsdkError
 │   ├── ImageTruncatedError       the picture ends before its header said
 │   ├── ImageDamagedError         the picture's bytes contradict themselves
 │   ├── ImageSizeError            too many pixels, or too few, by the header
+│   ├── ImageLimitError           decoding it takes more work, time or memory than is allowed
 │   ├── ArrayError                an array of another dtype, shape or range
 │   ├── RegionError               a region name that the model does not know
 │   └── OptionError               a setting outside its range
@@ -115,6 +116,10 @@ class ImageDamagedError(InputError):
 
 class ImageSizeError(InputError):
     """The header announces too many pixels, or too few."""
+
+
+class ImageLimitError(InputError):
+    """To decode the picture takes more work, time or memory than is allowed."""
 
 
 class ArrayError(InputError):

@@ -5,13 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from picture_files import WAYS, encoded, jpeg_of, png_of, save, scene, webp_of
+from picture_files import (
+    WAYS,
+    chunk,
+    encoded,
+    interlaced_png_of,
+    jpeg_of,
+    png_of,
+    save,
+    scene,
+    webp_of,
+)
 from PIL import Image
 
 from ftsdk.errors import (
@@ -22,6 +33,7 @@ from ftsdk.errors import (
     InputError,
 )
 from ftsdk.imaging.decode import decode
+from ftsdk.imaging.header import png
 from ftsdk.imaging.picture import MAX_PIXELS, MIN_SIDE
 
 
@@ -130,6 +142,37 @@ def test_compressed_data_shorter_than_the_header_says() -> None:
         rows = bytes(int(share * 64 * (1 + 3 * 64)))
         with pytest.raises(ImageDamagedError):
             decode(png_of(64, 64, rows))
+
+
+def test_nothing_beyond_the_picture_is_handed_to_the_inflater() -> None:
+    """Gigabytes in a text, and as many behind the last row."""
+    deflate = zlib.compressobj(9)
+    first, more = (
+        deflate.compress(bytes(1 << 24)) + deflate.flush(zlib.Z_SYNC_FLUSH) for _ in range(2)
+    )
+    bomb = first + more * 100
+    text = chunk(b"zTXt", b"a\0\0" + bomb)
+    data = png_of(64, 64)[:33] + text + chunk(b"IDAT", bomb) + text + chunk(b"IEND", b"")
+    assert len(data) > 4_000_000
+    assert len(png.plain(data)) < 64 * (1 + 3 * 64) + 200
+    assert not decode(data).pixels.any()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_stored_rows_decode_to_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = save(Image.fromarray(scene()).convert(mode), "PNG")
+    expected = decode(data).pixels
+    monkeypatch.setattr(png, "_MAX_INFLATED", 0)
+    np.testing.assert_array_equal(decode(data).pixels, expected)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 19), (23, 40)])
+def test_stored_rows_of_interlaced_pictures(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(png, "_MAX_INFLATED", 0)
+    pixels = scene(*size)
+    np.testing.assert_array_equal(decode(interlaced_png_of(pixels)).pixels, pixels[:, :, ::-1])
 
 
 def test_more_pixels_in_the_header_than_in_the_data() -> None:

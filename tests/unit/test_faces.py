@@ -173,3 +173,8 @@ def test_a_whole_picture_keeps_its_map() -> None:
 def test_a_tiny_face_in_a_huge_picture_stays_within_memory() -> None:
     canvas = place(np.ones((192, 192), np.float32), Box(5000, 3000, 40), 8000, 12000)
     assert max(canvas.shape) == 2048
+
+
+@pytest.mark.parametrize("shape", [(16, 7200, 3), (7200, 16, 3), (16, 65_535, 3)])
+def test_a_strip_holds_no_face(shape: tuple[int, int, int]) -> None:
+    assert find_faces(np.full(shape, 120, np.uint8)) == []

@@ -16,6 +16,7 @@ from ftsdk.errors import (
     FtsdkError,
     ImageDamagedError,
     ImageFormatError,
+    ImageLimitError,
     ImageTruncatedError,
 )
 from ftsdk.imaging.header import Header, read_header, read_size
@@ -104,8 +105,50 @@ def test_jpeg_without_frame_or_scan_is_damage() -> None:
 def test_endless_scans_are_refused() -> None:
     data = encoded("jpeg")
     start = data.index(b"\xff\xda")
-    with pytest.raises(ImageDamagedError):
+    with pytest.raises(ImageLimitError):
         read_header(data[:start] + data[start:-2] * 201 + data[-2:])
+
+
+def test_scans_are_bounded_by_the_pixels_that_they_go_over() -> None:
+    data = encoded("progressive")
+    last = data.rindex(b"\xff\xda")
+    scans = data[:-2] + data[last:-2] * 60 + data[-2:]
+    assert read_header(scans).width == 128
+    at = data.index(b"\xff\xc2") + 5
+    large = scans[:at] + struct.pack(">HH", 10_000, 10_000) + scans[at + 4 :]
+    with pytest.raises(ImageLimitError, match="at most 20 scans of 100000000 pixels"):
+        read_header(large)
+
+
+@pytest.mark.parametrize("end", [b"", b"\0", b"\xff\x00" * 1000])
+def test_runs_of_ff_are_read_once(end: bytes) -> None:
+    """From each of them anew would take hours: the run is long, and nothing follows it."""
+    run = b"\xff" * 4_000_000 + end
+    for data in (b"\xff\xd8" + run, encoded("jpeg")[:-2] + run):
+        with pytest.raises(ImageTruncatedError):
+            read_header(data)
+    assert read_header(b"\xff\xd8" + run[:-1] + encoded("jpeg")[2:]).width == 128
+
+
+def test_parts_are_counted() -> None:
+    jpeg, png, webp = encoded("jpeg"), encoded("png"), encoded("webp")
+    empty = chunk(b"tEXt", b"")
+    many = (
+        jpeg[:2] + b"\xff\xe0\0\2" * 100_000 + jpeg[2:],
+        jpeg[:2] + b"\xff\xd8" * 100_000 + jpeg[2:],
+        png[:33] + empty * 100_000 + png[33:],
+        b"RIFF" + struct.pack("<I", 800_000 + len(webp)) + webp[8:] + b"JUNK\0\0\0\0" * 100_001,
+    )
+    for data in many:
+        with pytest.raises(ImageLimitError):
+            read_header(data)
+
+
+def test_rows_of_a_png_in_two_places_are_damage() -> None:
+    png = png_of(64, 64)
+    idat = chunk(b"IDAT", b"")
+    with pytest.raises(ImageDamagedError, match="one row"):
+        read_header(png[:-12] + chunk(b"tEXt", b"") + idat + png[-12:])
 
 
 @pytest.mark.parametrize(("marker", "bits"), [(0xC3, 8), (0xC9, 8), (0xC0, 12)])

@@ -64,6 +64,7 @@ def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS
         ImageTruncatedError: the file ends early.
         ImageDamagedError: the file's structure or its compressed data is broken.
         ImageSizeError: sides or pixels out of range.
+        ImageLimitError: decoding would take too much work.
         ArrayError: an array of another dtype or shape.
         OptionError: an unknown `color` or a `max_pixels` below 1.
     """
@@ -169,8 +170,8 @@ def _decode_bytes(data: bytes, name: str, max_pixels: int) -> Picture:
 
 
 def _decode_still(data: bytes, header: Header) -> NDArray[np.uint8]:
-    if header.format == "PNG" and header.frames > 1:
-        data = png.still(data)
+    if header.format == "PNG":
+        data = png.plain(data)
     pixels = _imdecode(data, header)
     if header.format == "JPEG" and _ends_grey(pixels) and _starved(data, header, pixels):
         found = "compressed data that ends before the picture does"

@@ -153,7 +153,8 @@ def cut_out(pixels: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
 
 
 def _shrunk(grey: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = (max(round(side * scale), 1) for side in grey.shape)  # a strip stays one
+    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     return small.astype(np.uint8, copy=False)
 
 

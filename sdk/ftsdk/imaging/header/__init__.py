@@ -55,6 +55,7 @@ def read_header(data: bytes) -> Header:
         ImageFormatError: no JPEG, PNG or WebP.
         ImageTruncatedError: the file ends before its structure does.
         ImageDamagedError: the structure contradicts itself.
+        ImageLimitError: the structure has too many parts.
     """
     return _HEADERS[_sniff(data)](data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ftsdk.errors import ImageDamagedError, ImageTruncatedError
+from ftsdk.errors import ImageDamagedError, ImageLimitError, ImageTruncatedError
 
 Format = Literal["JPEG", "PNG", "WebP"]
 
@@ -52,4 +52,13 @@ def damaged(kind: Format, expected: str, found: str) -> ImageDamagedError:
         expected=expected,
         found=found,
         cure="Get an intact copy, or open it in a picture editor and save it again.",
+    )
+
+
+def too_costly(kind: Format, expected: str, found: str) -> ImageLimitError:
+    return ImageLimitError(
+        f"The {kind} picture would take too much work to decode.",
+        expected=expected,
+        found=found,
+        cure="Open it in a picture editor and save it as an ordinary file.",
     )

@@ -9,15 +9,19 @@ from typing import NamedTuple
 
 from ftsdk.errors import ImageFormatError
 from ftsdk.imaging.header.exif import orientation
-from ftsdk.imaging.header.facts import Header, damaged, truncated
+from ftsdk.imaging.header.facts import Header, damaged, too_costly, truncated
 
 _SOI, _EOI, _SOS, _APP1, _APP2 = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 # In a scan, FF 00 is data, and restart markers (FF D0 to FF D7) do not end it.
-_NEXT_MARKER = re.compile(rb"\xff+[^\x00\x01\xd0-\xd7\xff]")
-# A progressive picture needs some ten scans; thousands of them only burn time.
-_MAX_SCANS = 200
+# One FF and no run of them, which would be tried anew from each of its bytes.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+# Profiles and previews take some hundred segments.
+_MAX_SEGMENTS = 10_000
+# A progressive picture needs some ten scans; each goes over all of its pixels again.
+_MAX_SCANS, _MAX_SCANNED_PIXELS = 100, 2_000_000_000
+_COMPONENTS = (1, 3, 4)
 # No run of zeros, which can be a legal end of blocks; and no marker.
 _PADDING = b"\x5a\xc3\x96" * 32
 
@@ -52,6 +56,7 @@ def read(data: bytes) -> Header:
         ImageFormatError: a kind of JPEG that is not supported.
         ImageTruncatedError: the file has no end marker, or lacks scans before it.
         ImageDamagedError: segments in an impossible order.
+        ImageLimitError: too many segments or scans.
     """
     frame: Header | None = None
     components = b""
@@ -68,6 +73,7 @@ def read(data: bytes) -> Header:
             scans.append(body)
     if frame is None or not scans:
         raise damaged("JPEG", "a frame header and a scan", "none")
+    _check_work(len(scans), frame.width * frame.height)
     _check_scans(components, scans)
     return replace(frame, orientation=turn, profile=profile)
 
@@ -82,14 +88,20 @@ def padded(data: bytes) -> bytes:
     return data[:end] + _PADDING + data[end:]
 
 
+def _check_work(scans: int, pixels: int) -> None:
+    most = min(_MAX_SCANS, max(1, _MAX_SCANNED_PIXELS // max(1, pixels)))
+    if scans > most:
+        raise too_costly("JPEG", f"at most {most} scans of {pixels} pixels", f"{scans}")
+
+
 def _check_scans(components: bytes, scans: list[bytes]) -> None:
     """Raise unless every component's 64 coefficients arrive down to their last bit."""
-    if len(scans) > _MAX_SCANS:
-        raise damaged("JPEG", f"at most {_MAX_SCANS} scans", f"{len(scans)}")
     missing = {(component, k) for component in components for k in range(64)}
     for body in scans:
         count = body[0] if body else 0
         members, tail = body[1 : 1 + 2 * count : 2], body[1 + 2 * count :]
+        if not 1 <= count <= len(components):
+            raise damaged("JPEG", f"1 to {len(components)} components a scan", f"{count}")
         if len(tail) < 3:
             raise damaged("JPEG", "a scan header of its full length", f"{len(body)} bytes")
         first, last, bit = tail[0], tail[1], tail[2] & 15
@@ -102,7 +114,7 @@ def _check_scans(components: bytes, scans: list[bytes]) -> None:
 def _segments(data: bytes) -> Iterator[_Segment]:
     """Yield each segment up to and with the end marker."""
     at = 2
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         found = _NEXT_MARKER.search(data, at)
         if found is None:
             raise truncated("JPEG", "an end marker (FF D9)", f"the end of data at byte {len(data)}")
@@ -120,6 +132,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
             raise damaged("JPEG", "segments of 2 bytes or more", f"one of {length} at byte {at}")
         yield _Segment(marker, data[at + 2 : at + length], at - 2)
         at += length
+    raise too_costly("JPEG", f"at most {_MAX_SEGMENTS} segments", "more")
 
 
 def _frame(marker: int, body: bytes) -> Header:
@@ -130,6 +143,8 @@ def _frame(marker: int, body: bytes) -> Header:
             found=f"frame type {marker & 15} of {body[0] if body else 'no'} bits",
             cure="Open it in a picture editor and save it as ordinary JPEG or PNG.",
         )
+    if body[5] not in _COMPONENTS or len(body) != 6 + 3 * body[5]:
+        raise damaged("JPEG", "1, 3 or 4 components in the frame header", f"{body[5]}")
     height = int.from_bytes(body[1:3], "big")
     width = int.from_bytes(body[3:5], "big")
     return Header("JPEG", width, height, cmyk=body[5] == 4)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftsdk.imaging.header.exif import orientation
-from ftsdk.imaging.header.facts import Header, damaged, truncated
+from ftsdk.imaging.header.facts import Header, damaged, too_costly, truncated
 
 _ALPHA_FLAG, _PROFILE_FLAG = 0x10, 0x20
+# Every frame of an animation is one.
+_MAX_CHUNKS = 10_000
 _PICTURES = (b"VP8 ", b"VP8L", b"VP8X")
 
 
@@ -39,6 +41,7 @@ def read(data: bytes) -> Header:
     Raises:
         ImageTruncatedError: the file is shorter than announced.
         ImageDamagedError: a picture of another size than its canvas, or none at all.
+        ImageLimitError: too many chunks.
     """
     canvas = size(data)
     turn, frames, flags, pictures = 1, 0, 0, 0
@@ -86,8 +89,11 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
     if end > len(data):
         raise truncated("WebP", f"{end} bytes", f"{len(data)} bytes")
     view = memoryview(data)
-    at = 12
+    at, chunks = 12, 0
     while at + 8 <= end:
+        chunks += 1
+        if chunks > _MAX_CHUNKS:
+            raise too_costly("WebP", f"at most {_MAX_CHUNKS} chunks", "more")
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         if at + 8 + length > end:
             raise truncated("WebP", f"{at + 8 + length} bytes or more", f"{end} bytes")
