@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, out
+from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, out, print_json, run_app, shown
 from ftsdk.errors import OptionError
 
 if TYPE_CHECKING:
@@ -61,7 +59,7 @@ def evaluate(
     with exit_on_error():
         done = _evaluate(data, bundle, device, robustness, limit, report)
     if as_json:
-        typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
+        print_json(done.to_dict(), indent=2)
     else:
         _show(done)
     if done.failures:
@@ -129,7 +127,7 @@ def _table(title: str, first: str, rows: dict[str, Summary]) -> Table:
     table = _empty_table(title, first, "n", *columns)
     for name, summary in rows.items():
         figures = (_number(getattr(summary, column)) for column in columns.values())
-        table.add_row(escape(name), str(summary.pictures), *figures)
+        table.add_row(shown(name), str(summary.pictures), *figures)
     return table
 
 
@@ -138,12 +136,12 @@ def _text_table(rows: dict[str, Summary]) -> Table:
     for name, summary in rows.items():
         if summary.text is not None:
             figures = (_number(getattr(summary.text, c)) for c in _TEXT_COLUMNS.values())
-            table.add_row(escape(name), *figures)
+            table.add_row(shown(name), *figures)
     return table
 
 
 def _empty_table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=escape(title), box=None, pad_edge=False)
+    table = Table(title=shown(title), box=None, pad_edge=False)
     table.add_column(first, no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right")
@@ -160,10 +158,15 @@ def _show_failures(done: Evaluation) -> None:
     err.print(f"[bold red]error[/] {count} of {of} pictures are in no figure: not analysed")
     for failure in done.failures[:_SHOWN_FAILURES]:
         what = f"{failure.name}: {failure.error.what} ({failure.error.found})"
-        err.print(f"  {escape(what)}", soft_wrap=True)
+        err.print(f"  {shown(what)}", soft_wrap=True)
     if count > _SHOWN_FAILURES:
         err.print("  ... and more; --json lists them all")
 
 
+def main() -> None:
+    """Run the command."""
+    run_app(app)
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -62,9 +62,11 @@ FtsdkError
 
 from __future__ import annotations
 
+from ftsdk.text import visible
+
 
 class FtsdkError(Exception):
-    """A failure with its cure.
+    """A failure with its cure. Its texts may quote what came from outside, and are made visible.
 
     Attributes:
         what: one sentence naming the failure.
@@ -74,11 +76,10 @@ class FtsdkError(Exception):
     """
 
     def __init__(self, what: str, *, expected: str, found: str, cure: str) -> None:
-        super().__init__(what, expected, found, cure)
-        self.what = what
-        self.expected = expected
-        self.found = found
-        self.cure = cure
+        self.what, self.expected, self.found, self.cure = (
+            visible(text, keep="\n\t") for text in (what, expected, found, cure)
+        )
+        super().__init__(self.what, self.expected, self.found, self.cure)
 
     def __str__(self) -> str:
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from ftsdk.errors import FtsdkError
 from ftsdk.imaging.faces import Box
 from ftsdk.imaging.picture import Picture
+from ftsdk.text import json_text, path_of
 
 if TYPE_CHECKING:
     from ftsdk.report.edits import Edit
@@ -198,7 +198,7 @@ class Result:
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return `to_dict` as JSON text."""
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+        return json_text(self.to_dict(), indent)
 
     def to_html(
         self,
@@ -241,9 +241,9 @@ class Result:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         stem = name or Path(self.picture.name).stem
-        paths = {kind: folder / f"{stem}.{kind}.png" for kind in ("overlay", "mask", "heatmap")} | {
-            "json": folder / f"{stem}.json"
-        }
+        pictures = ("overlay", "mask", "heatmap")
+        paths = {kind: folder / path_of(f"{stem}.{kind}.png") for kind in pictures}
+        paths["json"] = folder / path_of(f"{stem}.json")
         write_png(paths["overlay"], self.plot())
         write_png(paths["mask"], self.mask.astype(np.uint8) * 255)
         write_png(paths["heatmap"], colour_heatmap(self.heatmap))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.cli.analyze import app
+from ftsdk.text import name_of, visible
 
 
 @pytest.fixture
@@ -185,3 +187,62 @@ def test_the_installed_command_runs(mini_bundle: Path, face: Path) -> None:
         check=True,
     )
     assert json.loads(done.stdout)["provenance"]["bundle"] == "mini"
+
+
+#: What a process sees in an ASCII locale, and in one that is no UTF-8.
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+def installed(name: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a command as a user does, in a process of its own."""
+    command = f"from ftsdk.cli.{name} import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", command, *map(os.fspath, arguments)],
+        capture_output=True, timeout=120, check=False, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("locale", [ASCII, {"LC_ALL": "C.UTF-8"}, {"PYTHONIOENCODING": "latin-1"}])
+def test_every_file_name_is_printed_and_saved(
+    face: Path, tmp_path: Path, locale: dict[str, str]
+) -> None:
+    names = [b"caf\xe9.png", "café 写.png".encode(), b"\x1b[2J\x9b\n.png"]
+    pictures = [tmp_path / os.fsdecode(name) for name in names]
+    for picture in pictures:
+        shutil.copy(face, picture)
+    saved, environment = tmp_path / "saved", {**os.environ, **locale}
+    nowhere = tmp_path / os.fsdecode(b"gone\xe9\x1b")
+    common = (*pictures, nowhere, "--no-report", "--save", saved)
+    done = installed("analyze", *common, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.count(b"cure") == 1
+    assert rb"gone\xe9\x1b" in done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert len([*saved.iterdir()]) == 4 * len(names)
+    done = installed("analyze", *common, "--json", env=environment)
+    answers = [json.loads(line) for line in done.stdout.decode("utf-8").splitlines()]
+    shown = [visible(name_of(picture.name)) for picture in pictures]
+    assert [answer["picture"]["name"] for answer in answers[:3]] == shown
+
+
+def test_a_report_on_a_name_that_is_no_utf_8_is_written(face: Path, tmp_path: Path) -> None:
+    picture, report = tmp_path / os.fsdecode(b"caf\xe9.png"), tmp_path / "report.html"
+    shutil.copy(face, picture)
+    arguments = [os.fspath(picture), "--no-report", "--report", str(report)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert r"caf\xe9.png" in report.read_text(encoding="utf-8")
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_word(face: Path) -> None:
+    arguments = [str(face)] * 200 + ["--json", "--no-report"]
+    command = "from ftsdk.cli.analyze import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", command, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline().startswith(b"{")
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(60) == 1

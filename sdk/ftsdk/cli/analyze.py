@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ftsdk.cli.console import (
@@ -18,7 +16,10 @@ from ftsdk.cli.console import (
     error_document,
     exit_on_error,
     out,
+    print_json,
+    run_app,
     show_error,
+    shown,
 )
 from ftsdk.errors import FtsdkError
 from ftsdk.result import Result
@@ -86,13 +87,15 @@ def analyze(
                 if save:
                     _save(result, save, used, quiet=as_json)
                 if as_json:
-                    typer.echo(result.to_json(indent=None))
+                    print_json(result.to_dict())
             except FtsdkError as error:
                 failed = True
                 _show_failure(picture, error, as_json)
+            except BrokenPipeError:
+                raise
             except OSError as error:
                 failed = True
-                err.print(f"[bold red]error[/] cannot save: {escape(str(error))}")
+                err.print(f"[bold red]error[/] cannot save: {shown(str(error))}")
     if failed:
         raise typer.Exit(WORK_FAILED)
 
@@ -124,12 +127,12 @@ def _analyze_one(
         return analyzer.analyze(picture, regions=regions, report=report)
     from ftsdk.events import Finished, MaskReady, ReportToken
 
-    out.print(f"[bold]{escape(str(picture))}[/]", soft_wrap=True)
+    out.print(f"[bold]{shown(picture)}[/]", soft_wrap=True)
     for event in analyzer.stream(picture, regions=regions, report=report):
         if isinstance(event, MaskReady):
             _show_regions(event)
         elif isinstance(event, ReportToken):
-            out.print(escape(event.text), end="", soft_wrap=True)
+            out.print(shown(event.text), end="", soft_wrap=True)
         elif isinstance(event, Finished):
             _show_end(event.result)
             return event.result
@@ -149,13 +152,13 @@ def _show_regions(event: MaskReady) -> None:
 def _show_end(result: Result) -> None:
     if result.report is not None:
         out.print()
-    out.print(f"[bold]{escape(result.finding)}[/]", soft_wrap=True)
+    out.print(f"[bold]{shown(result.finding)}[/]", soft_wrap=True)
     for other in result.others:
         box = other.face
         where = f"face at x {box.x}, y {box.y}: " if box else ""
-        out.print(escape(f"  {where}{other.finding} {other.report or ''}"), soft_wrap=True)
+        out.print(shown(f"  {where}{other.finding} {other.report or ''}"), soft_wrap=True)
     for warning in (*result.picture.notes, *result.warnings):
-        out.print(f"[dim]note: {escape(warning)}[/]", soft_wrap=True)
+        out.print(f"[dim]note: {shown(warning)}[/]", soft_wrap=True)
     provenance = result.provenance
     out.print(
         f"[dim]{provenance.bundle} on {provenance.device}, {result.timings['total']:.0f} ms[/]\n",
@@ -170,7 +173,7 @@ def _save(result: Result, directory: Path, used: set[str], quiet: bool) -> None:
     used.add(name)
     paths = result.save(directory, name)
     if not quiet:
-        out.print("[dim]saved " + escape(", ".join(map(str, paths.values()))) + "[/]\n",
+        out.print("[dim]saved " + shown(", ".join(map(str, paths.values()))) + "[/]\n",
                   soft_wrap=True)  # fmt: skip
 
 
@@ -186,9 +189,9 @@ def _show_failure(picture: Path, error: FtsdkError, as_json: bool) -> None:
         show_error(error, str(picture))
         return
     failure = {"picture": {"name": str(picture)}, **error_document(error)}
-    typer.echo(json.dumps(failure, ensure_ascii=False))
+    print_json(failure)
 
 
 def main() -> None:
     """Run the command."""
-    app()
+    run_app(app)

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ftsdk.cli.console import err, exit_on_error, out
+from ftsdk.cli.console import err, exit_on_error, out, run_app
 from ftsdk.files import write_atomically
+from ftsdk.text import json_text, visible
 
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer
@@ -73,7 +74,6 @@ def bench(
     from ftsdk.bench.plots import plot
     from ftsdk.bench.rivals import open_rival
     from ftsdk.bench.run import Plan, run
-    from ftsdk.bench.tables import markdown
 
     plan = Plan(bundle, device, threads, beams, runs, picture, rate_seconds)
     with exit_on_error(), err.status("measuring"):
@@ -82,12 +82,12 @@ def bench(
             rival = open_rival(against, weights, architecture, against_language)
         document = run(plan, lambda: _open(plan, tokens), rival)
         if json_path:
-            write_atomically(json_path, (json.dumps(document, indent=1) + "\n").encode())
+            write_atomically(json_path, (json_text(document, indent=1) + "\n").encode())
         if markdown_path:
-            write_atomically(markdown_path, (markdown(document, layers) + "\n").encode())
+            write_atomically(markdown_path, (_tables(document, layers) + "\n").encode())
         if plot_path:
             plot([document], plot_path)
-    _print(markdown(document, layers))
+    _print(_tables(document, layers))
 
 
 @app.command(epilog="Example: ft-bench compare laptop.json jetson.json")
@@ -101,10 +101,16 @@ def compare(
     from ftsdk.bench.tables import compare as side_by_side
 
     documents = [_read(path) for path in (first, second)]
-    _print(side_by_side(*documents))
+    _print(visible(side_by_side(*documents), keep="\n"))
     if plot_path:
         with exit_on_error():
             plot(documents, plot_path)
+
+
+def _tables(document: dict[str, Any], layers: bool) -> str:
+    from ftsdk.bench.tables import markdown
+
+    return visible(markdown(document, layers), keep="\n")
 
 
 def _open(plan: Plan, tokens: int | None) -> Analyzer:
@@ -137,4 +143,4 @@ def _print(text: str) -> None:
 
 def main() -> None:
     """Run the command."""
-    app()
+    run_app(app)

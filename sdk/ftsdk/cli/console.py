@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from io import TextIOWrapper
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from ftsdk.errors import FtsdkError, OptionError, RegionError
+from ftsdk.text import json_text, visible
 
 if TYPE_CHECKING:
     from ftsdk.streaming.answers import FrameAnswer
@@ -21,16 +26,39 @@ err = Console(stderr=True, highlight=False)
 WORK_FAILED, WRONG_USE = 1, 2
 
 
+def run_app(app: typer.Typer) -> None:
+    """Run a command: what the terminal's encoding lacks is escaped, SIGTERM ends it in order."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
+    app()
+
+
+def shown(text: object) -> str:
+    """Return text from outside for a rich console: nothing in it acts on the terminal."""
+    return escape(visible(str(text), keep="\n\t"))
+
+
+def print_json(document: Any, indent: int | None = None) -> None:
+    """Print JSON to standard output, in UTF-8 whatever the locale."""
+    typer.echo((json_text(document, indent) + "\n").encode(), nl=False)
+
+
+def _terminate(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 def show_error(error: FtsdkError, about: str | None = None) -> None:
     """Print what failed, what was expected and found, and the cure, to standard error."""
-    prefix = f"{escape(about)}: " if about else ""
-    err.print(f"[bold red]error[/] {prefix}{escape(error.what)}", soft_wrap=True)
+    prefix = f"{shown(about)}: " if about else ""
+    err.print(f"[bold red]error[/] {prefix}{shown(error.what)}", soft_wrap=True)
     for label, text in (
         ("expected", error.expected),
         ("found", error.found),
         ("cure", error.cure),
     ):
-        err.print(f"  [dim]{label:>8}[/]  {escape(text)}", soft_wrap=True)
+        err.print(f"  [dim]{label:>8}[/]  {shown(text)}", soft_wrap=True)
 
 
 def error_document(error: FtsdkError) -> dict[str, Any]:

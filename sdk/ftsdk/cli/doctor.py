@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ftsdk.cli.console import (
@@ -16,7 +14,10 @@ from ftsdk.cli.console import (
     error_fields,
     exit_on_error,
     out,
+    print_json,
+    run_app,
     show_error,
+    shown,
 )
 from ftsdk.doctor.examination import examine
 from ftsdk.doctor.findings import Findings
@@ -59,7 +60,7 @@ def doctor(
     # What breaks one check often breaks the next in the same words.
     faults = {str(fault): fault for found in findings for fault in found.faults}.values()
     if as_json:
-        typer.echo(json.dumps(_document(findings), indent=1))
+        print_json(_document(findings), indent=1)
     else:
         count = f"[bold red]{len(faults)} faults[/]" if len(faults) > 1 else "[bold red]1 fault[/]"
         out.print(count if faults else "[bold green]healthy[/]")
@@ -78,19 +79,19 @@ def _clear(bundle: Path | None, as_json: bool) -> None:
         raise typer.BadParameter(f"there is no bundle at {bundle}", param_hint="--bundle")
     freed = cache.clear()
     if as_json:
-        typer.echo(json.dumps({"folder": str(cache.folder), "freed_bytes": freed}))
+        print_json({"folder": str(cache.folder), "freed_bytes": freed})
     else:
-        out.print(f"{freed} bytes freed in {cache.folder}", soft_wrap=True)
+        out.print(f"{freed} bytes freed in {shown(cache.folder)}", soft_wrap=True)
 
 
 def _show(found: Findings) -> None:
-    out.print(f"[bold]{escape(found.name)}[/]")
+    out.print(f"[bold]{shown(found.name)}[/]")
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for about, fact in found.facts.items():
-        table.add_row("", f"[dim]{escape(about)}[/]", escape(fact))
+        table.add_row("", f"[dim]{shown(about)}[/]", shown(fact))
     out.print(table)
 
 
@@ -112,4 +113,4 @@ def _document(findings: list[Findings]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command."""
-    app()
+    run_app(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,12 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cv2
-import typer
-from rich.markup import escape
 from rich.progress import Progress
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.cli.console import answer_document, err, out, show_error
+from ftsdk.cli.console import answer_document, err, out, print_json, show_error, shown
 from ftsdk.errors import OptionError
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.sources import Capture, open_source
@@ -43,7 +40,7 @@ def analyze_video(
                 progress.advance(progress.task_ids[0])
             _show(answer, as_json)
     if save and not as_json:
-        out.print(f"[dim]saved {escape(str(save))}[/]", soft_wrap=True)
+        out.print(f"[dim]saved {shown(save)}[/]", soft_wrap=True)
 
 
 @contextmanager
@@ -56,12 +53,12 @@ def _progress(length: int) -> Iterator[Progress]:
 def _show(answer: FrameAnswer, as_json: bool) -> None:
     if as_json:
         document = {"frame": asdict(answer.frame), **answer_document(answer)}
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
     elif isinstance(answer, FrameFailed):
         show_error(answer.error, answer.frame.name)
     elif isinstance(answer, FrameReported):
-        out.print(f"[bold]{answer.frame.seconds:.2f} s[/]  {escape(answer.result.finding)}")
-        out.print(escape(answer.result.report or ""), soft_wrap=True)
+        out.print(f"[bold]{answer.frame.seconds:.2f} s[/]  {shown(answer.result.finding)}")
+        out.print(shown(answer.result.report or ""), soft_wrap=True)
 
 
 class _Overlay:

@@ -23,6 +23,7 @@ from ftsdk.errors import (
 from ftsdk.imaging.header import Header, jpeg, png, read_header, read_size
 from ftsdk.imaging.header.facts import truncated
 from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
+from ftsdk.text import name_of, visible
 
 __all__ = ["PICTURE_SUFFIXES", "Picture", "decode"]
 
@@ -71,7 +72,8 @@ def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS
     _check_options(color, max_pixels)
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        return _decode_bytes(_read_path(path, max_pixels), path.name, max_pixels)
+        name = visible(name_of(path.name))
+        return _decode_bytes(_read_path(path, max_pixels), name, max_pixels)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode_bytes(bytes(source), "bytes", max_pixels)
     if isinstance(source, np.ndarray):
@@ -79,7 +81,7 @@ def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS
     if hasattr(source, "getexif") and hasattr(source, "convert"):
         return _decode_pillow(source, max_pixels)
     if hasattr(source, "read"):
-        name = Path(str(getattr(source, "name", "file"))).name
+        name = visible(name_of(Path(str(getattr(source, "name", "file"))).name))
         return _decode_bytes(_read_file(source, max_pixels), name, max_pixels)
     raise ImageFormatError(
         "This object is no source of a picture.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from ftsdk.text import visible
+
 
 class Html(str):
     """Text that is markup; every other string is escaped where it enters an element."""
@@ -20,7 +22,7 @@ def element(tag: str, *children: Child, **attributes: str) -> Html:
     A trailing underscore of an attribute's name is dropped (`class_`), others become hyphens.
     """
     opening = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        f' {name.rstrip("_").replace("_", "-")}="{escape(visible(value))}"'
         for name, value in attributes.items()
     )
     return Html(f"<{tag}{opening}>{join(*children)}</{tag}>")
@@ -32,12 +34,4 @@ def join(*children: Child) -> Html:
 
 
 def _html(child: str) -> str:
-    return child if isinstance(child, Html) else escape(_visible(child))
-
-
-def _visible(text: str) -> str:
-    """Replace what HTML forbids: control characters, and surrogates that UTF-8 cannot hold."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
+    return child if isinstance(child, Html) else escape(visible(child, keep="\n\t"))
