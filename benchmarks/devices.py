@@ -1,7 +1,7 @@
 """What `ft-bench --json` measured on each device, as one table and a section for each.
 
     ft-bench --device cuda:0 --json benchmarks/results/nano-on-rtx-4060.json
-    python benchmarks/devices.py
+    python -m benchmarks.devices
 
 Every document in benchmarks/results becomes a row of docs/benchmarks.md; a device that nobody has
 measured keeps an empty one.
@@ -13,8 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sections import DOCUMENT, MarkdownTable, replace_section
-
+from benchmarks.sections import DOCUMENT, MarkdownTable, replace_section
 from ftsdk.bench.tables import markdown
 
 RESULTS = Path(__file__).parent / "results"

@@ -1,8 +1,8 @@
 """A source too fast for its engine, many callers of one analyzer, and new pictures for long.
 
-    python benchmarks/endurance.py overload --seconds 600
-    python benchmarks/endurance.py callers --count 64
-    python benchmarks/endurance.py soak --seconds 1800
+    python -m benchmarks.endurance overload --seconds 600
+    python -m benchmarks.endurance callers --count 64
+    python -m benchmarks.endurance soak --seconds 1800
 
 Each writes its section of docs/benchmarks.md, and exits with 1 where a count or an answer is wrong.
 """
@@ -17,10 +17,10 @@ from typing import Annotated
 import numpy as np
 import psutil
 import typer
-from marked import marked_picture
 from numpy.typing import NDArray
-from sections import MarkdownTable, measured_here
 
+from benchmarks.marked import marked_picture
+from benchmarks.sections import MarkdownTable, measured_here
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors

@@ -1,7 +1,7 @@
 """The plans of some bundles for GPUs that are not here: their size, build time and memory.
 
-    python benchmarks/engines.py nano.bundle nano-int8.bundle --section nano
-    python benchmarks/engines.py xl-int8.bundle --gpu sm_89 --stage language_decoder --section xl
+    python -m benchmarks.engines nano.bundle nano-int8.bundle --section nano
+    python -m benchmarks.engines xl-int8.bundle --gpu sm_89 --stage language_decoder --section xl
 
 The table goes into docs/engines.md. Each plan is built in a process of its own, so that its peak
 memory is that of one build; none is kept.
@@ -18,9 +18,9 @@ from typing import Annotated
 
 import typer
 from rich.progress import track
-from sections import MarkdownTable
 
-from ft_export.engines import build_plan, find_target, graph_bytes
+from benchmarks.sections import MarkdownTable
+from ft_export.tensorrt.engines import build_plan, find_target, graph_bytes
 from ftsdk.bundle import open_bundle
 from ftsdk.cli.console import err
 from ftsdk.engines.profile import profile_of

@@ -1,9 +1,9 @@
 """The language model's speed and fidelity, each as a ratio in one run on one machine.
 
-    python benchmarks/language.py precisions training/nano
-    python benchmarks/language.py decode nano.bundle training/nano/language
-    python benchmarks/language.py resident xl.bundle
-    python benchmarks/language.py size-of-smollm2
+    python -m benchmarks.language precisions training/nano
+    python -m benchmarks.language decode nano.bundle training/nano/language
+    python -m benchmarks.language resident xl.bundle
+    python -m benchmarks.language size-of-smollm2
 
 Each command prints its table and writes it into docs/benchmarks.md. Run them on an idle machine.
 """
@@ -22,17 +22,17 @@ import numpy as np
 import psutil
 import torch
 import typer
-from peers import llama_writer, transformers_writer
-from products import products_alone
 from rich.console import Console
-from sections import MarkdownTable, measured_here
 
-from ft_export.architecture import load_architecture
+from benchmarks.peers import llama_writer, transformers_writer
+from benchmarks.products import products_alone
+from benchmarks.sections import MarkdownTable, measured_here
 from ft_export.exporter import ExportOptions, export_bundle
-from ft_export.graphs import dynamic_axes, export_graph
-from ft_export.language_4bit import LanguagePrecision, reduce_language
+from ft_export.graph.export import dynamic_axes, export_graph
+from ft_export.model.architecture import load_architecture
 from ft_export.model.language import LanguageDecoder, LanguageDims
 from ft_export.plan import plan_export
+from ft_export.precision.language import LanguagePrecision, reduce_language
 from ftsdk.bundle import Bundle, LanguageEntry, open_bundle
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.language.decoder import StepDecoder

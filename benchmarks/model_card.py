@@ -1,7 +1,7 @@
 """Writes what `ft-eval --robustness --json` measured into a model card.
 
     ft-eval --data SET --robustness --json > figures.json
-    python benchmarks/model_card.py figures.json MODEL_CARD.md
+    python -m benchmarks.model_card figures.json MODEL_CARD.md
 
 The sections `figures` and, where distortions were measured, `robustness` are replaced; the rest
 stays as it is. With `--data-set fresh` they are `fresh-figures` and `fresh-robustness`.
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sections import replace_section
+from benchmarks.sections import replace_section
 
 Figures = Mapping[str, Any]
 

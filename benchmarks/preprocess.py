@@ -1,6 +1,6 @@
 """Times ftsdk's squash against OpenCV's area resize with numpy's normalisation.
 
-Run `python benchmarks/preprocess.py`. Both sides are timed in turns in one process, and the
+Run `python -m benchmarks.preprocess`. Both sides are timed in turns in one process, and the
 best of many repetitions counts, so that a busy machine disturbs both alike. Needs ftsdk only.
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime
 
-from ft_export.graph_files import load_graph, save_graph
+from ft_export.graph.files import load_graph, save_graph
 from ftsdk.engines.onnxruntime import SPIN_US
 
 

@@ -1,7 +1,7 @@
 """Load on a running ft-serve: many clients, each with its own picture, and clients that vanish.
 
     ft-serve --port 8000 --queue 8 &
-    python benchmarks/serve_load.py http://127.0.0.1:8000 --clients 64 --seconds 120 --kills 200
+    python -m benchmarks.serve_load http://127.0.0.1:8000 --clients 64 --seconds 120 --kills 200
 
 Every answer is compared with the one that the same picture got alone. Needs httpx.
 """
@@ -21,7 +21,8 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
-from marked import marked_picture
+
+from benchmarks.marked import marked_picture
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _SAME = ("picture", "mask", "regions", "report", "score")

@@ -87,8 +87,8 @@ def second_bundle(second_weights: Path, tmp_path_factory: pytest.TempPathFactory
     import second_miniature
     from exports import FLOAT32
 
-    from ft_export.architecture import load_architecture
     from ft_export.exporter import export_bundle
+    from ft_export.model.architecture import load_architecture
     from ft_export.plan import plan_export
 
     described = load_architecture(str(second_miniature.architecture_file(second_weights)))

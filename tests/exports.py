@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ft_export.exporter import ExportOptions
-from ft_export.language_4bit import LanguagePrecision
+from ft_export.precision.language import LanguagePrecision
 
 FLOAT32 = ExportOptions(LanguagePrecision("float32"))
 OVERWRITE = ExportOptions(LanguagePrecision("float32"), overwrite=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from ft_export.architecture import (
+from ft_export.model.architecture import (
     ForgeryTalkerArchitecture,
     LanguageFolder,
     MaskDecoder,
@@ -16,7 +16,7 @@ from ft_export.architecture import (
     VisionTransformer,
 )
 from ft_export.model.language import LanguageDims
-from ft_export.rehearse import Rehearsal, write_weights
+from ft_export.weights.random_model import Rehearsal, write_weights
 
 ARCHITECTURE = ForgeryTalkerArchitecture(
     image_size=100,

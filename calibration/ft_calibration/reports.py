@@ -1,6 +1,6 @@
 """Reports with what a language model is given for them, to hold a reduced model against float32.
 
-    python -m ft_calibration.reports --bundle float32.bundle --data mmtt/ --out reports.npz
+python -m ft_calibration.reports --bundle float32.bundle --data mmtt/ --out reports.npz
 """
 
 from __future__ import annotations

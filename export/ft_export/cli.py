@@ -16,7 +16,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ft_export.engine_command import show_engines
+from ft_export.tensorrt.command import show_engines
 from ftsdk.bundle import (
     MANIFEST_NAME,
     Bundle,
@@ -29,7 +29,7 @@ from ftsdk.cli.console import err, exit_on_error, out
 from ftsdk.errors import OptionError
 
 if TYPE_CHECKING:
-    from ft_export.encoders import Reduction
+    from ft_export.precision.encoders import Reduction
 
 _EXAMPLE = "Example: ft-export model_parameter/ --architecture xl --out xl.bundle"
 
@@ -186,10 +186,10 @@ def _export(
     target: Path,
     overwrite: bool,
 ) -> Bundle:
-    from ft_export.architecture import load_architecture
     from ft_export.exporter import ExportOptions, export_bundle
-    from ft_export.language_4bit import LanguagePrecision
+    from ft_export.model.architecture import load_architecture
     from ft_export.plan import plan_export
+    from ft_export.precision.language import LanguagePrecision
 
     if _is_bundle(weights):
         raise OptionError(
@@ -223,7 +223,7 @@ def _reduction(
     vision: Vision, rule: Rule, ranges: Path | None, only_faster: bool, waived: bool
 ) -> Reduction:
     from ft_calibration.ranges import read_ranges
-    from ft_export.encoders import Reduction
+    from ft_export.precision.encoders import Reduction
 
     known = read_ranges(ranges) if ranges else None
     return Reduction(vision.value, known.rule if known else rule.value, known, only_faster, waived)  # type: ignore[arg-type]
@@ -233,7 +233,7 @@ def _lower(
     bundle: Bundle, target: Path, chosen: Reduction, calibration: Path | None, overwrite: bool
 ) -> Bundle:
     from ft_calibration.ranges import calibration_pictures
-    from ft_export.encoders import ENCODERS, reduce_encoders
+    from ft_export.precision.encoders import ENCODERS, reduce_encoders
 
     if calibration is None:
         raise OptionError(

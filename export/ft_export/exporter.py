@@ -12,12 +12,12 @@ import onnx
 import onnxruntime
 import torch
 
-from ft_export.bundle_writer import hash_files, reserve, write_manifest
-from ft_export.gate import compare, require_equal_text, require_passed
-from ft_export.golden import GOLDEN_PICTURE, GOLDEN_TEXT
-from ft_export.journal import Journal
-from ft_export.language_4bit import LanguagePrecision
+from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
+from ft_export.bundle.journal import Journal
+from ft_export.bundle.writer import hash_files, reserve, write_manifest
+from ft_export.gates.stage import compare, require_equal_text, require_passed
 from ft_export.plan import ModelPlan
+from ft_export.precision.language import LanguagePrecision
 from ft_export.stage_export import StageExport
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import Bundle, GateEntry, Manifest, open_bundle

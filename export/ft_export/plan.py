@@ -12,14 +12,14 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ft_export import language_folder as language
-from ft_export import weights as published
-from ft_export.architecture import Architecture, ForgeryTalkerArchitecture, NanoArchitecture
 from ft_export.model import nano
+from ft_export.model.architecture import Architecture, ForgeryTalkerArchitecture, NanoArchitecture
 from ft_export.model.language import LanguageDims
 from ft_export.model.layers import Stage
-from ft_export.tensors import Checkpoint, load_module, read_tensors
-from ft_export.tokenizer_files import bert_tokenizer, t5_tokenizer
+from ft_export.weights import language_folder as language
+from ft_export.weights import published
+from ft_export.weights.tensors import Checkpoint, load_module, read_tensors
+from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
 from ftsdk.bundle import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
 from ftsdk.errors import WeightsNotFoundError
 from ftsdk.imaging.faces import Framing

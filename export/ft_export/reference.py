@@ -13,12 +13,12 @@ from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from ft_export.architecture import load_architecture
-from ft_export.language_folder import PREFIX, config_of, decoder_name, encoder_name
+from ft_export.model.architecture import load_architecture
 from ft_export.model.language import LanguageDims
 from ft_export.model.layers import Stage
+from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import ModelPlan, plan_export
-from ft_export.torch_engine import TorchEngine
+from ft_export.weights.language_folder import PREFIX, config_of, decoder_name, encoder_name
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.run import Rival
 from ftsdk.engines.contract import Tensors

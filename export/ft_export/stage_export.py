@@ -13,24 +13,24 @@ import torch
 from numpy.typing import NDArray
 
 from ft_calibration.reports import Report, read_reports
-from ft_export.activations import Activations, observed
-from ft_export.bundle_writer import draft_manifest
-from ft_export.gate import compare, require_passed
-from ft_export.golden import GOLDEN_PICTURE, GOLDEN_TEXT
-from ft_export.graphs import dynamic_axes, export_graph
-from ft_export.journal import Journal, Progress
-from ft_export.language_4bit import LanguagePrecision, reduce_language
-from ft_export.language_check import (
+from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
+from ft_export.bundle.journal import Journal, Progress
+from ft_export.bundle.writer import draft_manifest
+from ft_export.gates.language_check import (
     REDUCED,
     REFERENCE,
     LanguageCheck,
     forced_logits,
     is_of_report,
 )
+from ft_export.gates.stage import compare, require_passed
+from ft_export.gates.text import Written, measure, require_close_text
+from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.layers import Stage
+from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import ModelPlan, StagePlan
-from ft_export.text_gate import Written, measure, require_close_text
-from ft_export.torch_engine import TorchEngine
+from ft_export.precision.activations import Activations, observed
+from ft_export.precision.language import LanguagePrecision, reduce_language
 from ftsdk.bundle import Bundle, GateEntry, Manifest, Precision, StageEntry
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine

@@ -13,11 +13,11 @@ from click.testing import Result
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
-from ft_export.bundle_writer import hash_files, write_manifest
+from ft_export.bundle.writer import hash_files, write_manifest
 from ft_export.cli import app
-from ft_export.engines import build_plan, find_target
-from ft_export.graph_files import load_graph, save_graph
-from ft_export.language_4bit import LanguagePrecision, reduce_language
+from ft_export.graph.files import load_graph, save_graph
+from ft_export.precision.language import LanguagePrecision, reduce_language
+from ft_export.tensorrt.engines import build_plan, find_target
 from ftsdk.bundle import NANO, Precision, open_bundle
 from ftsdk.engines.cache import EngineCache, EngineRecord
 from ftsdk.engines.profile import profile_of
@@ -185,7 +185,7 @@ def test_an_unknown_gpu_and_no_place_to_write_are_wrong_use(bundle: Path) -> Non
 def test_a_build_that_would_not_fit_does_not_start(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ft_export import engines
+    from ft_export.tensorrt import engines
 
     monkeypatch.setattr(engines, "available_bytes", lambda: 1 << 20)
     graph = bundle / "graphs" / "qformer.onnx"

@@ -13,9 +13,9 @@ from click.testing import Result
 from conftest import Exported
 from typer.testing import CliRunner
 
-from ft_export.architecture import load_architecture
 from ft_export.cli import app
-from ft_export.gate import MAX_ABSOLUTE, MAX_RELATIVE
+from ft_export.gates.stage import MAX_ABSOLUTE, MAX_RELATIVE
+from ft_export.model.architecture import load_architecture
 from ft_export.plan import plan_export
 from ftsdk.bundle import open_bundle
 

@@ -12,9 +12,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import ftsdk
-from ft_export import encoder_gate, encoders, graph_files
-from ft_export.bundle_writer import hash_files, write_manifest
+from ft_export.bundle.writer import hash_files, write_manifest
 from ft_export.cli import app
+from ft_export.gates import encoders as encoder_gate
+from ft_export.graph import files as graph_files
+from ft_export.precision import encoders
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.encode import write_png
@@ -197,8 +199,8 @@ def test_sensitive_layers_are_spared_and_named(
 
 
 def _layers(stage: str) -> list[str]:
-    from ft_export.graph_files import load_graph
-    from ft_export.int8 import find_products
+    from ft_export.graph.files import load_graph
+    from ft_export.precision.int8 import find_products
 
     graph = NANO / "graphs" / f"{stage}.onnx"
     return [product.layer for product in find_products(load_graph(graph))]

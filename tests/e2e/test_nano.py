@@ -48,8 +48,8 @@ def test_the_portrait_itself_is_left_alone(nano: ftsdk.Analyzer) -> None:
 def test_the_committed_weights_export_to_the_shipped_bundle(
     nano: ftsdk.Analyzer, tmp_path: Path
 ) -> None:
-    from ft_export.architecture import load_architecture
     from ft_export.exporter import export_bundle
+    from ft_export.model.architecture import load_architecture
     from ft_export.plan import plan_export
 
     weights = ROOT / "training" / "nano"

@@ -17,8 +17,8 @@ from exports import FLOAT32, OVERWRITE
 from onnx import numpy_helper
 
 from ft_export import stage_export
-from ft_export.architecture import load_architecture
 from ft_export.exporter import export_bundle
+from ft_export.model.architecture import load_architecture
 from ft_export.plan import ModelPlan, plan_export
 from ftsdk.bundle import open_bundle
 from ftsdk.errors import GateError
@@ -30,8 +30,9 @@ KILLED = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 from exports import FLOAT32
-from ft_export import exporter, stage_export
-from ft_export.architecture import load_architecture
+from ft_export import exporter
+from ft_export import stage_export
+from ft_export.model.architecture import load_architecture
 from ft_export.plan import plan_export
 
 weights, architecture, bundle, out = map(Path, sys.argv[1:])

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
-from ft_export.tokenizer_files import bert_tokenizer, t5_tokenizer
+from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
 from ftsdk.errors import WeightsNotFoundError
 from ftsdk.language.tokenizer import TextTokenizer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ft_export.architecture import ForgeryTalkerArchitecture, VisionTransformer
+from ft_export.model.architecture import ForgeryTalkerArchitecture, VisionTransformer
 from ft_export.model.layers import Mlp, PatchEmbedding, Stage, attend, merge_heads, split_heads
 
 

@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ft_export.architecture import ForgeryTalkerArchitecture
+from ft_export.model.architecture import ForgeryTalkerArchitecture
 from ft_export.model.layers import Stage, attend, merge_heads, split_heads
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ft_export.architecture import ForgeryTalkerArchitecture
-from ft_export.architecture import QFormer as QFormerDims
+from ft_export.model.architecture import ForgeryTalkerArchitecture
+from ft_export.model.architecture import QFormer as QFormerDims
 from ft_export.model.layers import Stage, attend, merge_heads, split_heads
 
 

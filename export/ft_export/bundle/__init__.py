@@ -1,0 +1,1 @@
+"""The bundle's directory: how it comes to be."""

@@ -1,0 +1,1 @@
+"""What is held against float32, and how near it has to be."""

@@ -1,0 +1,1 @@
+"""ONNX graphs: written from torch, read, and watched while they run."""

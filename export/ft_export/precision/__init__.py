@@ -1,0 +1,1 @@
+"""Lower precision of a bundle's graphs."""

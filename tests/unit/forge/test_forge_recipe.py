@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ft_forge import DEFAULT_MIX, FAMILIES, UNTOUCHED, FaceSet, Forge
+from ft_forge.recipe import MINIMUM_AREA, MINIMUM_CHANGE
+from ftsdk.errors import ImageNotFoundError
+from tests.unit.forge.forge_faces import write_faces
+
+
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Forge:
+    folder = tmp_path_factory.mktemp("faces")
+    write_faces(folder)
+    faces = FaceSet(folder)
+    return Forge(faces, faces.entries, seed=4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_changes_pixels_where_its_mask_says(forge: Forge, family: str) -> None:
+    made = forge.make(1, family)
+    difference = np.abs(made.image.astype(int) - made.face.image).mean(axis=2)
+    assert made.image.dtype == np.uint8
+    assert made.image.shape == made.face.image.shape
+    assert made.mask.mean() >= MINIMUM_AREA
+    assert difference[made.mask].mean() >= MINIMUM_CHANGE
+    assert difference[made.mask].mean() > 3 * difference[~made.mask].mean()
+    assert made.traces
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, UNTOUCHED])
+def test_a_seed_makes_the_same_picture_again(forge: Forge, family: str) -> None:
+    once, again = forge.make(7, family), forge.make(7, family)
+    np.testing.assert_array_equal(once.image, again.image)
+    np.testing.assert_array_equal(once.mask, again.mask)
+    np.testing.assert_array_equal(once.multilabel, again.multilabel)
+
+
+def test_numbers_differ(forge: Forge) -> None:
+    assert not np.array_equal(forge.make(1).image, forge.make(2).image)
+
+
+def test_an_untouched_face_has_no_mask_and_no_label(forge: Forge) -> None:
+    made = forge.make(3, UNTOUCHED)
+    np.testing.assert_array_equal(made.image, made.face.image)
+    assert not made.mask.any()
+    assert not made.multilabel.any()
+    assert made.traces == ()
+
+
+def test_an_earlier_save_is_made_again_from_its_number(forge: Forge) -> None:
+    made = [forge.make(index) for index in range(24)]
+    before = [one for one in made if one.face.save_seed]
+    assert 0 < len(before) < len(made)
+    for one in before:
+        entry = next(e for e in forge.entries if e.file == one.face.file)
+        again = forge.faces.load(entry, one.face.save_seed)
+        np.testing.assert_array_equal(again.image, one.face.image)
+        assert not np.array_equal(again.image, forge.faces.load(entry).image)
+
+
+def test_the_default_mix_names_every_family() -> None:
+    assert set(DEFAULT_MIX) == {*FAMILIES, UNTOUCHED}
+    assert sum(DEFAULT_MIX.values()) == pytest.approx(1.0)
+
+
+def test_without_edit_levels_the_mix_has_no_gan_edits(forge: Forge) -> None:
+    plain = [entry for entry in forge.entries if not entry.attribute]
+    assert "gan_edit" not in Forge(forge.faces, plain).mix
+
+
+def test_no_identity_is_on_both_sides_of_the_split(forge: Forge) -> None:
+    train, held_out = forge.faces.split(0.5)
+    assert {e.identity for e in train}.isdisjoint(e.identity for e in held_out)
+    assert len(train) + len(held_out) == len(forge.faces.entries)
+
+
+def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFoundError, match=r"index\.json"):
+        FaceSet(tmp_path)
