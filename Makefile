@@ -10,7 +10,12 @@ COMMA := ,
 PAGE := $(if $(shell command -v chromium),$(COMMA)page)
 PICTURES := examples/pictures/portrait.jpg examples/pictures/portrait_forged.jpg
 
-.PHONY: demo test lint clean
+RESOLVE := $(BIN)/uv pip compile --quiet --extra c2pa --extra cpu --extra serve pyproject.toml
+# What a server runs on: the headless OpenCV in place of the one that pyproject.toml names.
+LOCK := $(RESOLVE) requirements/headless.in --no-emit-package opencv-python --python-version 3.13 \
+    --generate-hashes --custom-compile-command "make lock"
+
+.PHONY: demo test lint docs wheel lock audit clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ft-analyze $(PICTURES)
@@ -24,8 +29,25 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/release.stamp
+	$(BIN)/python -m build
+
+# Both machines of the container get the same lock, or none.
+lock: $(VENV)/release.stamp
+	$(LOCK) --python-platform x86_64-manylinux_2_28 --output-file requirements/serve.lock
+	$(LOCK) --python-platform aarch64-manylinux_2_28 --output-file build/aarch64.lock
+	cmp requirements/serve.lock build/aarch64.lock
+
+audit: $(VENV)/release.stamp
+	$(RESOLVE) --resolution lowest-direct --python-version 3.11 --output-file build/lowest.txt
+	$(BIN)/pip-audit --disable-pip --no-deps -r build/lowest.txt
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/serve.lock
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,4 +60,13 @@ $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) -e ".[bench,c2pa,cpu,eval,export,nf4,rtx,serve,test,train$(PAGE)]"
+	touch $@
+
+$(VENV)/docs.stamp: $(BUILD) | $(BIN)/python
+	$(INSTALL) -e ".[cpu,docs]"
+	touch $@
+
+$(VENV)/release.stamp: pyproject.toml | $(BIN)/python
+	$(INSTALL) --group release
+	mkdir -p build
 	touch $@
