@@ -10,7 +10,8 @@ FtsdkError
 │   ├── ImageLimitError           decoding it takes more work, time or memory than is allowed
 │   ├── ArrayError                an array of another dtype, shape or range
 │   ├── RegionError               a region name that the model does not know
-│   └── OptionError               a setting outside its range
+│   ├── OptionError               a setting outside its range
+│   └── OverwriteError            an output would replace what was handed in
 ├── BundleError                 the bundle is at fault
 │   ├── BundleNotFoundError       no bundle at that path
 │   ├── ManifestError             manifest.json does not parse strictly
@@ -34,7 +35,11 @@ FtsdkError
 │   └── NumericalError            a stage produced NaN or infinity
 ├── SourceError                 a source of frames is at fault
 │   ├── SourceNotFoundError       no video, folder, camera or address of that name
+│   ├── SourceEmptyError          it gave no frame that could be analysed
 │   └── SourceLostError           it died, and did not come back as often as it was retried
+├── OutputError                 what was asked for cannot be written
+│   ├── OutputFormatError         the file is there, and is no output of this command
+│   └── OutputLockedError         another run is writing it
 ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
 ├── DataError                   a data set is at fault
 │   ├── DataNotFoundError         no data set at that path
@@ -135,6 +140,10 @@ class OptionError(InputError):
     """A setting is outside its range."""
 
 
+class OverwriteError(InputError):
+    """An output would take the place of a file that was handed in."""
+
+
 class BundleError(FtsdkError):
     """The bundle is at fault."""
 
@@ -227,8 +236,24 @@ class SourceNotFoundError(SourceError):
     """There is no video, folder, camera or address of that name."""
 
 
+class SourceEmptyError(SourceError):
+    """A source gave no frame that could be analysed."""
+
+
 class SourceLostError(SourceError):
     """A source died, and did not come back as often as it was retried."""
+
+
+class OutputError(FtsdkError):
+    """What was asked for cannot be written: no room, no permission, no such directory."""
+
+
+class OutputFormatError(OutputError):
+    """A file that was to be continued holds something else than this command writes."""
+
+
+class OutputLockedError(OutputError):
+    """Another run is writing the same file."""
 
 
 class AnalysisCancelledError(FtsdkError):

@@ -1,22 +1,106 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and never in the place of what was handed in."""
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from ftsdk.errors import OutputError, OverwriteError
+
+_CURES = {
+    errno.ENOSPC: "free some space, or name a place on another disk",
+    errno.EDQUOT: "free some space, or name a place on another disk",
+    errno.ENOENT: "make the directory first, or name another place",
+    errno.ENAMETOOLONG: "name it shorter",
+}
+
+
+class Inputs:
+    """Files that were handed in, known by what they are: links and letter case are seen through.
+
+    Args:
+        paths: where they are; what is not there cannot be overwritten.
+    """
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        self._files = {identity for path in paths if (identity := _identity(path))}
+
+    def refuse(self, target: Path) -> None:
+        """Raise OverwriteError if `target` is one of them."""
+        if _identity(target) in self._files:
+            raise OverwriteError(
+                f"saving {target} would replace what was handed in",
+                expected="a name that none of the given files has",
+                found="one of them, by this name or through a link",
+                cure="name another place",
+            )
+
+
+@contextmanager
+def saving(path: Path, inputs: Inputs | None = None) -> Iterator[Path]:
+    """Yield where to write what a user wants at `path`: there whole at the end, or not at all.
+
+    A link is followed; a device or a pipe is written as it is.
+
+    Raises:
+        OverwriteError: `path` is one of `inputs`.
+        OutputError: it cannot be written.
+    """
+    if inputs:
+        inputs.refuse(path)
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            yield path
+            return
+        with replacing(Path(os.path.realpath(path))) as temporary:
+            yield temporary
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_save(path, error) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield an empty file beside `path`; at the end it is synced and takes its place.
+
+    An error inside removes it.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, sync it to disk, and rename it into place."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def cannot_save(path: Path, error: OSError) -> OutputError:
+    """Return the error of a file that cannot be written."""
+    return OutputError(
+        f"cannot save {path}",
+        expected="a place that can be written",
+        found=error.strerror or str(error),
+        cure=_CURES.get(error.errno or 0, "name another place, or make this one writable"),
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

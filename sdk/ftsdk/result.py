@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from ftsdk.imaging.picture import Picture
 from ftsdk.text import json_text, path_of
 
 if TYPE_CHECKING:
+    from ftsdk.files import Inputs
     from ftsdk.report.edits import Edit
 
 SCHEMA_VERSION = 1
@@ -211,44 +213,77 @@ class Result:
         """Return the report as one HTML document that needs no network, and write it to `path`.
 
         Args:
-            path: where to write it, atomically; None writes nothing.
+            path: where to write it, whole or not at all; None writes nothing.
             analyst: a name to print on it; nothing proves it.
             edits: who corrected what, and when.
             original: the analysed file or its bytes, to be read for Content Credentials.
 
         Raises:
             OptionError: `original` is another file than the one that was analysed.
+            OverwriteError: `path` is the analysed file.
+            OutputError: it cannot be written.
         """
-        from ftsdk.files import write_atomically
+        from ftsdk.files import Inputs, saving
         from ftsdk.report.page import render
 
+        inputs = Inputs(self._files(original))
         if isinstance(original, str | Path):
             original = Path(original).read_bytes()
         document = render(self, analyst=analyst, edits=edits, original=original)
         if path is not None:
-            write_atomically(Path(path), document.encode())
+            with saving(Path(path), inputs) as file:
+                file.write_bytes(document.encode())
         return document
 
-    def save(self, directory: str | Path, name: str | None = None) -> dict[str, Path]:
+    def save(
+        self, directory: str | Path, name: str | None = None, *, inputs: Inputs | None = None
+    ) -> dict[str, Path]:
         """Write overlay, mask and heat map as PNG and the answer as JSON; return their paths.
 
-        Files are called `{name}.overlay.png` and so on; `name` is the picture's by default.
-        """
-        from ftsdk.files import write_atomically
-        from ftsdk.imaging.drawing import colour_heatmap
-        from ftsdk.imaging.encode import write_png
+        All four are there in the end, or none of them is new.
 
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = name or Path(self.picture.name).stem
-        pictures = ("overlay", "mask", "heatmap")
-        paths = {kind: folder / path_of(f"{stem}.{kind}.png") for kind in pictures}
-        paths["json"] = folder / path_of(f"{stem}.json")
-        write_png(paths["overlay"], self.plot())
-        write_png(paths["mask"], self.mask.astype(np.uint8) * 255)
-        write_png(paths["heatmap"], colour_heatmap(self.heatmap))
-        write_atomically(paths["json"], self.to_json().encode())
-        return paths
+        Args:
+            directory: where; it is made if need be.
+            name: files are called `{name}.overlay.png` and so on. None is the picture's name, or,
+                for what has none, its kind and the first digits of its SHA-256.
+            inputs: files that must not be replaced, beside the analysed one.
+
+        Raises:
+            OverwriteError: one of them would replace the analysed file, or one of `inputs`.
+            OutputError: they cannot be written.
+        """
+        from ftsdk.files import Inputs, cannot_save, saving
+        from ftsdk.imaging.drawing import colour_heatmap
+        from ftsdk.imaging.encode import encode_png
+
+        folder, stem = Path(directory), name or self._stem()
+        contents = {
+            "overlay.png": encode_png(self.plot()),
+            "mask.png": encode_png(self.mask.astype(np.uint8) * 255),
+            "heatmap.png": encode_png(colour_heatmap(self.heatmap)),
+            "json": self.to_json().encode(),
+        }
+        paths = {kind: folder / path_of(f"{stem}.{kind}") for kind in contents}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_save(folder, error) from error
+        own = Inputs(self._files(None))
+        with ExitStack() as files:
+            for kind, path in paths.items():
+                own.refuse(path)
+                files.enter_context(saving(path, inputs)).write_bytes(contents[kind])
+        return {kind.removesuffix(".png"): path for kind, path in paths.items()}
+
+    def _stem(self) -> str:
+        name = Path(self.picture.name)
+        if self.picture.path or name.suffix:
+            return name.stem
+        return f"{name}-{self.picture.sha256[:12]}"
+
+    def _files(self, original: bytes | str | Path | None) -> list[Path]:
+        named = [Path(original)] if isinstance(original, str | Path) else []
+        return named if self.picture.path is None else [*named, self.picture.path]
 
 
 @dataclass(frozen=True)

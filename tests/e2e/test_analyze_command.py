@@ -246,3 +246,29 @@ def test_a_reader_that_leaves_ends_the_command_without_a_word(face: Path) -> Non
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait(60) == 1
+
+
+def test_evidence_is_not_replaced_by_its_own_report(face: Path, tmp_path: Path) -> None:
+    picture, link = tmp_path / "face.json", tmp_path / "link.html"
+    shutil.copy(face, picture)
+    link.symlink_to(picture)
+    for target in (picture, link):
+        done = CliRunner().invoke(app, [str(picture), "--no-report", "--report", str(target)])
+        assert done.exit_code == 2
+        assert "would replace" in done.stderr
+    done = CliRunner().invoke(app, [str(picture), "--no-report", "--save", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "would replace" in done.stderr
+    assert picture.read_bytes() == face.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"face.json", "link.html"}
+
+
+def test_an_answer_does_not_replace_a_picture_that_is_still_to_come(
+    face: Path, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "a.png", tmp_path / "a.overlay.png"
+    for picture in pictures:
+        shutil.copy(face, picture)
+    arguments = [*map(str, pictures), "--no-report", "--save", str(tmp_path)]
+    assert CliRunner().invoke(app, arguments).exit_code == 1
+    assert pictures[1].read_bytes() == face.read_bytes()

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from ftsdk.cli.console import (
     WORK_FAILED,
-    err,
     error_document,
     exit_on_error,
     out,
@@ -22,6 +21,7 @@ from ftsdk.cli.console import (
     shown,
 )
 from ftsdk.errors import FtsdkError
+from ftsdk.files import Inputs
 from ftsdk.result import Result
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
 
@@ -70,10 +70,16 @@ def analyze(
     chosen = [name.strip() for name in regions.split(",") if name.strip()] if regions else None
     if report and len(pictures) > 1:
         raise typer.BadParameter("a report file is about one picture", param_hint="--report")
+    inputs = Inputs(pictures)
     with exit_on_error():
+        for target in (report, save):
+            if target:
+                inputs.refuse(target)
         analyzer = _open(bundle, device, beams)
         analyzer.known_regions(chosen)
     if any(picture.suffix.lower() in VIDEO_SUFFIXES for picture in pictures):
+        if report or chosen:
+            raise typer.BadParameter("a video takes no --report and no --regions")
         _analyze_video(analyzer, pictures, save, not no_report, as_json)
         return
     used: set[str] = set()
@@ -85,17 +91,12 @@ def analyze(
                 if report:
                     _write_report(result, picture, chosen, report)
                 if save:
-                    _save(result, save, used, quiet=as_json)
+                    _save(result, save, used, inputs, quiet=as_json)
                 if as_json:
                     print_json(result.to_dict())
             except FtsdkError as error:
                 failed = True
                 _show_failure(picture, error, as_json)
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                failed = True
-                err.print(f"[bold red]error[/] cannot save: {shown(str(error))}")
     if failed:
         raise typer.Exit(WORK_FAILED)
 
@@ -166,12 +167,14 @@ def _show_end(result: Result) -> None:
     )
 
 
-def _save(result: Result, directory: Path, used: set[str], quiet: bool) -> None:
+def _save(
+    result: Result, directory: Path, used: set[str], inputs: Inputs, quiet: bool
+) -> None:
     stem = Path(result.picture.name).stem
     candidates = chain([stem], (f"{stem}-{number}" for number in count(2)))
     name = next(candidate for candidate in candidates if candidate not in used)
     used.add(name)
-    paths = result.save(directory, name)
+    paths = result.save(directory, name, inputs=inputs)
     if not quiet:
         out.print("[dim]saved " + shown(", ".join(map(str, paths.values()))) + "[/]\n",
                   soft_wrap=True)  # fmt: skip

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from ftsdk.cli.console import err, exit_on_error, out, run_app
-from ftsdk.files import write_atomically
+from ftsdk.files import Inputs, saving
 from ftsdk.text import json_text, visible
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def bench(
             rival = open_rival(against, weights, architecture, against_language)
         document = run(plan, lambda: _open(plan, tokens), rival)
         if json_path:
-            write_atomically(json_path, (json_text(document, indent=1) + "\n").encode())
+            _save(json_path, json_text(document, indent=1), picture)
         if markdown_path:
-            write_atomically(markdown_path, (_tables(document, layers) + "\n").encode())
+            _save(markdown_path, _tables(document, layers), picture)
         if plot_path:
             plot([document], plot_path)
     _print(_tables(document, layers))
@@ -105,6 +105,11 @@ def compare(
     if plot_path:
         with exit_on_error():
             plot(documents, plot_path)
+
+
+def _save(path: Path, text: str, picture: Path | None) -> None:
+    with saving(path, Inputs([picture] if picture else [])) as file:
+        file.write_text(text + "\n", encoding="utf-8")
 
 
 def _tables(document: dict[str, Any], layers: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Union
 
@@ -73,7 +74,8 @@ def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         name = visible(name_of(path.name))
-        return _decode_bytes(_read_path(path, max_pixels), name, max_pixels)
+        picture = _decode_bytes(_read_path(path, max_pixels), name, max_pixels)
+        return replace(picture, path=path.absolute())
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode_bytes(bytes(source), "bytes", max_pixels)
     if isinstance(source, np.ndarray):

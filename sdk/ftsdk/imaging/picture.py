@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,14 @@ class Picture:
             shape and pixels.
         name: the file's name, or what kind of source it was.
         notes: what was dropped or changed on the way, one sentence each.
+        path: the file that it was read from by its path; None for all else.
     """
 
     pixels: NDArray[np.uint8]
     sha256: str
     name: str
     notes: tuple[str, ...] = ()
+    path: Path | None = None
 
     @property
     def height(self) -> int:
