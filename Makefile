@@ -59,7 +59,7 @@ $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
 
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) -e ".[bench,c2pa,cpu,eval,export,nf4,rtx,serve,test,train$(PAGE)]"
+	$(INSTALL) -e ".[bench,c2pa,cpu,eval,export,nf4,rtx,serve,test,train,video$(PAGE)]"
 	touch $@
 
 $(VENV)/docs.stamp: $(BUILD) | $(BIN)/python

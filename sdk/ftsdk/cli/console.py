@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ftsdk.errors import FtsdkError, OptionError, RegionError
+from ftsdk.errors import FtsdkError, OptionError, OutputFormatError, OverwriteError, RegionError
 from ftsdk.text import json_text, visible
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 WORK_FAILED, WRONG_USE = 1, 2
+_WRONG_USE = (OptionError, OutputFormatError, OverwriteError, RegionError)
 
 
 def run_app(app: typer.Typer) -> None:
@@ -43,6 +44,49 @@ def shown(text: object) -> str:
 def print_json(document: Any, indent: int | None = None) -> None:
     """Print JSON to standard output, in UTF-8 whatever the locale."""
     typer.echo((json_text(document, indent) + "\n").encode(), nl=False)
+
+
+class Stop:
+    """SIGTERM and Ctrl-C while something is written that must come to a good end.
+
+    Inside `with Stop() as stop` either ends the block, save while `stop.held()`, whose end it waits
+    for. `stop.code` is then what the command has to exit with.
+    """
+
+    code = 0
+
+    def __init__(self) -> None:
+        self._held = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let what is inside be finished first."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self.code:
+            raise _StoppedError
+
+    def __enter__(self) -> Stop:
+        signals = signal.SIGTERM, signal.SIGINT
+        self._before = {number: signal.signal(number, self._note) for number in signals}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        return kind is _StoppedError
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        first, self.code = not self.code, 128 + number
+        if first and not self._held:
+            raise _StoppedError
+
+
+class _StoppedError(BaseException):
+    """Ends the block of a Stop."""
 
 
 def _terminate(number: int, _: FrameType | None) -> NoReturn:
@@ -95,5 +139,4 @@ def exit_on_error() -> Iterator[None]:
         yield
     except FtsdkError as error:
         show_error(error)
-        wrong_use = isinstance(error, (OptionError, RegionError))
-        raise typer.Exit(WRONG_USE if wrong_use else WORK_FAILED) from error
+        raise typer.Exit(WRONG_USE if isinstance(error, _WRONG_USE) else WORK_FAILED) from error

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
+import typer
 from rich.progress import Progress
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.cli.console import answer_document, err, out, print_json, show_error, shown
-from ftsdk.errors import OptionError
+from ftsdk.cli.console import (
+    WORK_FAILED,
+    Stop,
+    answer_document,
+    err,
+    out,
+    print_json,
+    show_error,
+    shown,
+)
+from ftsdk.errors import FtsdkError, OptionError, SourceEmptyError
+from ftsdk.files import Inputs, saving
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked, FrameReported
-from ftsdk.streaming.sources import Capture, open_source
+from ftsdk.streaming.recording import open_recording
+from ftsdk.streaming.sources import Capture, VideoFacts, open_source
 from ftsdk.streaming.watching import watch_with
+
+
+@dataclass
+class _Account:
+    """What became of the frames so far."""
+
+    masked: int = 0
+    failed: int = 0
+    notes: tuple[str, ...] = ()
+    failure: FtsdkError | None = None
 
 
 def analyze_video(
@@ -26,21 +47,88 @@ def analyze_video(
 
     Raises:
         SourceNotFoundError: no such video, or OpenCV cannot read it.
-        OptionError: `save` is no .mp4 file, or OpenCV cannot write it.
+        SourceEmptyError: not one of its frames could be analysed.
+        OptionError: `save` is no .mp4 file.
+        OverwriteError, OutputError: `save` is the video itself, or cannot be written.
+        typer.Exit: a frame could not be analysed, or a signal came.
     """
+    if save and save.suffix.lower() != ".mp4":
+        raise _no_mp4(save)
     source = open_source(path)
     assert isinstance(source, Capture)
-    rate, length = source.rate_and_length()
-    answers = watch_with(analyzer, source, report="on change" if report else "never")
-    with _Overlay(save, rate) if save else nullcontext() as overlay, _progress(length) as progress:
-        for answer in answers:
-            if overlay and isinstance(answer, FrameMasked):
-                overlay.write(answer)
-            if not isinstance(answer, FrameReported):
-                progress.advance(progress.task_ids[0])
-            _show(answer, as_json)
-    if save and not as_json:
-        out.print(f"[dim]saved {shown(save)}[/]", soft_wrap=True)
+    facts, account, saved = source.facts(), _Account(), None
+    with _progress(facts.frames) as progress:
+        answers = watch_with(analyzer, source, report="on change" if report else "never")
+        told = _told(answers, account, progress, as_json)
+        if save:
+            saved = _save(told, save, path, facts, account)
+        else:
+            deque(told, maxlen=0)
+    if not account.masked:
+        raise _empty(path, account)
+    _conclude(account, saved, as_json)
+
+
+def _told(
+    answers: Iterable[FrameAnswer], account: _Account, progress: Progress, as_json: bool
+) -> Iterator[FrameMasked]:
+    """Print every answer, keep account of it, and yield those that are a mask."""
+    for answer in answers:
+        _show(answer, as_json)
+        if isinstance(answer, FrameReported):
+            continue
+        progress.advance(progress.task_ids[0])
+        if isinstance(answer, FrameFailed):
+            account.failed, account.failure = account.failed + 1, answer.error
+        else:
+            account.masked, account.notes = account.masked + 1, answer.result.picture.notes
+            yield answer
+
+
+def _show(answer: FrameAnswer, as_json: bool) -> None:
+    if as_json:
+        print_json({"frame": asdict(answer.frame), **answer_document(answer)})
+    elif isinstance(answer, FrameFailed):
+        show_error(answer.error, answer.frame.name)
+    elif isinstance(answer, FrameReported):
+        out.print(f"[bold]{answer.frame.seconds:.2f} s[/]  {shown(answer.result.finding)}")
+        out.print(shown(answer.result.report or ""), soft_wrap=True)
+
+
+def _save(
+    answers: Iterator[FrameMasked], save: Path, path: Path, facts: VideoFacts, account: _Account
+) -> str:
+    """Write the overlays to `save` and return what to say of it; a signal ends it early.
+
+    Raises:
+        SourceEmptyError: there was none.
+        typer.Exit: a signal came.
+    """
+    seconds = None
+    with saving(save, Inputs([path])) as file, open_recording(file, facts.rate) as recording:
+        with Stop() as stop:
+            for answer in answers:
+                with stop.held():
+                    seconds = answer.frame.seconds
+                    recording.write(answer.result.plot(), seconds)
+        if seconds is None:
+            raise typer.Exit(stop.code) if stop.code else _empty(path, account)
+        recording.finish(0 if stop.code else facts.seconds)
+    said = f"saved {save} in {recording.codec}"
+    if not stop.code:
+        return said
+    err.print(f"stopped: {shown(said)}, as far as {seconds:.2f} s", soft_wrap=True)
+    raise typer.Exit(stop.code)
+
+
+def _conclude(account: _Account, saved: str | None, as_json: bool) -> None:
+    if not as_json:
+        for line in (*(f"note: {note}" for note in account.notes), *([saved] if saved else ())):
+            out.print(f"[dim]{shown(line)}[/]", soft_wrap=True)
+    if account.failed:
+        of = account.failed + account.masked
+        err.print(f"[bold red]error[/] {account.failed} of {of} frames could not be analysed")
+        raise typer.Exit(WORK_FAILED)
 
 
 @contextmanager
@@ -50,57 +138,20 @@ def _progress(length: int) -> Iterator[Progress]:
         yield progress
 
 
-def _show(answer: FrameAnswer, as_json: bool) -> None:
-    if as_json:
-        document = {"frame": asdict(answer.frame), **answer_document(answer)}
-        print_json(document)
-    elif isinstance(answer, FrameFailed):
-        show_error(answer.error, answer.frame.name)
-    elif isinstance(answer, FrameReported):
-        out.print(f"[bold]{answer.frame.seconds:.2f} s[/]  {shown(answer.result.finding)}")
-        out.print(shown(answer.result.report or ""), soft_wrap=True)
-
-
-class _Overlay:
-    """An MP4 file that appears whole or not at all."""
-
-    def __init__(self, path: Path, rate: float) -> None:
-        if path.suffix.lower() != ".mp4":
-            raise _unwritable(path, "another suffix")
-        self._path, self._rate = path, rate
-        self._partial = path.with_name(f".{path.stem}.partial.mp4")
-        self._writer: cv2.VideoWriter | None = None
-
-    def write(self, answer: FrameMasked) -> None:
-        """Add one frame with its mask drawn over it."""
-        drawn = answer.result.plot()
-        if self._writer is None:
-            size = drawn.shape[1], drawn.shape[0]
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._partial), codec, self._rate, size)
-            if not self._writer.isOpened():
-                raise _unwritable(self._path, "a place or a size that OpenCV cannot write")
-        self._writer.write(drawn)
-
-    def __enter__(self) -> _Overlay:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self._writer is None:
-            return
-        self._writer.release()
-        if kind is not None:
-            self._partial.unlink(missing_ok=True)
-            return
-        with self._partial.open("rb") as file:
-            os.fsync(file.fileno())
-        self._partial.replace(self._path)
-
-
-def _unwritable(path: Path, found: str) -> OptionError:
+def _no_mp4(path: Path) -> OptionError:
     return OptionError(
         f"the video {path} cannot be written",
-        expected="a .mp4 file in a directory that can be written",
-        found=found,
+        expected="a .mp4 file",
+        found="another suffix",
         cure="pass --save out.mp4",
+    )
+
+
+def _empty(path: Path, account: _Account) -> SourceEmptyError:
+    why = f", the last since {account.failure.found}" if account.failure else ""
+    return SourceEmptyError(
+        f"no frame of {path} could be analysed",
+        expected="one frame or more that is a picture",
+        found=f"{account.failed} frames that are none{why}",
+        cure="play the video to see what is wrong with it; nothing was saved",
     )

@@ -194,7 +194,8 @@ class Pipeline:
     def _prepared_or_error(self, arrived: Arrived) -> View | FtsdkError:
         image, color = arrived.shot.image, self._settings.color
         try:
-            return self._analyzer.prepare(image, color, arrived.watch, self._find)
+            view = self._analyzer.prepare(image, color, arrived.watch, self._find)
+            return _noted(view, arrived.shot.notes)
         except AnalysisCancelledError:
             raise
         except FtsdkError as error:  # told by the mask lane, in the frame's turn
@@ -238,6 +239,15 @@ class Pipeline:
     def failed(self, arrived: Arrived, error: FtsdkError) -> None:
         """Answer that a frame cannot be analysed."""
         self.answer(FrameFailed(arrived.frame, error, self._arrived.dropped))
+
+
+def _noted(view: View, notes: tuple[str, ...]) -> View:
+    """Return `view` with the source's notes on the picture before its own."""
+    if not notes:
+        return view
+    picture = replace(view.picture, notes=(*notes, *view.picture.notes))
+    others = tuple(replace(other, picture=picture) for other in view.others)
+    return replace(view, picture=picture, others=others)
 
 
 class _Attempt:

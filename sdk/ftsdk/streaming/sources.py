@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from abc import ABC, abstractmethod
@@ -13,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ftsdk.errors import OptionError, SourceError, SourceLostError, SourceNotFoundError
 from ftsdk.imaging.decode import PICTURE_SUFFIXES
@@ -22,16 +24,42 @@ VIDEO_SUFFIXES = frozenset(
 )
 """What video files are called, in lower case."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SQUARED = "The video's pixels are {:.3g} times as wide as high; each frame was stretched."
+_MOST_ASPECT = 4
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A frame as it comes: what `Analyzer.analyze` takes, its name, and the video's clock in s."""
+    """A frame as it comes: what `Analyzer.analyze` takes, its name, and the video's clock in s.
+
+    `notes` are of what was done to it on the way here.
+    """
 
     image: Any
     name: str
     seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video says of itself.
+
+    Attributes:
+        rate: frames a second in the mean; 25 where it does not say.
+        frames: how many; 0 where it does not say.
+        pixel_aspect: width of a pixel over its height.
+    """
+
+    rate: float
+    frames: int
+    pixel_aspect: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it is; 0 where it does not say."""
+        return self.frames / self.rate
 
 
 class Source(ABC):
@@ -111,19 +139,20 @@ class Capture(Source):
 
     def frames(self) -> Iterator[Shot]:
         with closing(_Opened(self._open())) as opened:
+            aspect = _facts(opened.capture).pixel_aspect
+            notes = () if aspect == 1 else (_SQUARED.format(aspect),)
             for index, image in enumerate(opened):
                 seconds = opened.capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
-                yield Shot(image, f"frame {index}", seconds)
+                yield Shot(_squared(image, aspect), f"frame {index}", seconds, notes)
 
-    def rate_and_length(self) -> tuple[float, int]:
-        """Return frames a second and their number as the video says; 25 and 0 where it does not.
+    def facts(self) -> VideoFacts:
+        """Return what the video says of itself.
 
         Raises:
             SourceNotFoundError: it cannot be opened.
         """
         with closing(_Opened(self._open())) as opened:
-            rate = float(opened.capture.get(cv2.CAP_PROP_FPS)) or 25.0
-            return rate, max(0, int(opened.capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+            return _facts(opened.capture)
 
     def _open(self) -> cv2.VideoCapture:
         target, patience = self._target, round(self._timeout * 1e3)
@@ -155,6 +184,29 @@ class _Opened:
 
     def close(self) -> None:
         self.capture.release()
+
+
+def _facts(capture: cv2.VideoCapture) -> VideoFacts:
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    aspect = across / down if across > 0 and down > 0 else 1.0
+    if not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:  # a damaged header, or a hostile one
+        aspect = 1.0
+    turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 != 0
+    return VideoFacts(
+        rate if 0 < rate < math.inf else 25.0,
+        max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))),
+        1 / aspect if turned else aspect,
+    )
+
+
+def _squared(image: NDArray[np.uint8], aspect: float) -> NDArray[np.uint8]:
+    """Return a frame with square pixels, as it is meant to be seen; none are thrown away."""
+    if aspect == 1:
+        return image
+    height, width = image.shape[:2]
+    size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
 
 
 def open_source(source: Any, done: Container[str] = (), timeout: float = 30.0) -> Source:
