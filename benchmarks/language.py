@@ -32,7 +32,7 @@ from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.architecture import load_architecture
 from ft_export.model.language import LanguageDecoder, LanguageDims
 from ft_export.plan import plan_export
-from ft_export.precision.language import LanguagePrecision, reduce_language
+from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.bundle import Bundle, LanguageEntry, open_bundle
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.language.decoder import StepDecoder
@@ -269,7 +269,7 @@ def _random_decoder(folder: Path) -> tuple[Path, LanguageEntry, TokenEmbeddings]
         values = (1, dims.heads, SOURCE, dims.d_kv)
         memory = keys if name.endswith("key") else values
         example[name] = torch.zeros((slots, dims.inner) if ".decoder." in name else memory)
-    rewrite = partial(reduce_language, chosen=LanguagePrecision("int4"), activations={})
+    rewrite = partial(lower_language, chosen=LanguagePrecision("int4"), activations={})
     graph = folder / "decoder.onnx"
     export_graph(decoder, example, dynamic_axes(decoder.inputs), graph, rewrite)
     table = np.random.default_rng(0).integers(0, 1 << 14, (dims.vocabulary, dims.d_model))

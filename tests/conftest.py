@@ -61,7 +61,7 @@ def mini_export(parity: Path, tmp_path_factory: pytest.TempPathFactory) -> Expor
     out = tmp_path_factory.mktemp("export") / "mini.bundle"
     architecture = str(parity / "architecture.json")
     arguments = [str(parity / "model_parameter"), "--architecture", architecture, "--out", str(out)]
-    arguments += ["--language", "fp32"]
+    arguments += ["--language", "float32"]
     done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return Exported(out, done.stdout)

@@ -23,7 +23,7 @@ def make_variant(bundle: Bundle, name: str, out: Path, pictures: Sequence[Path])
         out: the directory to make.
         pictures: what float16 encoders are observed and judged on.
     """
-    from ft_export.precision.encoders import Reduction, reduce_encoders
+    from ft_export.precision.encoders import EncoderPrecision, lower_encoders
 
     stages, precision, encoders = VARIANTS[name]
     if not encoders:
@@ -31,7 +31,7 @@ def make_variant(bundle: Bundle, name: str, out: Path, pictures: Sequence[Path])
         return
     half = out.with_name(f"{out.name}.half")
     rewrite_language(bundle, half, stages, precision)
-    reduce_encoders(open_bundle(half), out, Reduction("fp16"), pictures, lambda *_: None)
+    lower_encoders(open_bundle(half), out, EncoderPrecision("float16"), pictures, lambda *_: None)
 
 
 def rewrite_language(
@@ -40,14 +40,14 @@ def rewrite_language(
     """Write `bundle` at `out` with some language stages in another precision; no gate is held."""
     from ft_export.bundle.writer import hash_files, write_manifest
     from ft_export.graph.files import load_graph, remove_graph, save_graph
-    from ft_export.precision.language import LanguagePrecision, reduce_language
+    from ft_export.precision.language import LanguagePrecision, lower_language
 
     link_bundle(bundle, out)
     entries = dict(bundle.manifest.stages)
     for stage in stages:
         graph = entries[stage].graph
         model = load_graph(bundle.file(graph))
-        reduce_language(model, LanguagePrecision(precision), {})
+        lower_language(model, LanguagePrecision(precision), {})
         remove_graph(out / graph)
         save_graph(model, out / graph)
         entries[stage] = entries[stage].model_copy(update={"precision": precision})

@@ -1,4 +1,4 @@
-"""Reports with what a language model is given for them, to hold a reduced model against float32.
+"""Reports with what a language model is given for them, to hold a lowered model against float32.
 
 python -m ft_calibration.reports --bundle float32.bundle --data mmtt/ --out reports.npz
 """

@@ -14,57 +14,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
 from ftsdk.bundle import (
     MANIFEST_NAME,
     Bundle,
-    Manifest,
     Precision,
-    TextGateEntry,
     open_bundle,
 )
-from ftsdk.cli.console import err, exit_on_error, out
+from ftsdk.cli.console import err, exit_on_error
 from ftsdk.errors import OptionError
 
 if TYPE_CHECKING:
-    from ft_export.precision.encoders import Reduction
+    from ft_export.precision.encoders import EncoderPrecision
 
 _EXAMPLE = "Example: ft-export model_parameter/ --architecture xl --out xl.bundle"
 
 
-class LanguageChoice(str, Enum):
-    """What `--language` takes."""
+class LanguageForm(str, Enum):
+    """What `--language` takes: the manifest's words."""
 
     INT4 = "int4"
     NF4 = "nf4"
-    FP16 = "fp16"
-    FP32 = "fp32"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
 
 
-_PRECISIONS: dict[LanguageChoice, Precision] = {
-    LanguageChoice.INT4: "int4",
-    LanguageChoice.NF4: "nf4",
-    LanguageChoice.FP16: "float16",
-    LanguageChoice.FP32: "float32",
-}
-_STEPS = ("loading", "reference", "exporting", "gate")
-_LOWERING_STEPS = ("reference", "observing", "lowering", "chain")
-_CALIBRATION_PICTURES = 32
-#: What --json prints of the manifest.
-_SHOWN = {"name", "gate", "text_gate", "encoder_gate", "dead_tensors", "stages"}
+class EncoderForm(str, Enum):
+    """What `--encoders` takes."""
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-
-
-class Vision(str, Enum):
-    """The precision of every stage but the decoder."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
     INT8 = "int8"
-    INT8_FP16 = "int8-fp16"
+    INT8_FLOAT16 = "int8-float16"
 
 
 class Rule(str, Enum):
@@ -73,6 +56,13 @@ class Rule(str, Enum):
     MINMAX = "minmax"
     PERCENTILE = "percentile"
     ENTROPY = "entropy"
+
+
+_STEPS = ("loading", "reference", "exporting", "gate")
+_LOWERING_STEPS = ("reference", "observing", "lowering", "chain")
+_CALIBRATION_PICTURES = 32
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @app.command(epilog=_EXAMPLE)
@@ -92,8 +82,8 @@ def export(
         str, typer.Option(help="xl, base, or a JSON file with the dimensions.")
     ] = "xl",
     language: Annotated[
-        LanguageChoice, typer.Option(help="Precision of the language model's matrices.")
-    ] = LanguageChoice.INT4,
+        LanguageForm, typer.Option(help="Precision of the language model's matrices.")
+    ] = LanguageForm.INT4,
     block_size: Annotated[
         int, typer.Option(help="Rows of a matrix that share an int4 scale: 32 or 64.")
     ] = 32,
@@ -104,18 +94,18 @@ def export(
     waive_text_gate: Annotated[
         bool, typer.Option("--waive-text-gate", help="For random weights, whose text is noise.")
     ] = False,
-    vision: Annotated[
-        Vision,
+    encoders: Annotated[
+        EncoderForm,
         typer.Option(
-            help="Precision of all stages but the decoder: int8 for a CPU, fp16 or int8-fp16 "
-            "(what is not INT8 is float16) for a GPU."
+            help="Precision of every stage but the language decoder: int8 for a CPU, float16 or "
+            "int8-float16 (what is not INT8 is float16) for a GPU."
         ),
-    ] = Vision.FP32,
+    ] = EncoderForm.FLOAT32,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Typical pictures, or a data set of ft-forge, to lower and judge --vision on; "
-            f"{_CALIBRATION_PICTURES} of them are used."
+            help="Typical pictures, or a data set of ft-forge, to lower --encoders on and judge "
+            f"them by; {_CALIBRATION_PICTURES} are used."
         ),
     ] = None,
     rule: Annotated[
@@ -129,9 +119,9 @@ def export(
         bool,
         typer.Option("--only-faster", help="Keep a stage as it is where that is faster here."),
     ] = False,
-    waive_mask_gate: Annotated[
+    waive_encoder_gate: Annotated[
         bool,
-        typer.Option("--waive-mask-gate", help="Do not fail on other masks: for random weights."),
+        typer.Option("--waive-encoder-gate", help="For random weights, whose masks mean nothing."),
     ] = False,
     engines: Annotated[
         str,
@@ -146,26 +136,27 @@ def export(
 ) -> None:
     """Turn published weights into a bundle, or lower the precision of a bundle.
 
-    Every exported stage is held against float32, and a reduced language model's text too; a
+    Every exported stage is held against float32, and a lowered language model's text too; a
     difference over the gate leaves no bundle. An export that was killed goes on where it was.
     """
     with exit_on_error():
-        precision = _PRECISIONS[language], block_size
+        precision = language.value, block_size
         make = partial(_export, source, architecture, precision, reports, waive_text_gate)
-        if engines and out_path is None and _is_bundle(source) and vision is Vision.FP32:
+        as_it_is = encoders is EncoderForm.FLOAT32
+        if engines and out_path is None and _is_bundle(source) and as_it_is:
             bundle = open_bundle(source)
         elif out_path is None:
             raise _no_out()
-        elif vision is Vision.FP32:
+        elif as_it_is:
             bundle = make(out_path, overwrite)
         else:
-            chosen = _reduction(vision, rule, ranges, only_faster, waive_mask_gate)
+            chosen = _encoder_precision(encoders, rule, ranges, only_faster, waive_encoder_gate)
             with _whole(source, make, out_path) as whole:
                 bundle = _lower(whole, out_path, chosen, calibration, overwrite)
         if engines:
             show_engines(bundle, engines.split(","), as_json)
     if not engines:
-        _show(bundle, as_json)
+        show_bundle(bundle, as_json)
 
 
 def _no_out() -> OptionError:
@@ -195,8 +186,8 @@ def _export(
         raise OptionError(
             f"{weights} is a bundle already",
             expected="what to do with it",
-            found="neither --vision nor --engines",
-            cure="pass --vision int8 to lower it, or --engines sm_89 without --out",
+            found="neither --encoders nor --engines",
+            cure="pass --encoders int8 to lower it, or --engines sm_89 without --out",
         )
     plan = plan_export(weights, load_architecture(architecture), _bundle_name(target))
     plan = replace(plan, reports=reports or plan.reports)
@@ -219,21 +210,31 @@ def _whole(source: Path, make: Callable[[Path, bool], Bundle], target: Path) -> 
         shutil.rmtree(whole, ignore_errors=True)
 
 
-def _reduction(
-    vision: Vision, rule: Rule, ranges: Path | None, only_faster: bool, waived: bool
-) -> Reduction:
+def _encoder_precision(
+    encoders: EncoderForm, rule: Rule, ranges: Path | None, only_faster: bool, waived: bool
+) -> EncoderPrecision:
     from ft_calibration.ranges import read_ranges
-    from ft_export.precision.encoders import Reduction
+    from ft_export.precision.encoders import EncoderPrecision
 
     known = read_ranges(ranges) if ranges else None
-    return Reduction(vision.value, known.rule if known else rule.value, known, only_faster, waived)  # type: ignore[arg-type]
+    return EncoderPrecision(
+        encoders.value,  # type: ignore[arg-type]
+        known.rule if known else rule.value,  # type: ignore[arg-type]
+        known,
+        only_faster,
+        waived,
+    )
 
 
 def _lower(
-    bundle: Bundle, target: Path, chosen: Reduction, calibration: Path | None, overwrite: bool
+    bundle: Bundle,
+    target: Path,
+    chosen: EncoderPrecision,
+    calibration: Path | None,
+    overwrite: bool,
 ) -> Bundle:
     from ft_calibration.ranges import calibration_pictures
-    from ft_export.precision.encoders import ENCODERS, reduce_encoders
+    from ft_export.precision.encoders import ENCODERS, lower_encoders
 
     if calibration is None:
         raise OptionError(
@@ -244,7 +245,7 @@ def _lower(
         )
     pictures = calibration_pictures(calibration, _CALIBRATION_PICTURES)
     with _progress(len(ENCODERS) * len(_LOWERING_STEPS)) as show:
-        return reduce_encoders(bundle, target, chosen, pictures, show, overwrite)
+        return lower_encoders(bundle, target, chosen, pictures, show, overwrite)
 
 
 def _is_bundle(path: Path) -> bool:
@@ -267,54 +268,6 @@ def _progress(steps: int) -> Iterator[Callable[[str, str], None]]:
             progress.update(task, advance=steps, description=f"{stage}: {step}")
 
         yield show
-
-
-def _show(bundle: Bundle, as_json: bool) -> None:
-    manifest = bundle.manifest
-    if as_json:
-        typer.echo(manifest.model_dump_json(include=_SHOWN))
-        return
-    table = Table("stage", "tensor", "max abs", "relative", title="difference to float32")
-    for entry in manifest.gate:
-        numbers = f"{entry.max_absolute:.1e}", f"{entry.relative:.1e}"
-        table.add_row(entry.stage, entry.tensor, *numbers)
-    out.print(table)
-    _show_encoders(manifest)
-    _show_text(manifest.text_gate)
-    size = sum(entry.size for entry in manifest.files.values())
-    out.print(
-        f"{bundle.path}: {size / 1e6:.1f} MB, {len(manifest.files)} files, "
-        f"{manifest.dead_tensors} tensors of the weights are not needed and were left out",
-        soft_wrap=True,
-    )
-
-
-def _show_encoders(manifest: Manifest) -> None:
-    gate = manifest.encoder_gate
-    if gate is None:
-        return
-    out.print(
-        f"masks against float32 on {gate.pictures} pictures: mean IoU {gate.mean_mask_iou:.3f}, "
-        f"least {gate.min_mask_iou:.3f}; regions agree in {gate.region_agreement:.1%}",
-        soft_wrap=True,
-    )
-    for stage, layers in gate.kept_layers.items():
-        precision = manifest.stages[stage].precision
-        lowered = precision in ("int8", "float16")
-        spared = f"spares {', '.join(layers)}" if lowered else "passed its gate in no lower one"
-        out.print(f"{stage} is {precision} and {spared}", soft_wrap=True)
-
-
-def _show_text(gate: TextGateEntry | None) -> None:
-    if gate is None:
-        return
-    texts = "" if gate.cider is None else f"; CIDEr {gate.cider:.2f} of the free texts"
-    out.print(
-        f"text against float32 on {gate.reports} reports, {gate.tokens} tokens: mean KL "
-        f"{gate.mean_kl:.4f}, 99th percentile {gate.p99_kl:.4f}, the same first choice for "
-        f"{gate.top1_agreement:.1%}{texts}{' (gate waived)' if gate.waived else ''}",
-        soft_wrap=True,
-    )
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ class ExportOptions:
 
     Attributes:
         language: the language model's precision.
-        waive_text_gate: a reduced language model may write anything; the manifest says so.
+        waive_text_gate: a lowered language model may write anything; the manifest says so.
         overwrite: replace a bundle that is there.
     """
 
@@ -91,7 +91,7 @@ def _finish(run: StageExport, show: Show) -> None:
     write_manifest(run.folder, manifest)
     show("bundle", "end to end")
     measured, report_ids = _check_end_to_end(run, manifest)
-    if report_ids != run.report_ids:  # a reduced language model has its own words
+    if report_ids != run.report_ids:  # a lowered language model has its own words
         _write_golden(run, report_ids)
         manifest = _manifest(run)
     write_manifest(run.folder, manifest.model_copy(update={"gate": (*manifest.gate, *measured)}))
@@ -135,14 +135,14 @@ def _check_end_to_end(
     ):
         trace = analyzer.trace(GOLDEN_PICTURE, language=GOLDEN_TEXT)
         entries = compare("end to end", trace, dict(golden))
-    reduced = {
+    lowered = {
         name
         for stage in manifest.stages.values()
         if stage.precision != "float32"
         for name in stage.outputs
     }
-    require_passed([entry for entry in entries if entry.tensor not in reduced])
+    require_passed([entry for entry in entries if entry.tensor not in lowered])
     ids = tuple(trace["report_ids"][0].tolist()[1:])
-    if not reduced:
+    if not lowered:
         require_equal_text(ids, run.report_ids)
     return entries, ids

@@ -60,7 +60,7 @@ class StagePlan:
 class ModelPlan:
     """A whole model to export.
 
-    `weights` is the folder that it is read from; `reports` the file of reports that a reduced
+    `weights` is the folder that it is read from; `reports` the file of reports that a lowered
     language model is held against, None where there are none.
     """
 

@@ -17,7 +17,7 @@ from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
 from ft_export.bundle.journal import Journal, Progress
 from ft_export.bundle.writer import draft_manifest
 from ft_export.gates.language_check import (
-    REDUCED,
+    LOWERED,
     REFERENCE,
     LanguageCheck,
     forced_logits,
@@ -30,7 +30,7 @@ from ft_export.model.layers import Stage
 from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import ModelPlan, StagePlan
 from ft_export.precision.activations import Activations, observed
-from ft_export.precision.language import LanguagePrecision, reduce_language
+from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.bundle import Bundle, GateEntry, Manifest, Precision, StageEntry
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
@@ -61,7 +61,7 @@ class StageExport:
         progress: what an earlier export finished.
         show: called with a stage's name and what is being done to it.
         language: the language stages' precision.
-        waived: a reduced language model may write anything.
+        waived: a lowered language model may write anything.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class StageExport:
     def _reference(
         self, stage: str, module: Stage, entry: StageEntry
     ) -> tuple[TensorDict, list[Written], dict[str, Activations]]:
-        """Run the float32 module over the golden picture and, where it is reduced, the reports."""
+        """Run the float32 module over the golden picture and, where it is lowered, the reports."""
         engine = TorchEngine(module)
         if entry.precision == "float32":
             return self._golden(stage, entry, engine), [], {}
@@ -140,7 +140,7 @@ class StageExport:
     def _write_graph(
         self, module: Stage, entry: StageEntry, activations: Mapping[str, Activations]
     ) -> None:
-        rewrite = partial(reduce_language, chosen=self._language, activations=activations)
+        rewrite = partial(lower_language, chosen=self._language, activations=activations)
         export_graph(
             module,
             self._example(module),
@@ -158,9 +158,9 @@ class StageExport:
         if entry.precision == "float32":
             require_passed(measured)
         else:
-            reduced = self._put_reports(stage, engine, REDUCED)
-            if reduced:
-                text_gate = measure(written, reduced, self._waived)
+            lowered = self._put_reports(stage, engine, LOWERED)
+            if lowered:
+                text_gate = measure(written, lowered, self._waived)
                 require_close_text(text_gate)
                 self.progress = self.progress.model_copy(update={"text_gate": text_gate})
         engine.close()

@@ -128,12 +128,12 @@ class GateEntry(_Strict):
 
 
 class TextGateEntry(_Strict):
-    """How far a reduced language model is from float32.
+    """How far a lowered language model is from float32.
 
     Attributes:
         reports: how many reports were teacher-forced.
         tokens: how many next-token distributions that makes.
-        mean_kl, p99_kl: KL divergence of the reduced from the float32 distribution, in nats.
+        mean_kl, p99_kl: KL divergence of the lowered from the float32 distribution, in nats.
         top1_agreement: share of tokens with the same most likely one.
         cider, bleu_4, rouge_l: free-running greedy texts against float32's; None without text.
         waived: the export was told not to fail on it, as for weights that mean nothing.

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ft_export.bundle.writer import hash_files, write_manifest
 from ft_export.cli import app
 from ft_export.graph.files import load_graph, save_graph
-from ft_export.precision.language import LanguagePrecision, reduce_language
+from ft_export.precision.language import LanguagePrecision, lower_language
 from ft_export.tensorrt.engines import build_plan, find_target
 from ftsdk.bundle import NANO, Precision, open_bundle
 from ftsdk.engines.cache import EngineCache, EngineRecord
@@ -84,14 +84,14 @@ def test_another_gpu_has_its_own_plans() -> None:
     assert phases
 
 
-def reduced_nano(precision: Precision, folder: Path) -> Path:
+def lowered_nano(precision: Precision, folder: Path) -> Path:
     """nano with the matrices of its language model in `precision`, as an export would leave it."""
     bundle = shutil.copytree(NANO, folder / "nano.bundle")
     manifest = open_bundle(bundle).manifest
     stages = dict(manifest.stages)
     for stage in ("language_encoder", "language_decoder"):
         model = load_graph(NANO / stages[stage].graph)
-        reduce_language(model, LanguagePrecision(precision), {})
+        lower_language(model, LanguagePrecision(precision), {})
         save_graph(model, bundle / stages[stage].graph)
         stages[stage] = stages[stage].model_copy(update={"precision": precision})
     update = {"stages": stages, "files": hash_files(bundle)}
@@ -100,25 +100,24 @@ def reduced_nano(precision: Precision, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("vision", "language", "gpu"),
-    [("fp16", "float16", "sm_86"), ("int8", "int4", "sm_120")],
+    ("encoders", "language", "gpu"),
+    [("float16", "float16", "sm_86"), ("int8", "int4", "sm_120")],
 )
 def test_every_stage_builds_in_the_precisions_for_gpus(
-    vision: str, language: Precision, gpu: str, tmp_path: Path
+    encoders: str, language: Precision, gpu: str, tmp_path: Path
 ) -> None:
-    source, out = reduced_nano(language, tmp_path), tmp_path / "lowered.bundle"
+    source, out = lowered_nano(language, tmp_path), tmp_path / "lowered.bundle"
     shutil.copy(PICTURE, tmp_path / "picture.jpg")
-    options = ("--vision", vision, "--calibration", tmp_path, "--out", out, "--engines", gpu)
+    options = ("--encoders", encoders, "--calibration", tmp_path, "--out", out, "--engines", gpu)
     done = run(source, *options, "--json")
     assert done.exit_code == 0, done.output
     built = {one["stage"]: one for one in json.loads(done.stdout)["engines"]}
     stages = open_bundle(out).manifest.stages
     assert {*built} == {*stages}
     assert {one["target"] for one in built.values()} == {gpu}
-    lowered = "float16" if vision == "fp16" else "int8"
-    assert built["vision_encoder"]["precision"] == lowered
+    assert built["vision_encoder"]["precision"] == encoders
     assert built["language_decoder"]["precision"] == language
-    # The plan keeps the reduced weights; unfolded to float32 they alone would be larger.
+    # The plan keeps the lowered weights; unfolded to float32 they alone would be larger.
     float32 = (NANO / stages["language_decoder"].graph).stat().st_size
     assert built["language_decoder"]["size"] < 1.3 * float32
 
@@ -179,7 +178,7 @@ def test_an_unknown_gpu_and_no_place_to_write_are_wrong_use(bundle: Path) -> Non
     assert orin.exit_code == 2
     assert "--engines this" in orin.stderr
     assert run(bundle).exit_code == 2
-    assert run(bundle, "--vision", "int8").exit_code == 2
+    assert run(bundle, "--encoders", "int8").exit_code == 2
 
 
 def test_a_build_that_would_not_fit_does_not_start(

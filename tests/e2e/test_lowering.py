@@ -1,4 +1,4 @@
-"""`ft-export --vision`: nano in INT8 and float16, its ranges, and what happens when it fails."""
+"""`ft-export --encoders`: nano in INT8 and float16, its ranges, and what happens when it fails."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def picture(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def int8(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("int8") / "int8.bundle"
-    done = run(NANO, "--vision", "int8", "--calibration", pictures, "--out", out, "--json")
+    done = run(NANO, "--encoders", "int8", "--calibration", pictures, "--out", out, "--json")
     assert done.exit_code == 0, done.output
     printed = json.loads(done.stdout)
     assert printed["encoder_gate"]["mean_mask_iou"] >= 0.95
@@ -100,7 +100,7 @@ def test_a_bundle_with_weights_beside_its_graphs_is_lowered_twice(
     write_manifest(large, manifest.model_copy(update={"files": hash_files(large)}))
     for name in ("first", "second"):  # The first one's files are other names of the source's.
         out = tmp_path / f"{name}.bundle"
-        done = run(large, "--vision", "int8", "--calibration", picture, "--out", out, "--json")
+        done = run(large, "--encoders", "int8", "--calibration", picture, "--out", out, "--json")
         assert done.exit_code == 0, done.output
         assert open_bundle(out).manifest.stages["vision_encoder"].precision == "int8"
         assert (out / "graphs/vision_encoder.onnx.data").is_file()
@@ -121,7 +121,7 @@ def test_chains_that_name_other_regions_are_not_held_against_each_other(
 
     monkeypatch.setattr(encoders, "sigmoid", other_regions)
     monkeypatch.setattr(encoder_gate, "sigmoid", other_regions)
-    options = ("--vision", "int8", "--calibration", picture, "--waive-mask-gate")
+    options = ("--encoders", "int8", "--calibration", picture, "--waive-encoder-gate")
     done = run(NANO, *options, "--out", tmp_path / "other.bundle")
     assert done.exit_code == 0, done.output
     gate = open_bundle(tmp_path / "other.bundle").manifest.gate
@@ -132,7 +132,7 @@ def test_known_ranges_give_the_same_graphs_and_stale_ones_are_refused(
     int8: Path, pictures: Path, tmp_path: Path
 ) -> None:
     ranges, again = int8 / "calibration/ranges.json", tmp_path / "again.bundle"
-    options = ("--vision", "int8", "--ranges", ranges)
+    options = ("--encoders", "int8", "--ranges", ranges)
     done = run(NANO, *options, "--calibration", pictures, "--out", again)
     assert done.exit_code == 0, done.output
     for stage in ("vision_encoder", "language_encoder"):
@@ -147,7 +147,7 @@ def test_known_ranges_give_the_same_graphs_and_stale_ones_are_refused(
     model["stages"]["vision_encoder"]["graph_sha256"] = "0" * 64
     (stale := tmp_path / "stale.json").write_text(json.dumps(model), encoding="utf-8")
     refused = run(
-        NANO, "--vision", "int8", "--ranges", stale,
+        NANO, "--encoders", "int8", "--ranges", stale,
         "--calibration", pictures, "--out", tmp_path / "x.bundle",
     )  # fmt: skip
     assert refused.exit_code == 1
@@ -156,8 +156,8 @@ def test_known_ranges_give_the_same_graphs_and_stale_ones_are_refused(
 
 
 def test_float16_keeps_norms_and_what_overflows_in_float32(picture: Path, tmp_path: Path) -> None:
-    out = tmp_path / "fp16.bundle"
-    done = run(NANO, "--vision", "fp16", "--calibration", picture, "--out", out, "--json")
+    out = tmp_path / "float16.bundle"
+    done = run(NANO, "--encoders", "float16", "--calibration", picture, "--out", out, "--json")
     assert done.exit_code == 0, done.output
     manifest = open_bundle(out).manifest
     assert manifest.stages["vision_encoder"].precision == "float16"
@@ -172,12 +172,12 @@ def test_masks_that_differ_leave_no_bundle(
 ) -> None:
     monkeypatch.setitem(encoder_gate.MIN_MASK_IOU, "int8", 1.01)
     out = tmp_path / "x.bundle"
-    options = ("--vision", "int8", "--calibration", picture, "--out", out)
+    options = ("--encoders", "int8", "--calibration", picture, "--out", out)
     failed = run(NANO, *options)
     assert failed.exit_code == 1
     assert "mask" in failed.stderr
     assert [*tmp_path.iterdir()] == []
-    assert run(NANO, *options, "--waive-mask-gate").exit_code == 0
+    assert run(NANO, *options, "--waive-encoder-gate").exit_code == 0
     gate = open_bundle(out).manifest.encoder_gate
     assert gate is not None
     assert gate.waived
@@ -188,7 +188,7 @@ def test_sensitive_layers_are_spared_and_named(
 ) -> None:
     monkeypatch.setitem(encoder_gate.MAX_RELATIVE, "int8", 0.002)
     out = tmp_path / "x.bundle"
-    done = run(NANO, "--vision", "int8", "--calibration", picture, "--out", out)
+    done = run(NANO, "--encoders", "int8", "--calibration", picture, "--out", out)
     assert done.exit_code == 0, done.output
     gate = open_bundle(out).manifest.encoder_gate
     assert gate is not None
@@ -209,9 +209,9 @@ def _layers(stage: str) -> list[str]:
 def test_wrong_use_is_code_2(int8: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.bundle"
     for arguments, cure in (
-        ((NANO,), "--vision int8"),
-        ((NANO, "--vision", "int8"), "pictures"),
-        ((int8, "--vision", "fp16", "--calibration", pictures), "--vision fp32"),
+        ((NANO,), "--encoders int8"),
+        ((NANO, "--encoders", "int8"), "pictures"),
+        ((int8, "--encoders", "float16", "--calibration", pictures), "--encoders float32"),
     ):
         done = run(*arguments, "--out", out)
         assert done.exit_code == 2, done.output

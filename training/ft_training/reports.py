@@ -1,4 +1,4 @@
-"""The validation reports that a reduced language model of nano is held against."""
+"""The validation reports that a lowered language model of nano is held against."""
 
 from __future__ import annotations
 

@@ -95,5 +95,5 @@ def require_close_masks(entry: EncoderGateEntry, precision: Precision) -> None:
         expected=f"a mean mask IoU of at least {least:g}",
         found=f"{entry.mean_mask_iou:.3f} over {entry.pictures} pictures",
         cure="pass --calibration with more typical pictures, or a higher precision; for random "
-        "weights, whose masks mean nothing, --waive-mask-gate",
+        "weights, whose masks mean nothing, --waive-encoder-gate",
     )

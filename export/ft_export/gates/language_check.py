@@ -1,4 +1,4 @@
-"""The same reports put to two language models, stage by stage: float32 first, then the reduced."""
+"""The same reports put to two language models, stage by stage: float32 first, then the lowered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
 
 TensorDict = dict[str, NDArray[np.generic]]
-REFERENCE, REDUCED = "float32", "reduced"
+REFERENCE, LOWERED = "float32", "lowered"
 _PREFIX = "reports/"
 
 
@@ -36,7 +36,7 @@ def is_of_report(name: str) -> bool:
 
 @dataclass
 class LanguageCheck:
-    """Teacher-forced and free texts of a float32 language model and of its reduced form.
+    """Teacher-forced and free texts of a float32 language model and of its lowered form.
 
     Attributes:
         reports: what is teacher-forced; an empty text is what the float32 model writes itself.

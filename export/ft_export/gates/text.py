@@ -1,4 +1,4 @@
-"""The accuracy gate of a reduced language model: what it would write against float32."""
+"""The accuracy gate of a lowered language model: what it would write against float32."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def measure(
 ) -> TextGateEntry:
     """Return how far `found` is from the float32 `reference`, report by report."""
     divergences, agreements = [], []
-    for expected, reduced in zip(reference, found, strict=True):
-        divergences.append(kl_divergence(expected.logits, reduced.logits))
-        agreements.append(expected.logits.argmax(-1) == reduced.logits.argmax(-1))
+    for expected, lowered in zip(reference, found, strict=True):
+        divergences.append(kl_divergence(expected.logits, lowered.logits))
+        agreements.append(expected.logits.argmax(-1) == lowered.logits.argmax(-1))
     kl = np.concatenate(divergences)
     texts = [tokenize(written.text) for written in reference]
     pairs = [Pair(tokenize(written.text), text) for written, text in zip(found, texts, strict=True)]
@@ -74,9 +74,9 @@ def require_close_text(entry: TextGateEntry) -> None:
     if entry.mean_kl <= MAX_MEAN_KL or entry.waived:
         return
     raise GateError(
-        "the reduced language model writes too differently from float32; no bundle was written",
+        "the lowered language model writes too differently from float32; no bundle was written",
         expected=f"a mean KL divergence of at most {MAX_MEAN_KL:g} nats a token",
         found=f"{entry.mean_kl:.3g} over {entry.tokens} tokens of {entry.reports} reports",
-        cure="pass --language fp16; for random weights, whose text means nothing, "
+        cure="pass --language float16; for random weights, whose text means nothing, "
         "--waive-text-gate",
     )

@@ -25,7 +25,7 @@ from ft_export.gates.stage import END_TO_END
 from ft_export.graph.files import data_file
 from ft_export.graph.observe import TensorDict, link_graph, link_or_copy, peaks
 from ft_export.precision.lowering import (
-    Lowering,
+    Form,
     StageGraph,
     Timed,
     feeds,
@@ -50,19 +50,18 @@ Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class Reduction:
-    """How to lower the encoders.
+class EncoderPrecision:
+    """How the encoders are stored.
 
     Attributes:
-        lowering: `int8` leaves the rest of a graph float32, best on a CPU; `int8-fp16` makes the
-            rest float16, for GPUs.
+        form: what they become.
         rule: how INT8 ranges are cut.
         ranges: ranges of an earlier export; None observes them.
         only_faster: keep a stage as it is unless its new form is faster on this CPU.
         waive_gate: do not fail where the masks differ, as for weights that mean nothing.
     """
 
-    lowering: Lowering
+    form: Form
     rule: Rule = "minmax"
     ranges: Ranges | None = None
     only_faster: bool = False
@@ -70,18 +69,18 @@ class Reduction:
 
     def lowers(self, precision: Precision) -> bool:
         """Say whether a stage of `precision` is lowered: float32, and to INT8 int4 too."""
-        return precision == "float32" or (precision == "int4" and self.lowering == "int8")
+        return precision == "float32" or (precision == "int4" and self.form == "int8")
 
     @property
     def precision(self) -> Precision:
-        """What the gate calls it."""
-        return "float16" if self.lowering == "fp16" else "int8"
+        """What the gate and the manifest call it."""
+        return "float16" if self.form == "float16" else "int8"
 
 
-def reduce_encoders(
+def lower_encoders(
     bundle: Bundle,
     out: Path,
-    chosen: Reduction,
+    chosen: EncoderPrecision,
     pictures: Sequence[Path],
     progress: Progress,
     overwrite: bool = False,
@@ -91,7 +90,7 @@ def reduce_encoders(
     Args:
         bundle: a verified bundle; it is not changed.
         out: the directory to make.
-        chosen: how to lower.
+        chosen: what they become.
         pictures: what to observe and to judge on. A quarter of them, and the golden picture, are
             kept out of the observing and do the judging.
         progress: called with a stage's name and what is being done to it.
@@ -107,7 +106,7 @@ def reduce_encoders(
             "this bundle's encoders were lowered before",
             expected="a bundle with float32 encoders",
             found=bundle.manifest.precision,
-            cure="pass a bundle that was exported with --vision fp32",
+            cure="pass a bundle that was exported with --encoders float32",
         )
     with (
         reserve(out, overwrite) as reserved,
@@ -118,7 +117,7 @@ def reduce_encoders(
         for name in bundle.manifest.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(bundle.file(name), folder / name)
-        state = _Reducing(bundle, folder, Path(scratch), chosen, list(pictures), progress)
+        state = _EncoderLowering(bundle, folder, Path(scratch), chosen, list(pictures), progress)
         for stage in ENCODERS:
             state.lower(stage)
         state.finish()
@@ -126,13 +125,13 @@ def reduce_encoders(
 
 
 @dataclass
-class _Reducing:
+class _EncoderLowering:
     """Every picture's tensors so far: in float32, and the judges' in the lowered chain too."""
 
     bundle: Bundle
     folder: Path
     scratch: Path
-    chosen: Reduction
+    chosen: EncoderPrecision
     pictures: list[Path]
     progress: Progress
     stages: dict[str, StageEntry] = field(default_factory=dict)
@@ -225,10 +224,10 @@ class _Reducing:
             source=source,
             target=self.folder / entry.graph,
             ranges=ranges,
-            peaks={} if self.chosen.lowering == "int8" else peaks(source, self.scratch, inputs),
+            peaks={} if self.chosen.form == "int8" else peaks(source, self.scratch, inputs),
         )
         self.progress(stage, "lowering")
-        done = lower(graph, self.chosen.lowering, feeds(self.judges, entry.inputs), reference)
+        done = lower(graph, self.chosen.form, feeds(self.judges, entry.inputs), reference)
         before, after = done.milliseconds
         if done.kept:
             self.kept[stage] = done.kept
@@ -243,7 +242,7 @@ class _Reducing:
 
     def _ranges(self, stage: str, source: Path, inputs: list[TensorDict]) -> dict[str, Range]:
         """Return the stage's ranges, and extend the observed pictures by its outputs."""
-        if self.chosen.ranges is None and self.chosen.lowering != "fp16":
+        if self.chosen.ranges is None and self.chosen.form != "float16":
             ranges, outputs = observe_ranges(source, self.scratch, inputs, self.chosen.rule)
         else:
             ranges, outputs = {}, run(source, inputs).outputs
@@ -251,7 +250,7 @@ class _Reducing:
         sha256 = graph_sha256(self.bundle, stage)
         if self.chosen.ranges is not None:
             ranges = self.chosen.ranges.of_graph(stage, sha256)
-        if self.chosen.lowering != "fp16":
+        if self.chosen.form != "float16":
             self.observed[stage] = StageRanges(graph_sha256=sha256, tensors=ranges)
         return ranges
 

@@ -70,7 +70,7 @@ def find_products(model: ir.Model) -> list[Product]:
     return found
 
 
-def quantize(
+def to_int8(
     model: ir.Model, products: Collection[Product], limits: Mapping[str, float]
 ) -> list[str]:
     """Turn `products` of `model` into INT8, in place, and return the layers that are.

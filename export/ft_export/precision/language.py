@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ft_export.graph.files import layer_of
 from ft_export.precision.activations import Activations
-from ft_export.precision.rounding import Rounding, quantize
+from ft_export.precision.rounding import Rounding, to_int4
 from ftsdk.bundle import Precision
 from ftsdk.errors import OptionError
 
@@ -72,7 +72,7 @@ def products(model: ir.Model) -> Iterator[Product]:
             yield Product(node, weight, module)
 
 
-def reduce_language(
+def lower_language(
     model: ir.Model, chosen: LanguagePrecision, activations: Mapping[str, Activations]
 ) -> None:
     """Rewrite a language stage's graph in place to the precision `chosen`.
@@ -132,7 +132,7 @@ class _Rewrite:
 def _write_int4(rewrite: _Rewrite, chosen: LanguagePrecision, seen: Activations | None) -> None:
     matrix = rewrite.product.matrix()
     moments = seen.moments if seen else None
-    coded = quantize(rewrite.name, matrix, chosen.block, chosen.rounding, moments)
+    coded = to_int4(rewrite.name, matrix, chosen.block, chosen.rounding, moments)
     codes = rewrite.constant("codes", coded.codes.numpy().astype(ml_dtypes.int4))
     scales = rewrite.constant("scales", coded.scales.numpy())
     weight = rewrite.before("DequantizeLinear", codes, scales, axis=0, block_size=chosen.block)
@@ -160,7 +160,7 @@ def _bitsandbytes_nf4(matrix: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.flo
         from bitsandbytes.functional import quantize_4bit
     except ImportError as error:
         raise OptionError(
-            "NF4 is quantised by bitsandbytes, which is not installed",
+            "NF4 is written by bitsandbytes, which is not installed",
             expected="bitsandbytes",
             found=str(error),
             cure='pip install "ftsdk[nf4]", or pass --language int4',

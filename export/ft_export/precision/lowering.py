@@ -16,12 +16,14 @@ from ft_export.gates.encoders import stage_differences, within
 from ft_export.graph.files import load_graph, remove_graph, save_graph
 from ft_export.graph.observe import Inputs, TensorDict, link_graph, observe
 from ft_export.precision.float16 import to_float16
-from ft_export.precision.int8 import find_products, quantize
+from ft_export.precision.int8 import find_products, to_int8
 from ftsdk.bundle import GateEntry, Precision
 from ftsdk.engines.contract import arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
-Lowering = Literal["fp16", "int8", "int8-fp16"]
+#: What an encoder is lowered to. `int8` leaves what is not INT8 float32, best on a CPU;
+#: `int8-float16` makes it float16, for a GPU.
+Form = Literal["float16", "int8", "int8-float16"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class StageGraph:
     ranges: Mapping[str, Range]
     peaks: Mapping[str, float]
 
-    def write(self, lowering: Lowering, keep: int) -> tuple[Precision, list[str]]:
+    def write(self, form: Form, keep: int) -> tuple[Precision, list[str]]:
         """Write the lowered graph; the `keep` products that INT8 would hurt most stay as they are.
 
         Returns:
@@ -69,38 +71,38 @@ class StageGraph:
         model = load_graph(self.source)
         kept: list[str] = []
         lowered: list[str] = []
-        if lowering != "fp16":
+        if form != "float16":
             products = find_products(model)
             noise = {id(p): self._noise(p.activation) + p.weight_noise() for p in products}
             ranked = sorted(products, key=lambda product: noise[id(product)], reverse=True)
             limits = {name: found.limit for name, found in self.ranges.items()}
             spared = {id(product) for product in ranked[:keep]}
-            lowered = quantize(model, [p for p in products if id(p) not in spared], limits)
+            lowered = to_int8(model, [p for p in products if id(p) not in spared], limits)
             kept = [product.layer for product in ranked[:keep]]
-        if lowering != "int8":
+        if form != "int8":
             kept += to_float16(model, self.peaks)
         remove_graph(self.target)
         save_graph(model, self.target)
-        rest: Precision = self.precision if lowering == "int8" else "float16"
+        rest: Precision = self.precision if form == "int8" else "float16"
         return ("int8" if lowered else rest), kept
 
     def _noise(self, tensor: str) -> float:
         return self.ranges[tensor].noise if tensor in self.ranges else 0.0
 
 
-def lower(graph: StageGraph, lowering: Lowering, inputs: Inputs, reference: Timed) -> Lowered:
+def lower(graph: StageGraph, form: Form, inputs: Inputs, reference: Timed) -> Lowered:
     """Lower a stage, sparing twice as many layers each time until it passes its gate.
 
     Args:
         graph: the stage as it is.
-        lowering: the form that is wanted.
+        form: what is wanted.
         inputs: what it is judged on.
         reference: its outputs for them.
     """
-    products = 0 if lowering == "fp16" else len(find_products(load_graph(graph.source)))
+    products = 0 if form == "float16" else len(find_products(load_graph(graph.source)))
     keep = 0
     while True:
-        precision, kept = graph.write(lowering, keep)
+        precision, kept = graph.write(form, keep)
         if precision == graph.precision:
             break
         found = run(graph.target, inputs)

@@ -44,11 +44,11 @@ def require_blocks(name: str, rows: int, block: int) -> None:
             expected=f"a block size that divides {rows}"
             + (f": {', '.join(map(str, fitting))}" if fitting else ""),
             found=str(block),
-            cure="pass another --block-size, or --language fp16",
+            cure="pass another --block-size, or --language float16",
         )
 
 
-def quantize(
+def to_int4(
     name: str, weight: Tensor, block: int, rounding: Rounding, moments: Tensor | None = None
 ) -> Codes:
     """Return the 4-bit codes of a matrix, whose rows are grouped into blocks.

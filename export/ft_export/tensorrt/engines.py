@@ -152,7 +152,7 @@ def build_plan(
         f"{target.runtime} built no engine of {stage} for {target.gpu}",
         expected=f"a graph that {target.gpu} can run",
         found=log.last() or "no reason given",
-        cure="export with another --vision or --language precision, or build for another GPU",
+        cure="export with another --encoders or --language precision, or build for another GPU",
     )
 
 

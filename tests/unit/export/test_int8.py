@@ -12,8 +12,8 @@ import small_graphs
 from onnx import helper
 
 from ft_export.graph.files import load_graph, save_graph
-from ft_export.precision.int8 import column_scales, find_products, quantize
-from ft_export.precision.language import LanguagePrecision, reduce_language
+from ft_export.precision.int8 import column_scales, find_products, to_int8
+from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 WIDTH, OUT = 96, 64
@@ -41,7 +41,7 @@ def graph(tmp_path: Path) -> Path:
 
 def lowered(graph: Path, limit: float) -> Path:
     model = load_graph(graph)
-    quantize(model, find_products(model), {"x": limit})
+    to_int8(model, find_products(model), {"x": limit})
     save_graph(model, path := graph.with_name("int8.onnx"))
     return path
 
@@ -70,7 +70,7 @@ def test_lowered_products_are_near_float32_and_their_weights_are_gone(graph: Pat
 def test_an_int4_weight_becomes_int8_and_nothing_of_it_is_left(graph: Path) -> None:
     x = RANDOM.standard_normal((2, 7, WIDTH)).astype(np.float32)
     model = load_graph(graph)
-    reduce_language(model, LanguagePrecision("int4"), {})
+    lower_language(model, LanguagePrecision("int4"), {})
     assert [product.layer for product in find_products(model)] == ["first", "second"]
     save_graph(model, four := graph.with_name("int4.onnx"))
     eight = lowered(four, float(np.abs(x).max()))
@@ -86,8 +86,8 @@ def test_an_int4_weight_becomes_int8_and_nothing_of_it_is_left(graph: Path) -> N
 
 def test_a_product_without_a_range_stays_float32(graph: Path) -> None:
     model = load_graph(graph)
-    assert quantize(model, find_products(model), {}) == []
-    assert quantize(model, find_products(model), {"x": 0.0}) == []
+    assert to_int8(model, find_products(model), {}) == []
+    assert to_int8(model, find_products(model), {"x": 0.0}) == []
 
 
 def test_onnx_runtime_multiplies_integers_also_where_products_share_a_tensor(graph: Path) -> None:

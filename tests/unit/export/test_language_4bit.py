@@ -16,7 +16,7 @@ from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.language import LanguageDecoder, LanguageDims
 from ft_export.model.layers import Stage
 from ft_export.precision.activations import Activations, observed
-from ft_export.precision.language import LanguagePrecision, products, reduce_language
+from ft_export.precision.language import LanguagePrecision, lower_language, products
 from ftsdk.errors import OptionError
 
 
@@ -47,7 +47,7 @@ def written(
 
     def rewrite(model: object) -> None:
         modules.extend(product.module for product in products(model))  # type: ignore[arg-type]
-        reduce_language(model, precision, seen or {})  # type: ignore[arg-type]
+        lower_language(model, precision, seen or {})  # type: ignore[arg-type]
 
     export_graph(module, {"x": x}, {"x": {0: "batch"}}, path, rewrite)
     assert modules == ["first", "second"]
@@ -88,7 +88,7 @@ def test_every_product_of_a_decoder_step_runs_in_four_bits(tmp_path: Path) -> No
         "cache_indirection": torch.zeros(beams, 5, dtype=torch.int64),
     }
     path, optimized = tmp_path / "a.onnx", tmp_path / "optimized.onnx"
-    rewrite = partial(reduce_language, chosen=LanguagePrecision("int4", 32), activations={})
+    rewrite = partial(lower_language, chosen=LanguagePrecision("int4", 32), activations={})
     export_graph(decoder, example, dynamic_axes(decoder.inputs), path, rewrite)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(optimized)

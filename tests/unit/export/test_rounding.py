@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ft_export.precision.rounding import HIGHEST, LOWEST, Codes, quantize
+from ft_export.precision.rounding import HIGHEST, LOWEST, Codes, to_int4
 from ftsdk.errors import OptionError, TensorValueError
 
 values = st.floats(-1e4, 1e4, width=32)
@@ -17,7 +17,7 @@ ROUNDINGS = ("nearest", "clipped", "gptq")
 
 
 def coded(weight: torch.Tensor, rounding: str, moments: torch.Tensor | None = None) -> Codes:
-    return quantize("m", weight, 16, rounding, moments)  # type: ignore[arg-type]
+    return to_int4("m", weight, 16, rounding, moments)  # type: ignore[arg-type]
 
 
 @given(arrays(np.float32, (32, 3), elements=values))
@@ -72,7 +72,7 @@ def test_zeros_stay_zeros(rounding: str) -> None:
 
 def test_a_block_that_does_not_divide_is_refused() -> None:
     with pytest.raises(OptionError) as caught:
-        quantize("block.0.wo", torch.ones(48, 2), 32, "nearest")
+        to_int4("block.0.wo", torch.ones(48, 2), 32, "nearest")
     assert "block.0.wo" in caught.value.what
     assert "16" in caught.value.expected
 

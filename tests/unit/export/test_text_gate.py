@@ -1,4 +1,4 @@
-"""How far a reduced language model's text is from float32's."""
+"""How far a lowered language model's text is from float32's."""
 
 from __future__ import annotations
 
