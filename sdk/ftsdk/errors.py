@@ -46,10 +46,13 @@ FtsdkError
 │   └── RecordError               a record lacks a field or contradicts itself
 ├── ServiceError                ft-serve refuses a request
 │   ├── AnalysisNotFoundError     no analysis of that id is kept
+│   ├── ConnectionsError          too many connections, or one that sends nothing in time
 │   ├── NotReadyError             the service is starting or stopping
 │   ├── QueueFullError            as many pictures wait already as may
 │   ├── RequestError              the request is not what the API takes
+│   ├── ServiceFaultError         the service itself failed; its log says where
 │   ├── StoreError                the store cannot be read, written or emptied
+│   ├── ThrottledError            too many wrong tokens from one address
 │   └── TokenError                no token, or a wrong one
 └── ExportError                 ft-export could not make a bundle
     ├── ArchitectureError         the architecture description is incomplete or wrong
@@ -280,6 +283,10 @@ class AnalysisNotFoundError(ServiceError):
     """No analysis of that id is kept."""
 
 
+class ConnectionsError(ServiceError):
+    """There are too many connections, or one sent no request in time."""
+
+
 class NotReadyError(ServiceError):
     """The service is starting or stopping."""
 
@@ -292,8 +299,16 @@ class RequestError(ServiceError):
     """The request is not what the API takes."""
 
 
+class ServiceFaultError(ServiceError):
+    """The service itself failed; its log says where."""
+
+
 class StoreError(ServiceError):
     """The store cannot be opened, read, written or emptied."""
+
+
+class ThrottledError(ServiceError):
+    """Too many wrong tokens came from one address."""
 
 
 class TokenError(ServiceError):

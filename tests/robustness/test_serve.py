@@ -184,17 +184,13 @@ def test_a_stage_that_never_ends_stops_with_its_client(endless_server: Server) -
     assert server.analyze(face_png())["report"] is not None
 
 
-def test_a_full_queue_says_so_and_when_to_come_back(start: Start) -> None:
-    server = start("--queue", "0")
-    held = socket.create_connection(("127.0.0.1", server.port))
-    # An upload that does not end holds the only place.
-    held.sendall(b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nx")
-    _until(lambda: server.metric("ftsdk_queue_depth") == 1)
-    refused = server.client.post("/v1/analyze", content=face_png(), headers=_OCTETS)
-    assert refused.status_code == 429
-    assert int(refused.headers["Retry-After"]) >= 1
-    held.close()
-    _until(lambda: server.metric("ftsdk_queue_depth") == 0)
+def test_a_full_queue_says_so_and_when_to_come_back(endless_server: Server) -> None:
+    server = endless_server
+    with _open_stream(server, endless.WHITE):
+        _until(lambda: server.metric("ftsdk_running") == 1)
+        refused = server.client.post("/v1/analyze", content=face_png(), headers=_OCTETS)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) >= 1
     assert server.analyze(face_png())
 
 

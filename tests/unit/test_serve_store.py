@@ -43,7 +43,8 @@ def _faces(count: int) -> Analysis:
 
 
 def _files(store: Path) -> set[str]:
-    return {path.name for path in store.iterdir()} - {"index.sqlite3", "index.sqlite3-journal", "lock"}
+    own = {"index.sqlite3", "index.sqlite3-journal", "lock"}
+    return {path.name for path in store.iterdir()} - own
 
 
 def _everything(store: Path) -> bytes:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from urllib.parse import urlsplit
+from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ftsdk.errors import FtsdkError, RequestError, TokenError
-from ftsdk.serve.documents import compact, error_document
+from ftsdk.errors import RequestError, ThrottledError, TokenError
+from ftsdk.serve.clients import TokenThrottle, client_of
+from ftsdk.serve.hosts import HostName
+from ftsdk.serve.refusals import refuse
 from ftsdk.serve.settings import Settings
 
 COOKIE = "ftsdk_session"
+SESSION_PATH = "/v1/session"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,8 +32,9 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_OPEN = ("/v1/session",)
-_GUARDED = ("/v1/", "/metrics")
+_GUARDED = ("/v1/", "/v2", "/metrics")
+# Kubernetes asks a pod by its address; the answer says nothing but that it lives.
+_PROBES = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 
 
 class Access:
@@ -40,9 +44,11 @@ class Access:
     (DNS rebinding); the origin check keeps their forms from posting to it.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, throttle: TokenThrottle) -> None:
         self._app = app
-        self._settings = settings
+        self._token = settings.token
+        self._hosts, self._names = settings.hosts, settings.names
+        self._throttle = throttle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,23 +67,40 @@ class Access:
         await app(scope, receive, send_with_headers)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
-        host = request.headers.get("host", "")
-        if self._settings.hosts and _name(host) not in self._settings.hosts:
-            return refuse(403, _forbidden("host", ", ".join(self._settings.hosts), host))
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return refuse(403, _forbidden("origin", host, origin))
-        if self._settings.token is None or self._has_token(request, self._settings.token):
-            return None
-        headers = {"WWW-Authenticate": "Bearer"}
-        return refuse(401, missing_token(), headers)
-
-    def _has_token(self, request: HTTPConnection, token: str) -> bool:
         path = request.scope["path"]
-        if path in _OPEN or not path.startswith(_GUARDED):
-            return True
-        cookie = request.cookies.get(COOKIE, "")
-        return same(_bearer(request.headers), token) or same(cookie, session_of(token))
+        given = request.headers.get("host", "")
+        host = HostName.parse(given)
+        allowed = not self._hosts or (host is not None and host.among(self._hosts))
+        if not allowed and path not in _PROBES:
+            return refuse(path, 403, _forbidden("host", _shown(self._hosts), given))
+        origin = request.headers.get("origin")
+        if origin is not None and not self._is_own(HostName.of_origin(origin), host):
+            return refuse(path, 403, _forbidden("origin", given, origin))
+        return self._without_token(request, path)
+
+    def _is_own(self, origin: HostName | None, host: HostName | None) -> bool:
+        """Say whether a page of the service itself asks.
+
+        A proxy may name the host without its port; a name of --allow-host stands for its ports.
+        """
+        if origin is None or host is None:
+            return False
+        return origin == host or (origin.name == host.name and origin.among(self._names))
+
+    def _without_token(self, request: HTTPConnection, path: str) -> Response | None:
+        guarded = path.startswith(_GUARDED) and path not in _PROBES
+        if self._token is None or not guarded:
+            return None
+        client = client_of(request.scope)
+        if self._throttle.held_back(client):
+            return refuse(path, 429, throttled(), {"Retry-After": "1"})
+        if path == SESSION_PATH:  # the token is in its body
+            return None
+        bearer, cookie = _bearer(request.headers), request.cookies.get(COOKIE, "")
+        right = same(bearer, self._token) or same(cookie, session_of(self._token))
+        if bearer or cookie:
+            self._throttle.tell(client, right)
+        return None if right else refuse(path, 401, missing_token(), {"WWW-Authenticate": "Bearer"})
 
 
 def session_of(token: str) -> str:
@@ -100,10 +123,14 @@ def missing_token() -> TokenError:
     )
 
 
-def refuse(status: int, error: FtsdkError, headers: dict[str, str] | None = None) -> Response:
-    """Return an error as its JSON answer."""
-    body = compact(error_document(error))
-    return Response(body.encode(errors="replace"), status, headers, "application/json")
+def throttled() -> ThrottledError:
+    """Return the error for an address that was wrong too often."""
+    return ThrottledError(
+        "too many wrong tokens came from this address",
+        expected="the right token",
+        found="ten wrong ones or more",
+        cure="wait a second, then ask with the content of the service's --token-file",
+    )
 
 
 def _bearer(headers: Headers) -> str:
@@ -111,11 +138,8 @@ def _bearer(headers: Headers) -> str:
     return value.strip() if kind.lower() == "bearer" else ""
 
 
-def _name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+def _shown(hosts: Iterable[HostName]) -> str:
+    return ", ".join(f"{one.name}:{one.port}" if one.port else one.name for one in hosts)
 
 
 def _forbidden(what: str, expected: str, found: str) -> RequestError:

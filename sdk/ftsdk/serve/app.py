@@ -14,9 +14,11 @@ from starlette.staticfiles import StaticFiles
 
 from ftsdk.cli.console import show_error
 from ftsdk.errors import FtsdkError
-from ftsdk.serve import errors, routes, status
+from ftsdk.serve import errors, kept_routes, routes, status
 from ftsdk.serve.access import Access
 from ftsdk.serve.analyses import MemoryStore
+from ftsdk.serve.clients import TokenThrottle
+from ftsdk.serve.documents import RefineRequest, SessionRequest
 from ftsdk.serve.service import Service
 from ftsdk.serve.settings import Settings
 from ftsdk.version import __version__
@@ -41,13 +43,15 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.service = service
+    app.state.throttle = TokenThrottle()
     errors.install(app, service)
     app.include_router(status.router)
     app.include_router(routes.router)
+    app.include_router(kept_routes.router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    _name_refinement(app)
-    app.add_middleware(Access, settings=settings)
+    _name_bodies(app)
+    app.add_middleware(Access, settings=settings, throttle=app.state.throttle)
     return app
 
 
@@ -85,18 +89,17 @@ async def _page() -> Response:
     return FileResponse(STATIC / "index.html")
 
 
-def _name_refinement(app: FastAPI) -> None:
-    """Let OpenAPI know the body of a correction, which is read by hand to bound its size."""
-    from ftsdk.serve.documents import RefineRequest
-
+def _name_bodies(app: FastAPI) -> None:
+    """Let OpenAPI know the bodies that are read by hand."""
     plain = app.openapi
 
     def described() -> dict[str, object]:
         if app.openapi_schema is None:
             document = plain()
-            schema = RefineRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-            named = schema.pop("$defs", {}) | {"RefineRequest": schema}
-            document["components"]["schemas"] |= named
+            for model in (RefineRequest, SessionRequest):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                named = schema.pop("$defs", {}) | {model.__name__: schema}
+                document["components"]["schemas"] |= named
         assert app.openapi_schema is not None
         return app.openapi_schema
 

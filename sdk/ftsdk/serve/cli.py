@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+import socket
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftsdk.cli.console import WRONG_USE, err, exit_on_error, out
+from ftsdk.cli.console import exit_on_error, out
 from ftsdk.errors import EngineNotInstalledError, OptionError
-from ftsdk.serve.settings import LOOPBACK_NAMES, Settings, is_loopback
-
-if TYPE_CHECKING:
-    import uvicorn
+from ftsdk.serve.hosts import HostName
+from ftsdk.serve.settings import BACKLOG, LOOPBACK_NAMES, LOOPBACK_PROXIES, Settings, is_loopback
 
 _EXAMPLE = "Example: ft-serve --port 8000   (then open http://127.0.0.1:8000)"
 _MEGA = 10**6
 _MIN_TOKEN = 16
-# Longer than clients and proxies keep idle connections, so that they close them, not we: a request
-# that crosses our closing would be lost.
-_KEEP_ALIVE = 75
-
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
@@ -51,11 +44,21 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name by which the service is reached, behind a proxy. Repeatable."),
+        typer.Option(
+            help="A name (or name:port) by which it is reached, behind a proxy. Repeatable."
+        ),
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of a proxy whose X-Forwarded-For is true. Repeatable."),
+    ] = None,
+    connections: Annotated[
+        int, typer.Option(min=4, help="Connections at a time; a quarter of them from one address.")
+    ] = 512,
 ) -> None:
     """Serve the analyst's page and the HTTP API."""
     with exit_on_error():
+        names = tuple(map(_host_name, allow_host or ()))
         settings = Settings(
             bundle=bundle,
             device=device,
@@ -70,9 +73,13 @@ def serve(
             keep_seconds=keep_minutes * 60,
             store=store,
             token=_token(token_file, host),
-            hosts=_hosts(host, tuple(allow_host or ())),
+            hosts=(*_own_names(host), *names),
+            names=names,
+            connections=connections,
+            proxies=tuple(proxy or LOOPBACK_PROXIES),
         )
-        _run(settings, host, port)
+        with _listen(host, port) as listening:
+            _run(settings, listening)
 
 
 def _token(file: Path | None, host: str) -> str | None:
@@ -97,17 +104,46 @@ def _bad_token(what: str, expected: str, found: str) -> OptionError:
     return OptionError(what, expected=expected, found=found, cure=cure)
 
 
-def _hosts(host: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    if is_loopback(host):
-        return tuple(dict.fromkeys((*LOOPBACK_NAMES, host, *allowed)))
-    return allowed
+def _host_name(text: str) -> HostName:
+    name = HostName.parse(text)
+    if name is None:
+        raise OptionError(
+            "a name of --allow-host is none",
+            expected="a host name, or name:port",
+            found=text[:200],
+            cure="ft-serve --allow-host pictures.example.org",
+        )
+    return name
 
 
-def _run(settings: Settings, host: str, port: int) -> None:
+def _own_names(host: str) -> tuple[HostName, ...]:
+    """Return what a service on loopback is called; any other is called by --allow-host."""
+    return (*LOOPBACK_NAMES, HostName(host)) if is_loopback(host) else ()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that holds the port before anything is loaded.
+
+    Raises:
+        OptionError: the address is not this machine's, or the port is taken.
+    """
     try:
-        import uvicorn
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise OptionError(
+            f"cannot listen on {_shown(host)}:{port}",
+            expected="an address of this machine, and a port that is free",
+            found=error.strerror or str(error),
+            cure="name another --port, or stop what listens there",
+        ) from error
 
+
+def _run(settings: Settings, listening: socket.socket) -> None:
+    try:
         from ftsdk.serve.app import create_app
+        from ftsdk.serve.server import serve_on
     except ImportError as error:
         raise EngineNotInstalledError(
             "the service's packages are not installed",
@@ -115,35 +151,14 @@ def _run(settings: Settings, host: str, port: int) -> None:
             found=str(error),
             cure='pip install "ftsdk[serve]"',
         ) from error
-    application = create_app(settings)
-    config = uvicorn.Config(
-        application,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=round(settings.timeout),
-    )
-    server = _server(config, application.state.service)
-    out.print(f"ftsdk listens on http://{_shown(host)}:{port} (Ctrl+C stops it)", soft_wrap=True)
-    server.run()
-    if not server.started:
-        err.print(f"[bold red]error[/] cannot listen on {host}:{port}")
-        sys.exit(WRONG_USE)
+    host, port = listening.getsockname()[:2]
 
+    def tell() -> None:
+        out.print(
+            f"ftsdk listens on http://{_shown(host)}:{port} (Ctrl+C stops it)", soft_wrap=True
+        )
 
-def _server(config: uvicorn.Config, service: object) -> uvicorn.Server:
-    """Return a server that says so as soon as it is told to stop."""
-    import uvicorn
-
-    class DrainingServer(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            service.draining = True  # type: ignore[attr-defined]
-            super().handle_exit(sig, frame)
-
-    return DrainingServer(config)
+    serve_on(listening, create_app(settings), settings, tell)
 
 
 def _shown(host: str) -> str:

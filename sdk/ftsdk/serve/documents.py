@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from ftsdk.errors import FtsdkError
 from ftsdk.imaging.encode import encode_png
 from ftsdk.result import SCHEMA_VERSION
 from ftsdk.serve.analyses import ID_PATTERN, Analysis
+from ftsdk.serve.bodies import JsonLimits
 
 MAX_REGIONS = 64
 MAX_RUNS = 1_000_000
+REFINE_LIMITS = JsonLimits(nbytes=8 * 2**20, strings=1024, containers=8, values=MAX_RUNS + 256)
+SESSION_LIMITS = JsonLimits(nbytes=8192, strings=16, containers=1, values=1)
 
 
 class _Closed(BaseModel):
@@ -145,7 +148,7 @@ class PaintedMask(_Closed):
 
     width: int = Field(ge=1, le=65_535)
     height: int = Field(ge=1, le=65_535)
-    run_lengths: list[int] = Field(max_length=MAX_RUNS)
+    run_lengths: Annotated[list[int], Field(max_length=MAX_RUNS), FailFast()]
 
 
 class RefineRequest(_Closed):
@@ -155,6 +158,12 @@ class RefineRequest(_Closed):
     regions: list[str] | None = Field(default=None, max_length=MAX_REGIONS)
     mask: PaintedMask | None = None
     by: str | None = Field(default=None, max_length=120)
+
+    @model_validator(mode="after")
+    def _decides(self) -> RefineRequest:
+        if self.regions is None and self.mask is None:
+            raise ValueError("neither regions nor a mask")
+        return self
 
 
 class SessionRequest(_Closed):
@@ -186,6 +195,12 @@ class ModelDocument(_Closed):
     has_score: bool
     limits: list[str]
     service: LimitsDocument
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI entry of a body that is read by hand, to bound what is parsed."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def analysis_document(analysis: Analysis) -> dict[str, Any]:

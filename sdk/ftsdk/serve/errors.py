@@ -1,4 +1,4 @@
-"""Errors as HTTP answers."""
+"""Every error of the application as an answer."""
 
 from __future__ import annotations
 
@@ -9,44 +9,43 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ftsdk.errors import (
-    AnalysisCancelledError,
-    AnalysisNotFoundError,
-    FtsdkError,
-    ImageFormatError,
-    ImageSizeError,
-    InputError,
-    NotReadyError,
-    QueueFullError,
-    RequestError,
-    TokenError,
-)
-from ftsdk.serve.access import refuse
+from ftsdk.errors import FtsdkError, NotReadyError, QueueFullError, RequestError
 from ftsdk.serve.documents import ErrorDocument
+from ftsdk.serve.refusals import described, refuse, status_of
 from ftsdk.serve.service import Service
 from ftsdk.serve.streaming import ClientGoneError
-from ftsdk.serve.uploads import discard
 
-# The first class that fits; what is not here is a fault of the service.
-_STATUS: tuple[tuple[type[FtsdkError], int], ...] = (
-    (ImageSizeError, 413),
-    (ImageFormatError, 415),
-    (InputError, 422),
-    (RequestError, 400),
-    (TokenError, 401),
-    (AnalysisNotFoundError, 404),
-    (QueueFullError, 429),
-    (NotReadyError, 503),
-    (AnalysisCancelledError, 504),
-)
 _CLIENT_CLOSED = 499
 _READY_SOON = 2
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entry of these refusals; 401 and 403 can come anywhere."""
-    return {status: {"model": ErrorDocument} for status in sorted({401, 403, *statuses})}
+    """Return the OpenAPI entry of these refusals; 401, 403, 429 and 500 can come anywhere."""
+    return {status: {"model": ErrorDocument} for status in sorted({401, 403, 429, 500, *statuses})}
+
+
+class Unfailing:
+    """Answers what no handler knows with an ErrorDocument."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started |= message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await refuse(scope["path"], 500, described(error))(scope, receive, send)
 
 
 def install(app: FastAPI, service: Service) -> None:
@@ -54,28 +53,27 @@ def install(app: FastAPI, service: Service) -> None:
 
     async def typed(request: Request, error: Exception) -> Response:
         assert isinstance(error, FtsdkError)
-        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+        status = status_of(error)
         service.metrics.refused.labels(type(error).__name__).inc()
         headers = {}
-        if isinstance(error, (QueueFullError, NotReadyError)):
+        if isinstance(error, QueueFullError | NotReadyError):
             wait = service.workers.retry_after if status == 429 else _READY_SOON
             headers = {"Retry-After": str(wait)}
-            await discard(request, service.settings.max_bytes)
-        return refuse(status, error, headers)
+        return refuse(request.url.path, status, error, headers)
 
-    async def invalid(_: Request, error: Exception) -> Response:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return refuse(422, _from_validation(error))
+        return refuse(request.url.path, 422, _from_validation(error))
 
-    async def http(_: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        described = RequestError(
+        nothing = RequestError(
             "there is nothing to be had here in this way",
             expected="a path and method of GET /openapi.json",
             found=str(error.detail)[:200],
             cure="see GET /openapi.json",
         )
-        return refuse(error.status_code, described, dict(error.headers or {}))
+        return refuse(request.url.path, error.status_code, nothing, dict(error.headers or {}))
 
     async def gone(_: Request, error: Exception) -> Response:
         del error
@@ -86,6 +84,7 @@ def install(app: FastAPI, service: Service) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(ClientGoneError, gone)
     app.add_exception_handler(ClientDisconnect, gone)
+    app.add_middleware(Unfailing)
 
 
 def _from_validation(error: RequestValidationError) -> RequestError:

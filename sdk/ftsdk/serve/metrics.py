@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 from ftsdk.serve.analyses import AnalysisStore
+from ftsdk.serve.budget import Budget
 from ftsdk.serve.workers import Workers
 
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
@@ -22,7 +23,7 @@ _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 class Metrics:
     """The service's counters; the process collector adds memory, CPU and open files."""
 
-    def __init__(self, workers: Workers, store: AnalysisStore) -> None:
+    def __init__(self, workers: Workers, store: AnalysisStore, budget: Budget) -> None:
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._stages = Histogram(
@@ -41,6 +42,7 @@ class Metrics:
             "ftsdk_queue_depth": ("Analyses that wait for a worker", lambda: workers.waiting),
             "ftsdk_running": ("Analyses that a worker is at", lambda: workers.running),
             "ftsdk_kept_analyses": ("Analyses that can be asked for", lambda: len(store)),
+            "ftsdk_upload_bytes": ("Bytes of uploads that are held", lambda: budget.held),
             "ftsdk_kept_bytes": ("Bytes that kept analyses take", lambda: store.nbytes),
         }
         for name, (text, value) in gauges.items():

@@ -15,13 +15,18 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, ArrayError, NotReadyError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
+from ftsdk.imaging.header import read_size
 from ftsdk.imaging.layout import region_place
+from ftsdk.imaging.picture import check_size
 from ftsdk.report.credentials import read_credentials
 from ftsdk.report.edits import Edit, now
 from ftsdk.result import Result
 from ftsdk.serve.analyses import Analysis, AnalysisStore, MemoryStore, new_id
+from ftsdk.serve.bodies import parse_json
+from ftsdk.serve.budget import Budget
 from ftsdk.serve.disk import DiskStore
 from ftsdk.serve.documents import (
+    REFINE_LIMITS,
     PaintedMask,
     RefineRequest,
     analysis_document,
@@ -30,11 +35,14 @@ from ftsdk.serve.documents import (
 )
 from ftsdk.serve.metrics import Metrics
 from ftsdk.serve.settings import Settings
-from ftsdk.serve.uploads import Upload
+from ftsdk.serve.uploads import Body
 from ftsdk.serve.workers import Work, Workers
+from ftsdk.stopwatch import Stopwatch
 from ftsdk.version import __version__
 
 _PLACE_SIZE = 256
+_DRAWERS = 2
+_DRAWINGS = 64
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,12 @@ class Service:
         self.settings = settings
         self._analyzer = Analyzer(settings.bundle, device=settings.device, threads=settings.threads)
         self.workers = Workers(settings.workers, settings.queue)
+        # Drawing is short, but no work for the event loop; two at a time bound its memory.
+        self.drawers = Workers(_DRAWERS, _DRAWINGS)
+        places = settings.workers + settings.queue
+        self.budget = Budget(places * settings.max_bytes, settings.max_bytes)
         self.store = _store(settings)
-        self.metrics = Metrics(self.workers, self.store)
+        self.metrics = Metrics(self.workers, self.store, self.budget)
         self.warm = False
         self.draining = False
         self._model: dict[str, Any] | None = None
@@ -95,16 +107,24 @@ class Service:
                 cure="wait until GET /readyz answers 200",
             )
 
-    def analyze(self, upload: Upload, regions: Sequence[str] | None, report: bool) -> Work[Message]:
-        """Return the work of one picture; its time-out starts now, and waiting counts."""
+    def analyze(self, body: Body, regions: Sequence[str] | None, report: bool) -> Work[Message]:
+        """Return the work of one picture; its time-out starts now, and waiting counts.
+
+        Raises (when run):
+            RequestError, InputError: the body holds no picture that is taken.
+        """
         deadline = monotonic() + self.settings.timeout
 
-        def keep(result: Result) -> Analysis:
-            credentials = read_credentials(upload.data)
-            edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
-            return Analysis(new_id(), result, upload.data, credentials, edits)
-
         def messages(cancellation: Cancellation) -> Generator[Message, None, None]:
+            watch = Stopwatch(_left(deadline), cancellation)
+            upload = body.upload(watch.check)
+            check_size(*read_size(upload.data), self.settings.max_pixels)
+
+            def keep(result: Result) -> Analysis:
+                credentials = read_credentials(upload.data)
+                edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
+                return Analysis(new_id(), result, upload.data, credentials, edits)
+
             events = self._analyzer.stream(
                 upload.open(),
                 regions=regions,
@@ -112,20 +132,22 @@ class Service:
                 timeout=_left(deadline),
                 cancellation=cancellation,
             )
-            return self._messages(events, keep)
+            yield from self._messages(events, keep)
 
         return messages
 
-    def refine(self, request: RefineRequest) -> Work[Message]:
-        """Return the work of a correction.
+    def refine(self, body: bytes) -> Work[Message]:
+        """Return the work of a correction, a `RefineRequest` in JSON.
 
         Raises (when run):
+            RequestError: the body is something else.
             AnalysisNotFoundError: the analysis is not kept.
             RegionError, ArrayError: the correction does not fit it.
         """
         deadline = monotonic() + self.settings.timeout
 
         def messages(cancellation: Cancellation) -> Generator[Message, None, None]:
+            request = parse_json(RefineRequest, body, REFINE_LIMITS)
             parent = self.store.get(request.id)
             mask = None if request.mask is None else painted(request.mask, parent.result)
             events = self._analyzer.stream_refined(
@@ -144,13 +166,14 @@ class Service:
                     new_id(), result, parent.original, parent.credentials, edits, parent.id
                 )
 
-            return self._messages(events, keep)
+            yield from self._messages(events, keep)
 
         return messages
 
     def close(self) -> None:
         """Let running work finish, then free everything."""
         self.workers.close()
+        self.drawers.close()
         self.store.close()
         self._analyzer.close()
 

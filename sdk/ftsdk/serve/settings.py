@@ -6,7 +6,13 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+from ftsdk.serve.hosts import HostName
+
+LOOPBACK_NAMES = (HostName("localhost"), HostName("127.0.0.1"), HostName("::1"))
+# Connections that the system accepts for us at once: with `connections` below the usual limit of
+# 1024 open files.
+BACKLOG = 256
+LOOPBACK_PROXIES = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,10 @@ class Settings:
         keep_seconds: age at which an analysis is dropped from memory.
         store: a directory that keeps analyses for good; None keeps them in memory only.
         token: what clients must present; None asks for nothing.
-        hosts: host names that requests may be addressed to; empty allows all.
+        hosts: what requests may be addressed to; empty allows all.
+        names: those of them whose own pages may be on another port than the proxy passes on.
+        connections: connections at a time; a quarter of them from one address.
+        proxies: addresses of proxies that tell whom they speak for (X-Forwarded-For).
     """
 
     bundle: Path | None = None
@@ -45,7 +54,10 @@ class Settings:
     keep_seconds: float = 3600.0
     store: Path | None = None
     token: str | None = None
-    hosts: tuple[str, ...] = LOOPBACK_NAMES
+    hosts: tuple[HostName, ...] = LOOPBACK_NAMES
+    names: tuple[HostName, ...] = ()
+    connections: int = 512
+    proxies: tuple[str, ...] = LOOPBACK_PROXIES
 
 
 def is_loopback(host: str) -> bool:

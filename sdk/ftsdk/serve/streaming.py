@@ -1,41 +1,49 @@
-"""Jobs to HTTP answers, for as long as the client is there."""
+"""Jobs to HTTP answers, for as long as the client is there and the time allows."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.requests import Request
 
-from ftsdk.errors import FtsdkError
+from ftsdk.errors import AnalysisCancelledError
 from ftsdk.serve.documents import compact, error_document
+from ftsdk.serve.refusals import described
 from ftsdk.serve.service import Message
-from ftsdk.serve.workers import Job
+from ftsdk.serve.workers import Job, T
+
+# What a worker has left to tell of its own time-out, before it is told in its place.
+_GRACE = 0.5
 
 
 class ClientGoneError(Exception):
     """Nobody is there to be answered."""
 
 
-async def messages(job: Job[Message], request: Request) -> AsyncIterator[Message]:
-    """Yield a job's messages; cancel it when the client goes away or the caller stops.
+async def messages(job: Job[T], request: Request, seconds: float) -> AsyncGenerator[T, None]:
+    """Yield a job's items; cancel it when the client goes away or the caller stops.
 
     Raises:
         ClientGoneError: the connection was closed.
+        AnalysisCancelledError: it took more than `seconds`.
         FtsdkError: the work failed.
     """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds + _GRACE
     gone = asyncio.ensure_future(_gone(request))
-    step: asyncio.Future[Message | None] | None = None
+    step: asyncio.Future[T | None] | None = None
     try:
         while True:
             step = asyncio.ensure_future(job.next())
-            await asyncio.wait({step, gone}, return_when=asyncio.FIRST_COMPLETED)
+            left = max(0.0, end - loop.time())
+            await asyncio.wait({step, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
-                raise ClientGoneError
-            message = step.result()
-            if message is None:
+                raise ClientGoneError if gone.done() else _too_slow(seconds)
+            item = step.result()
+            if item is None:
                 return
-            yield message
+            yield item
     finally:
         job.cancel()
         gone.cancel()
@@ -51,13 +59,22 @@ async def server_sent(first: Message, rest: AsyncIterator[Message]) -> AsyncIter
             yield _event(message)
     except ClientGoneError:
         return
-    except FtsdkError as error:
-        yield _event(Message("error", compact(error_document(error))))
+    except Exception as error:
+        yield _event(Message("error", compact(error_document(described(error)))))
 
 
 def _event(message: Message) -> str:
     # JSON has no raw line breaks, so one data line holds it.
     return f"event: {message.kind}\ndata: {message.data}\n\n"
+
+
+def _too_slow(seconds: float) -> AnalysisCancelledError:
+    return AnalysisCancelledError(
+        "the time-out passed",
+        expected=f"an answer within {seconds:g} s, waiting included",
+        found="none",
+        cure="try again later, or raise --timeout",
+    )
 
 
 async def _gone(request: Request) -> None:

@@ -1,26 +1,24 @@
-"""Uploads: how many bytes, in how many seconds, and is it a picture of a size that is taken?"""
+"""Uploads: how many bytes, in how many seconds, and which of them are the picture."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File, FormParser, parse_options_header
 from starlette.requests import Request
 
-from ftsdk.errors import ImageFormatError, ImageSizeError, RequestError
-from ftsdk.imaging.header import read_size
-from ftsdk.imaging.picture import check_size
-from ftsdk.serve.settings import Settings
+from ftsdk.errors import FtsdkError, ImageFormatError, ImageSizeError, RequestError
+from ftsdk.serve.budget import Hold
 
 FIELD = "picture"
-MAX_JSON_BYTES = 8 * 2**20
+_FORM = "multipart/form-data"
 _NAME_LENGTH = 120
-_PATIENCE = 2.0
+_MOST_PARTS = 4
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -37,54 +35,67 @@ class Upload:
         return file
 
 
-async def read_upload(request: Request, name: str, settings: Settings) -> Upload:
-    """Read a picture from a multipart form (field `picture`) or from the bare body.
+@dataclass(frozen=True)
+class Body:
+    """A request's body, as yet unread: a form, or the bare picture.
 
-    Raises:
-        RequestError: no picture in the form, or it did not arrive in time.
-        ImageFormatError: neither a form nor a picture.
-        ImageSizeError: too many bytes, or too many pixels by the header.
+    Attributes:
+        data: all of it.
+        content_type: as the client says.
+        name: what a bare picture is called.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    form = kind == "multipart/form-data"
-    if not (form or kind.startswith("image/") or kind in ("application/octet-stream", "")):
-        raise ImageFormatError(
-            "this media type is no picture",
-            expected="multipart/form-data, image/* or application/octet-stream",
-            found=kind[:80],
-            cure=f"send the file's bytes, or a form with the file in the field '{FIELD}'",
-        )
-    body = await read_body(request, settings.max_bytes, settings.upload_timeout)
-    upload = await _from_form(request, body) if form else Upload(body, clean_name(name))
-    check_size(*read_size(upload.data), settings.max_pixels)
-    return upload
+
+    data: bytes
+    content_type: str
+    name: str
+
+    def upload(self, check: Callable[[], None]) -> Upload:
+        """Return the picture in it; not for the event loop.
+
+        Args:
+            check: called again and again; what it raises ends the search.
+
+        Raises:
+            RequestError: a form without a picture.
+        """
+        if not self.content_type.lower().startswith(_FORM):
+            return Upload(self.data, clean_name(self.name))
+        return _from_form(self, check)
 
 
-async def read_body(request: Request, limit: int, timeout: float) -> bytes:
+def check_media_type(content_type: str) -> None:
+    """Raise ImageFormatError where a body says that it is no picture."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.startswith("image/") or kind in (_FORM, "application/octet-stream", ""):
+        return
+    raise ImageFormatError(
+        "this media type is no picture",
+        expected="multipart/form-data, image/* or application/octet-stream",
+        found=kind[:80],
+        cure=f"send the file's bytes, or a form with the file in the field '{FIELD}'",
+    )
+
+
+async def read_body(request: Request, limit: int, seconds: float, hold: Hold) -> bytes:
     """Return the body of a request.
 
     Raises:
         ImageSizeError: more than `limit` bytes; no more than that is ever held.
-        RequestError: not there after `timeout` seconds.
+        RequestError: not there after `seconds`.
+        QueueFullError: the service holds as many bytes as it may.
     """
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
         raise _too_large(limit, announced)
     try:
-        return await asyncio.wait_for(_collect(request, limit), timeout)
+        return await asyncio.wait_for(_collect(request, limit, hold), seconds)
     except (TimeoutError, asyncio.TimeoutError) as error:
         raise RequestError(
             "the upload took too long",
-            expected=f"the whole body within {timeout:g} s",
+            expected=f"the whole body within {seconds:g} s",
             found="less",
             cure="send a smaller picture, or raise --upload-timeout",
         ) from error
-
-
-async def discard(request: Request, limit: int) -> None:
-    """Read what a refused client still sends, so that it gets to read the answer."""
-    with suppress(Exception):
-        await asyncio.wait_for(_skip(request, limit), _PATIENCE)
 
 
 def clean_name(name: str) -> str:
@@ -94,21 +105,14 @@ def clean_name(name: str) -> str:
     return visible[-_NAME_LENGTH:] or "picture"
 
 
-async def _collect(request: Request, limit: int) -> bytes:
+async def _collect(request: Request, limit: int, hold: Hold) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        if len(body) + len(chunk) > limit:
             raise _too_large(limit, f"more than {limit}")
+        hold.grow(len(chunk))
+        body += chunk
     return bytes(body)
-
-
-async def _skip(request: Request, limit: int) -> None:
-    skipped = 0
-    async for chunk in request.stream():
-        skipped += len(chunk)
-        if skipped > limit:
-            return
 
 
 def _too_large(limit: int, found: str) -> ImageSizeError:
@@ -120,22 +124,53 @@ def _too_large(limit: int, found: str) -> ImageSizeError:
     )
 
 
-async def _from_form(request: Request, body: bytes) -> Upload:
-    async def chunks() -> AsyncGenerator[bytes, None]:
-        yield body
+@dataclass
+class _Parts:
+    """What a form holds. It stays in memory: a service on a read-only disk has nowhere else."""
 
+    names: list[str] = field(default_factory=list)
+    picture: File | None = None
+
+    def on_field(self, part: Field) -> None:
+        self._note(part.field_name)
+
+    def on_file(self, part: File) -> None:
+        self._note(part.field_name)
+        if (part.field_name or b"").decode(errors="replace") == FIELD and self.picture is None:
+            self.picture = part
+
+    def _note(self, name: bytes | None) -> None:
+        self.names.append((name or b"").decode(errors="replace")[:40])
+        if len(self.names) > _MOST_PARTS:
+            raise FormParserError(f"more than {_MOST_PARTS} parts")
+
+
+def _from_form(body: Body, check: Callable[[], None]) -> Upload:
+    parts = _Parts()
     try:
-        parser = MultiPartParser(request.headers, chunks(), max_files=1, max_fields=4)
-        form = await parser.parse()
-    except (MultiPartException, ValueError, KeyError, AssertionError) as error:
+        _, options = parse_options_header(body.content_type)
+        parser = FormParser(
+            _FORM,
+            parts.on_field,
+            parts.on_file,
+            boundary=options.get(b"boundary"),
+            config={"MAX_MEMORY_FILE_SIZE": float("inf")},
+        )
+        for start in range(0, len(body.data), _CHUNK):
+            check()
+            parser.write(body.data[start : start + _CHUNK])
+        parser.finalize()
+    except FtsdkError:
+        raise
+    except Exception as error:  # whatever a broken form makes of the parser
         raise _bad_form(str(error)[:200] or type(error).__name__) from error
-    try:
-        part = form.get(FIELD)
-        if not isinstance(part, UploadFile):
-            raise _bad_form(f"the fields {', '.join(form)[:200] or 'none'}")
-        return Upload(await part.read(), clean_name(part.filename or ""))
-    finally:
-        await form.close()
+    picture = parts.picture
+    if picture is None:
+        raise _bad_form(f"the fields {', '.join(parts.names) or 'none'}")
+    content = picture.file_object
+    assert isinstance(content, io.BytesIO)
+    name = (picture.file_name or b"").decode(errors="replace")
+    return Upload(content.getvalue(), clean_name(name))
 
 
 def _bad_form(found: str) -> RequestError:

@@ -1,20 +1,23 @@
-"""A bounded queue before a few threads, and jobs that can be given up at any moment.
+"""A bounded, fair queue before a few threads, and jobs that can be given up at any moment.
 
-Analyses are long and hold the CPU, so none runs on the event loop. A slot is taken before the
-upload is read, which bounds memory too, and is free again when its thread has really stopped.
+Work is long and holds the CPU, so none runs on the event loop. Clients take turns: whoever has
+fewer pictures under way goes first, then whoever was served less recently, then whoever came
+first. Beyond the queue a request waits a
+few seconds for a place before it is refused, so that a client that comes back when it is told to
+does not lose its turn to those that ask without a pause.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import QueueFullError
@@ -23,6 +26,11 @@ T = TypeVar("T")
 Work = Callable[[Cancellation], Generator[T, None, None]]
 # How much the newest analysis counts in the mean that Retry-After is made of.
 _NEWEST = 0.2
+#: Seconds that a request waits for a place in the queue.
+PATIENCE = 5.0
+#: Requests that may wait for a place.
+_LINE = 64
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
@@ -33,26 +41,24 @@ class _End:
 class Job(Generic[T]):
     """Work whose items arrive while a thread makes them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, leave: Callable[[Job[T]], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._leave = leave
         # Bounded by what the work yields, which is one item a token.
         self._arrived: asyncio.Queue[T | _End] = asyncio.Queue()
         self._cancellation = Cancellation()
-        self.future: Future[None] | None = None
 
     def work(self, make: Work[T]) -> None:
         """Run in a worker's thread: hand over every item, and stop after one once cancelled."""
-        if self._cancellation.cancelled:
-            return
         try:
             with closing(make(self._cancellation)) as items:
                 for item in items:
-                    self._tell(item)
+                    self.tell_loop(self._arrived.put_nowait, item)
                     if self._cancellation.cancelled:
                         return
-            self._tell(_End())
+            self.tell_loop(self._arrived.put_nowait, _End())
         except BaseException as error:
-            self._tell(_End(error))
+            self.tell_loop(self._arrived.put_nowait, _End(error))
 
     async def next(self) -> T | None:
         """Return the next item, None at the end, or raise what the work raised."""
@@ -63,106 +69,143 @@ class Job(Generic[T]):
             raise item.error
         return None
 
+    def refuse(self, error: QueueFullError) -> None:
+        """End without having begun."""
+        self._arrived.put_nowait(_End(error))
+
     def cancel(self) -> None:
         """Give the work up; its thread stops within an operator of the graph that it runs."""
         self._cancellation.cancel()
-        if self.future:
-            self.future.cancel()
+        self._leave(self)
 
-    def _tell(self, item: T | _End) -> None:
+    def tell_loop(self, call: Callable[..., object], *values: object) -> None:
+        """Call something on the event loop, from a thread."""
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(self._arrived.put_nowait, item)
+            self._loop.call_soon_threadsafe(call, *values)
+
+
+@dataclass(eq=False)
+class _Entry:
+    client: str
+    make: Work[Any]
+    ended: Callable[[], None]
+    overdue: bool = False
 
 
 class Workers:
-    """`count` threads, and `queue` places to wait for one."""
+    """`count` threads, and `queue` places to wait for one. All but the work is for the event loop.
 
-    def __init__(self, count: int, queue: int) -> None:
+    Attributes:
+        patience: seconds that a request beyond the queue waits for a place.
+    """
+
+    def __init__(self, count: int, queue: int, patience: float = PATIENCE) -> None:
+        self.patience = patience
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="ftsdk-worker")
-        self._count, self._capacity = count, count + queue
-        self._admitted = 0
-        self._running = 0
+        self._count, self._queue = count, queue
+        self._waiting: dict[Job[Any], _Entry] = {}  # in the order of arrival
+        self._clients: Counter[str] = Counter()  # that a thread works for
+        self._served: OrderedDict[str, int] = OrderedDict()  # when, in pictures
+        self._pictures = 0
         self._mean_seconds = 1.0
-        self._lock = threading.Lock()
 
     @property
     def running(self) -> int:
         """Analyses that a thread works on."""
-        return self._running
+        return self._clients.total()
 
     @property
     def waiting(self) -> int:
-        """Analyses that have a place and no thread yet."""
-        return max(0, self._admitted - self._running)
+        """Analyses that have no thread yet."""
+        return len(self._waiting)
 
     @property
     def retry_after(self) -> int:
         """Seconds, at least 1, after which a place is likely to be free."""
-        return max(1, math.ceil(self._mean_seconds * self._admitted / self._count))
+        ahead = self.running + self.waiting
+        return max(1, math.ceil(self._mean_seconds * ahead / self._count))
 
-    def admit(self) -> Slot:
-        """Take a place; use it as a context manager.
+    def start(self, client: str, make: Work[T], ended: Callable[[], None] = lambda: None) -> Job[T]:
+        """Queue a client's work; the job raises QueueFullError where there is no place.
 
-        Raises:
-            QueueFullError: all are taken.
+        Args:
+            client: whom to be fair to.
+            make: the work.
+            ended: called once, when the work has stopped or will never start.
         """
-        with self._lock:
-            if self._admitted >= self._capacity:
-                raise QueueFullError(
-                    "as many pictures wait already as may",
-                    expected=f"at most {self._capacity} at a time",
-                    found=f"{self._admitted}",
-                    cure=f"try again in {self.retry_after} s",
-                )
-            self._admitted += 1
-        return Slot(self)
-
-    def start(self, make: Work[T]) -> Job[T]:
-        """Queue work for a thread."""
-        job: Job[T] = Job(asyncio.get_running_loop())
-        job.future = self._threads.submit(self._run, job, make)
+        job: Job[T] = Job(self._leave)
+        self._waiting[job] = _Entry(client, make, ended)
+        self._dispatch()
+        beyond = self._beyond()
+        if len(beyond) > _LINE:
+            self._refuse(beyond[-1])
+        asyncio.get_running_loop().call_later(self.patience, self._lose_patience, job)
         return job
-
-    def release(self, _: object = None) -> None:
-        """Give a place back."""
-        with self._lock:
-            self._admitted -= 1
 
     def close(self) -> None:
         """Wait for the threads; no work can be queued afterwards."""
         self._threads.shutdown()
 
-    def _run(self, job: Job[T], make: Work[T]) -> None:
-        with self._lock:
-            self._running += 1
+    def _in_turn(self) -> list[Job[Any]]:
+        """Return who waits, whose turn is first foremost."""
+        ahead = self._clients.copy()
+        ranks: dict[Job[Any], tuple[int, int]] = {}
+        for job, entry in self._waiting.items():
+            ranks[job] = ahead[entry.client], self._served.get(entry.client, 0)
+            ahead[entry.client] += 1
+        return sorted(self._waiting, key=ranks.__getitem__)
+
+    def _beyond(self) -> list[Job[Any]]:
+        return self._in_turn()[self._queue :]
+
+    def _dispatch(self) -> None:
+        while self._waiting and self.running < self._count:
+            job = self._in_turn()[0]
+            entry = self._waiting.pop(job)
+            self._clients[entry.client] += 1
+            self._note_turn(entry.client)
+            self._threads.submit(self._run, job, entry)
+        for job in self._beyond():
+            if self._waiting[job].overdue:
+                self._refuse(job)
+
+    def _note_turn(self, client: str) -> None:
+        self._pictures += 1
+        self._served[client] = self._pictures
+        self._served.move_to_end(client)
+        if len(self._served) > _REMEMBERED:
+            self._served.popitem(last=False)
+
+    def _run(self, job: Job[Any], entry: _Entry) -> None:
         start = time.perf_counter()
-        try:
-            job.work(make)
-        finally:
-            spent = time.perf_counter() - start
-            with self._lock:
-                self._running -= 1
-                self._mean_seconds += _NEWEST * (spent - self._mean_seconds)
+        job.work(entry.make)
+        job.tell_loop(self._finished, entry, time.perf_counter() - start)
 
+    def _finished(self, entry: _Entry, spent: float) -> None:
+        self._clients[entry.client] -= 1
+        if not self._clients[entry.client]:
+            del self._clients[entry.client]
+        self._mean_seconds += _NEWEST * (spent - self._mean_seconds)
+        entry.ended()
+        self._dispatch()
 
-class Slot:
-    """A place in the queue, held until its work has stopped, or the block ends without work."""
+    def _lose_patience(self, job: Job[Any]) -> None:
+        if job in self._waiting:
+            self._waiting[job].overdue = True
+            self._dispatch()
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-        self._future: Future[None] | None = None
+    def _refuse(self, job: Job[Any]) -> None:
+        job.refuse(
+            QueueFullError(
+                "as many pictures wait already as may",
+                expected=f"at most {self._count + self._queue} at a time",
+                found=f"{self.running + self.waiting}",
+                cure=f"try again in {self.retry_after} s",
+            )
+        )
+        self._leave(job)
 
-    def start(self, make: Work[T]) -> Job[T]:
-        """Queue this slot's work."""
-        job = self._workers.start(make)
-        self._future = job.future
-        return job
-
-    def __enter__(self) -> Slot:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._future is None:
-            self._workers.release()
-        else:
-            self._future.add_done_callback(self._workers.release)
+    def _leave(self, job: Job[Any]) -> None:
+        entry = self._waiting.pop(job, None)
+        if entry:
+            entry.ended()

@@ -1,0 +1,79 @@
+"""Errors as HTTP answers, whatever was raised."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.responses import Response
+
+from ftsdk.errors import (
+    AnalysisCancelledError,
+    AnalysisNotFoundError,
+    ConnectionsError,
+    FtsdkError,
+    ImageFormatError,
+    ImageSizeError,
+    InputError,
+    NotReadyError,
+    QueueFullError,
+    RequestError,
+    ServiceFaultError,
+    StoreError,
+    ThrottledError,
+    TokenError,
+)
+from ftsdk.serve.documents import compact, error_document
+
+#: Paths of the Open Inference Protocol, whose errors are one sentence.
+INFERENCE = "/v2"
+
+# The first class that fits; what is not here is a fault of the service.
+_STATUS: tuple[tuple[type[FtsdkError], int], ...] = (
+    (ImageSizeError, 413),
+    (ImageFormatError, 415),
+    (InputError, 422),
+    (RequestError, 400),
+    (TokenError, 401),
+    (AnalysisNotFoundError, 404),
+    (ThrottledError, 429),
+    (QueueFullError, 429),
+    (ConnectionsError, 503),
+    (NotReadyError, 503),
+    (StoreError, 503),
+    (AnalysisCancelledError, 504),
+)
+_log = logging.getLogger(__name__)
+
+
+def status_of(error: FtsdkError) -> int:
+    """Return the HTTP status that tells an error's kind."""
+    return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+
+
+def described(error: BaseException) -> FtsdkError:
+    """Return an error as one of ours; what was never expected goes to the log."""
+    if isinstance(error, FtsdkError):
+        return error
+    _log.error("the service failed", exc_info=error)
+    return ServiceFaultError(
+        "the service failed at this request",
+        expected="an answer, or a refusal that names its cause",
+        found=type(error).__name__,
+        cure="look into the service's log, and report it with the picture if you may share it",
+    )
+
+
+def error_body(path: str, error: FtsdkError) -> str:
+    """Return the JSON that tells an error on a path."""
+    if path.startswith(INFERENCE):
+        sentences = (error.what, f"expected: {error.expected}", f"found: {error.found}", error.cure)
+        return compact({"error": "; ".join(sentences)})
+    return compact(error_document(error))
+
+
+def refuse(
+    path: str, status: int, error: FtsdkError, headers: dict[str, str] | None = None
+) -> Response:
+    """Return an error as its JSON answer."""
+    body = error_body(path, error).encode(errors="replace")
+    return Response(body, status, headers, "application/json")
