@@ -16,11 +16,11 @@ from benchmarks.gpu.outcome import Failed, Figures
 from benchmarks.gpu.place import FAKE, ROOT, opened, require_gpu
 from benchmarks.gpu.variants import make_variant
 from ftsdk.analyzer import Analyzer
-from ftsdk.answer import sigmoid
 from ftsdk.bench.run import WARM_UP, times
 from ftsdk.bench.timed import Bench
-from ftsdk.bundle import Manifest, open_bundle
-from ftsdk.doctor.golden import DEVICE_LIMIT, Difference, iou, relative
+from ftsdk.bundle import open_bundle
+from ftsdk.decision import mask_iou, predicted_mask, suspected_regions
+from ftsdk.doctor.golden import DEVICE_LIMIT, Difference, relative
 from ftsdk.language.options import Language
 from ftsdk.machine import device_mib, host_peak_mib
 
@@ -93,7 +93,7 @@ def _answers(analyzer: Analyzer, stored: Stored | None = None) -> dict[str, NDAr
     embeddings = TokenEmbeddings(bundle.file(manifest.language.token_embeddings))
     decoder = analyzer.stages["language_decoder"]
     for index, picture in enumerate(PICTURES):
-        regions = None if stored is None else _named(stored[f"{index}/region_logits"], manifest)
+        regions = None if stored is None else suspected_regions(_of(index, stored), manifest)
         trace = analyzer.trace(picture, regions, Language(max_new_tokens=TOKENS))
         ids = trace["report_ids"] if stored is None else stored[f"{index}/report_ids"]
         steps = StepDecoder(decoder, embeddings, manifest.language, trace, 1, ids.shape[1])
@@ -103,9 +103,14 @@ def _answers(analyzer: Analyzer, stored: Stored | None = None) -> dict[str, NDAr
     return kept
 
 
-def _named(region_logits: NDArray[Any], manifest: Manifest) -> list[str]:
-    found = sigmoid(region_logits)[0] > manifest.region_threshold
-    return [label for label, is_named in zip(manifest.labels, found, strict=True) if is_named]
+def _of(picture: int, stored: Stored) -> dict[str, NDArray[Any]]:
+    """Return what is stored of one picture, by tensor name."""
+    prefix = f"{picture}/"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in stored.items()
+        if name.startswith(prefix)
+    }
 
 
 def _compare(analyzer: Analyzer, stored: Stored, same_model: bool) -> list[Difference]:
@@ -120,11 +125,10 @@ def _compare(analyzer: Analyzer, stored: Stored, same_model: bool) -> list[Diffe
         largest = max(relative(found[f"{n}/{name}"], stored[f"{n}/{name}"]) for n in every)
         differences.append(Difference(name, largest, limit))
     if not (manifest.encoder_gate and manifest.encoder_gate.waived):
-        masks = [
-            [sigmoid(side[f"{n}/mask_logits"])[0] > manifest.mask_threshold for n in every]
-            for side in (found, stored)
-        ]
-        overlap = min(iou(*pair) for pair in zip(*masks, strict=True))
+        overlap = min(
+            mask_iou(*(predicted_mask(_of(n, side), manifest) for side in (found, stored)))
+            for n in every
+        )
         differences.append(Difference("mask IoU", overlap, MIN_MASK_IOU["float16"], at_least=True))
     kl = [kl_divergence(stored[f"{n}/logits"], found[f"{n}/logits"]) for n in every]
     differences.append(Difference("KL nats", float(np.concatenate(kl).mean()), MAX_MEAN_KL))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.decision import mask_iou
+
 Mask = NDArray[np.bool_]
 Values = NDArray[np.floating]
 
@@ -57,7 +59,7 @@ def mask_scores(predicted: Mask, truth: Mask) -> MaskScores:
     if found + true == 0:
         return MaskScores(1.0, 1.0, 1.0, 1.0)
     return MaskScores(
-        iou=hits / (found + true - hits),
+        iou=mask_iou(predicted, truth),
         precision=hits / max(found, 1),
         recall=hits / max(true, 1),
         f1=2 * hits / (found + true),

@@ -21,13 +21,12 @@ from ft_eval.text_metrics import DocumentFrequencies, Pair, TextScores, text_sco
 from ft_forge.mmtt import Record
 from ft_forge.recipe import UNTOUCHED
 from ftsdk.claims import named_regions, unsupported_regions
+from ftsdk.decision import EMPTY_SHARE
 from ftsdk.errors import RecordError
 from ftsdk.result import Result
 
 #: The family of a forgery whose record names none.
 UNLABELLED = "unlabelled"
-#: A mask of a smaller share of the picture than this counts as empty.
-MARKED = 0.001
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
         RecordError: the record has another number of labels than the model.
     """
     face_mask = result.face_mask
-    marked = bool(face_mask.mean() >= MARKED)
+    marked = bool(face_mask.mean() >= EMPTY_SHARE)
     labels = _true_labels(record, result)
     named = named_regions(result.report or "") & result.region_probabilities.keys()
     unborne = named.intersection(unsupported_regions(result.report or "", face_mask))

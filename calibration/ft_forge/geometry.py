@@ -10,19 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Sides that together carry one name.
-SIDES: dict[str, tuple[str, ...]] = {
-    "eye": ("left_eye", "right_eye"),
-    "eyebrow": ("left_eyebrow", "right_eyebrow"),
-    "pupil": ("left_pupil", "right_pupil"),
-    "cheek": ("left_cheek", "right_cheek"),
-    "jaw": ("left_jaw", "right_jaw"),
-    "lip": ("lip",),
-    "nose": ("nose",),
-    "forehead": ("forehead",),
-    "chin": ("chin",),
-    "face": ("face_oval",),
-}
+from ftsdk.regions import face_region
 
 #: Parts of which a label's bare skin is made: the face without these.
 _NOT_SKIN = ("left_eye", "right_eye", "left_eyebrow", "right_eyebrow", "lip", "nose")
@@ -72,6 +60,11 @@ class Geometry:
             self._hulls[key] = canvas.astype(bool)
         return self._hulls[key]
 
+    @property
+    def face(self) -> NDArray[np.bool_]:
+        """The face oval, grown by a hundredth of its width, `[H, W]` bool."""
+        return self.hull("face_oval", 0.01)
+
     @cached_property
     def skin(self) -> NDArray[np.bool_]:
         """The face oval without eyes, brows, nose and lips, `[H, W]` bool."""
@@ -81,10 +74,10 @@ class Geometry:
         return skin
 
     def label_masks(self, label: str) -> list[NDArray[np.bool_]]:
-        """Return one `[H, W]` bool mask a side for a label; "mouth" is the grown lips."""
+        """Return one `[H, W]` bool mask a side for a located label; "mouth" is the grown lips."""
         if label == "skin":
             return [self.skin]
         if label == "mouth":
             return [self.hull("lip", 0.04)]
-        grow = 0.01 if label in ("pupil", "face") else 0.02
-        return [self.hull(part, grow) for part in SIDES[label]]
+        grow = 0.01 if label == "pupil" else 0.02
+        return [self.hull(side, grow) for side in face_region(label).outlines]

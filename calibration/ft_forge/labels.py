@@ -6,12 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_forge.geometry import Geometry
-from ftsdk.labels import LABELS
-
-#: Labels that landmarks can locate, in the order of :data:`LABELS`.
-GEOMETRIC_LABELS: tuple[str, ...] = (
-    "eye", "pupil", "lip", "mouth", "nose", "cheek", "forehead", "chin", "jaw", "eyebrow", "skin",
-)  # fmt: skip
+from ftsdk.regions import LABELS, LOCATED_LABELS
 
 #: The share of a part that the mask must cover for the part to count as manipulated.
 COVERAGE = 0.35
@@ -20,12 +15,12 @@ SKIN_COVERAGE = 0.15
 
 
 def label_coverage(mask: NDArray[np.bool_], geometry: Geometry) -> dict[str, float]:
-    """Return, per geometric label, the share of its best covered side that `mask` covers.
+    """Return, per located label, the share of its best covered side that `mask` covers.
 
     `mask` is `[H, W]` bool; values lie in 0..1. "eye" is the larger of left and right.
     """
     coverage = {}
-    for label in GEOMETRIC_LABELS:
+    for label in LOCATED_LABELS:
         sides = geometry.label_masks(label)
         coverage[label] = max(float(mask[side].mean()) if side.any() else 0.0 for side in sides)
     return coverage
@@ -42,7 +37,7 @@ def labels_from_mask(mask: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.
         for label, share in coverage.items()
         if share >= (SKIN_COVERAGE if label == "skin" else COVERAGE)
     }
-    on_face = bool(mask.any()) and float(geometry.label_masks("face")[0][mask].mean()) > 0.5
+    on_face = bool(mask.any()) and float(geometry.face[mask].mean()) > 0.5
     if not chosen and on_face:
         chosen = {"skin"}
     return np.array([label in chosen for label in LABELS], dtype=np.uint8)

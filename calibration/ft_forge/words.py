@@ -13,15 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_forge.labels import label_names
-
-#: How a region is called in a sentence; each is among its words in :mod:`ftsdk.claims`.
-PHRASES: dict[str, str] = {
-    "eye": "eyes", "pupil": "pupils", "lip": "lips", "mouth": "mouth", "nose": "nose",
-    "ear": "ears", "cheek": "cheek", "forehead": "forehead", "chin": "chin", "jaw": "jaw",
-    "eyebrow": "eyebrows", "tooth": "teeth", "tongue": "tongue", "beard": "beard",
-    "mustache": "mustache", "skin": "skin", "hair": "hair", "wrinkle": "wrinkles",
-    "freckle": "freckles", "scar": "scar", "dimple": "dimples",
-}  # fmt: skip
+from ftsdk.regions import REGIONS, face_region
 
 #: The order in which parts are named: what a viewer looks at first.
 _SALIENCE = ("eye", "mouth", "lip", "nose", "eyebrow", "chin", "forehead", "cheek", "jaw", "skin")
@@ -168,7 +160,7 @@ def spoken_parts(names: Sequence[str]) -> list[str]:
         kept.discard("skin")
     ranked = [name for name in _SALIENCE if name in kept]
     ranked += [name for name in names if name in kept and name not in ranked]
-    return [PHRASES[name] for name in ranked[:_MOST_NAMED]]
+    return [face_region(name).phrase for name in ranked[:_MOST_NAMED]]
 
 
 def nothing_found(rng: np.random.Generator) -> str:
@@ -216,7 +208,7 @@ def words_for(
 def all_sentences() -> list[str]:
     """Return texts that together hold every word that a report can use, for a vocabulary."""
     levels = (("clear", "clearly"), ("some", "probably"), ("faint", "slightly"))
-    texts = [*_NOTHING_FOUND, _enumerate(list(PHRASES.values()))]
+    texts = [*_NOTHING_FOUND, _enumerate([region.phrase for region in REGIONS])]
     for lead in (*_LEADS, *_WHOLE_LEADS, *_ELSEWHERE_LEADS):
         texts += [lead.format(parts="nose", degree=d, manner=m) for d, m in levels]
     for group in (*_SIGNS.values(), *_ENDINGS.values()):

@@ -32,6 +32,7 @@ from ft_export.plan import ModelPlan, StagePlan
 from ft_export.precision.activations import Activations, observed
 from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.bundle import Bundle, GateEntry, Manifest, Precision, StageEntry
+from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.decode import decode
@@ -166,7 +167,7 @@ class StageExport:
         engine.close()
         left = dict(outputs)
         if stage == "forgery_prompter":
-            left |= self._prompts.build(self._suspected(outputs)).tensors
+            left |= self._prompts.build(suspected_regions(outputs, self.draft)).tensors
         self.reference |= left
         if stage == "language_encoder" and entry.precision != "float32":
             left |= self._check.tensors
@@ -203,7 +204,7 @@ class StageExport:
     def _check(self) -> LanguageCheck:
         reports = self._reports
         if not reports:
-            names = self._suspected(self.reference)
+            names = suspected_regions(self.reference, self.draft)
             golden = self.reference["qformer_output"].astype(np.float32)
             reports = [Report(golden, names, text="")]
         entry, prompts = self.draft.language, self._prompts
@@ -215,14 +216,6 @@ class StageExport:
             self._check.encode(engine, side)
             return []
         return self._check.write(engine, side)
-
-    def _suspected(self, tensors: TensorDict) -> list[str]:
-        probabilities = 1 / (1 + np.exp(-tensors["region_logits"][0].astype(np.float64)))
-        return [
-            label
-            for label, p in zip(self.draft.labels, probabilities, strict=True)
-            if p > self.draft.region_threshold
-        ]
 
     def _example(self, module: Stage) -> dict[str, torch.Tensor]:
         """Return inputs to trace with; no axis that varies has length 1."""

@@ -22,6 +22,7 @@ from ftsdk.answer import AnswerBuilder, Located, Question, View, joined
 from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
+from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import arrays
 from ftsdk.errors import FtsdkError, OptionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
@@ -349,7 +350,7 @@ class Analyzer:
             named |= arrays(located.tensors) | {"prompt": located.prompt}
 
     def _names(self, view: View, question: Question) -> list[str]:
-        suspected = self._answers.suspected(view.tensors)
+        suspected = suspected_regions(view.tensors, self._bundle.manifest)
         return suspected if question.regions is None else question.regions
 
     def explain(self, located: Located, question: Question, watch: Stopwatch) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""Tensors to an answer: thresholds, calibration, areas, provenance."""
+"""Tensors to an answer: regions, areas, provenance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
-from ftsdk.engines.contract import Tensor, arrays
+from ftsdk.decision import (
+    cut_mask,
+    manipulation_score,
+    mask_probabilities,
+    region_probabilities,
+    score_threshold,
+)
+from ftsdk.engines.contract import arrays
 from ftsdk.errors import ArrayError, RegionError
 from ftsdk.imaging.faces import Box, cut_out, place, united
 from ftsdk.imaging.layout import covered_share
@@ -24,11 +31,6 @@ from ftsdk.version import __version__
 
 # How far a painted mask's probabilities stay from 0 and 1, where a logit would be infinite.
 _SURE = 1e-3
-
-
-def sigmoid(logits: Tensor) -> NDArray[np.float32]:
-    """Return 1 / (1 + exp(-x)) as float32, without overflow."""
-    return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -142,44 +144,37 @@ class AnswerBuilder:
             )
         return [label for label in labels if label in regions]
 
-    def suspected(self, tensors: Known) -> list[str]:
-        """Return the labels whose probability exceeds the bundle's threshold, in index order."""
-        probabilities = self._region_probabilities(tensors)
-        return [name for name, p in probabilities.items() if p > self._manifest.region_threshold]
-
     def foremost(self, view: View) -> View:
         """Return the face that looks most manipulated, the rest as its `others`."""
         every = [replace(face, others=()) for face in (view, *view.others)]
-        scores = [self._score(face.tensors)[0] or 0.0 for face in every]
+        scores = [manipulation_score(face.tensors, self._manifest) or 0.0 for face in every]
         first = every.pop(int(np.argmax(scores)))
         return replace(first, others=tuple(every))
 
     def regions(self, tensors: Known, names: Sequence[str]) -> tuple[Region, ...]:
         """Return `names` with their probabilities; areas are not known yet."""
-        probabilities = self._region_probabilities(tensors)
+        probabilities = region_probabilities(tensors, self._manifest)
         return tuple(Region(name, probabilities[name]) for name in names)
 
     def localised(self, view: View, tensors: Known, names: Sequence[str]) -> Result:
         """Return the answer as far as the mask decoder knows it: all but the report."""
         manifest, picture = self._manifest, view.picture
-        probabilities = sigmoid(tensors["mask_logits"])[0]
-        mask = probabilities > manifest.mask_threshold
-        region_probabilities = self._region_probabilities(tensors)
-        score, threshold = self._score(tensors)
+        probabilities = mask_probabilities(tensors)
+        mask = cut_mask(probabilities, manifest.mask_threshold)
+        by_region = region_probabilities(tensors, manifest)
         return Result(
             picture=picture,
             face=view.face,
             probabilities=place(probabilities, view.face, picture.height, picture.width),
             mask_threshold=manifest.mask_threshold,
             regions=tuple(
-                Region(name, region_probabilities[name], covered_share(mask, name))
-                for name in names
+                Region(name, by_region[name], covered_share(mask, name)) for name in names
             ),
-            region_probabilities=region_probabilities,
+            region_probabilities=by_region,
             report=None,
             report_ids=(),
-            score=score,
-            score_threshold=threshold,
+            score=manipulation_score(tensors, manifest),
+            score_threshold=score_threshold(manifest),
             corrections=(),
             limits=view.limits,
             timings={},
@@ -208,18 +203,6 @@ class AnswerBuilder:
         sure = np.clip(shares, _SURE, 1 - _SURE)
         logits: NDArray[np.float32] = np.log(sure / (1 - sure))[None].astype(np.float32)
         return logits
-
-    def _region_probabilities(self, tensors: Known) -> dict[str, float]:
-        values = sigmoid(tensors["region_logits"])[0].tolist()
-        return dict(zip(self._manifest.labels, values, strict=True))
-
-    def _score(self, tensors: Known) -> tuple[float | None, float | None]:
-        entry = self._manifest.score
-        if entry is None:
-            return None, None
-        logit = float(np.asarray(tensors[entry.tensor]).reshape(-1)[0])
-        likelihood = float(sigmoid(np.array(logit / entry.temperature + entry.bias)))
-        return likelihood, entry.operating_points[entry.default]
 
     def _provenance(self, picture: Picture) -> Provenance:
         return Provenance(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.decision import EMPTY_SHARE, cut_mask
 from ftsdk.errors import FtsdkError
 from ftsdk.imaging.faces import Box
 from ftsdk.imaging.picture import Picture
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from ftsdk.report.edits import Edit
 
 SCHEMA_VERSION = 1
-#: A mask of a smaller share of the picture is no sign of anything.
-FAINT_SHARE = 0.001
 #: Side in px at which the mask of a face inside a larger picture is held against regions.
 _FACE_SIDE = 256
 
@@ -124,7 +123,7 @@ class Result:
         from ftsdk.imaging.faces import cut_out
 
         if self.face is None:
-            return np.asarray(self.probabilities > self.mask_threshold)
+            return cut_mask(self.probabilities, self.mask_threshold)
         inside = cut_out(self.mask, self.face)
         rows = np.arange(_FACE_SIDE) * self.face.side // _FACE_SIDE
         return inside[np.ix_(rows, rows)]
@@ -140,14 +139,14 @@ class Result:
     @property
     def finding(self) -> str:
         """One plain sentence that claims no more than the model does."""
-        share = float((self.probabilities > self.mask_threshold).mean())
+        share = float(cut_mask(self.probabilities, self.mask_threshold).mean())
         where = f"the mask covers {share:.1%} of the picture" if share else "the mask is empty"
         if self.score is None or self.score_threshold is None:
             return f"This model gives no overall score; {where}."
         if self.score >= self.score_threshold:
             return f"Manipulation suspected (score {self.score:.2f}); {where}."
         below = f"score {self.score:.2f}, below the threshold of {self.score_threshold:.2f}"
-        if share >= FAINT_SHARE:
+        if share >= EMPTY_SHARE:
             return f"Weak signs only ({below}); {where}."
         return f"No manipulation found ({below}); {where}."
 

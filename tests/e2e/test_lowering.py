@@ -16,7 +16,7 @@ from ft_export.bundle.writer import hash_files, write_manifest
 from ft_export.cli import app
 from ft_export.gates import encoders as encoder_gate
 from ft_export.graph import files as graph_files
-from ft_export.precision import encoders
+from ftsdk import decision
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.encode import write_png
@@ -109,7 +109,7 @@ def test_a_bundle_with_weights_beside_its_graphs_is_lowered_twice(
 def test_chains_that_name_other_regions_are_not_held_against_each_other(
     picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = encoder_gate.sigmoid
+    plain = decision.sigmoid
     calls = iter(range(1 << 20))
 
     def other_regions(logits: np.ndarray) -> np.ndarray:
@@ -119,8 +119,7 @@ def test_chains_that_name_other_regions_are_not_held_against_each_other(
             probabilities[0, probabilities[0].argmin()] = 1
         return probabilities
 
-    monkeypatch.setattr(encoders, "sigmoid", other_regions)
-    monkeypatch.setattr(encoder_gate, "sigmoid", other_regions)
+    monkeypatch.setattr(decision, "sigmoid", other_regions)
     options = ("--encoders", "int8", "--calibration", picture, "--waive-encoder-gate")
     done = run(NANO, *options, "--out", tmp_path / "other.bundle")
     assert done.exit_code == 0, done.output

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import helper
 from small_graphs import write
 from support.fake_cuda import FakeCuda
@@ -20,7 +18,6 @@ from ftsdk.doctor.findings import Findings, broken_package
 from ftsdk.errors import EngineAnswerError, EngineRunError
 
 MANIFEST = open_bundle(NANO).manifest
-MASKS = st.lists(st.booleans(), min_size=4, max_size=4)
 
 
 def reference() -> dict[str, np.ndarray]:
@@ -90,13 +87,6 @@ def test_garbage_text_is_outside() -> None:
         if one.name == "report"
     ]
     assert not text.within
-
-
-@given(one=MASKS, other=MASKS)
-def test_iou_is_symmetric_and_one_only_of_equals(one: list[bool], other: list[bool]) -> None:
-    a, b = np.array(one), np.array(other)
-    assert golden.iou(a, b) == golden.iou(b, a)
-    assert (golden.iou(a, b) == 1.0) == (one == other)
 
 
 @pytest.fixture

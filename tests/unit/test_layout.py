@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk.imaging.layout import covered_share, region_place
-from ftsdk.labels import LABELS
+from ftsdk.regions import LABELS
 
 
 @pytest.mark.parametrize("region", [*LABELS, "a name that nobody placed"])

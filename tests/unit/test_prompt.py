@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftsdk.bundle import open_bundle
-from ftsdk.labels import LABELS
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.prompt import PromptBuilder
+from ftsdk.regions import LABELS
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from ft_forge.degrade import degrade
-from ft_forge.labels import GEOMETRIC_LABELS
 from ft_forge.picture import Image
-from ftsdk.labels import LABELS
+from ftsdk.regions import LABELS, LOCATED_LABELS
 
 from .store import MAP_SIZE, Sample
 
 _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 #: Lanczos takes four times as long as the others: rarely.
 _HOW_OFTEN = (0.5, 0.4, 0.1)
-_LOCATED = [LABELS.index(name) for name in GEOMETRIC_LABELS]
+_LOCATED = [LABELS.index(name) for name in LOCATED_LABELS]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def target(sample: Sample) -> Target:
     half, eighth = size // 2, size // 8
     mask = cv2.resize(sample.mask.astype(np.float32), (half, half), interpolation=cv2.INTER_AREA)
     maps = cv2.resize(sample.maps, (eighth, eighth), interpolation=cv2.INTER_AREA)
-    maps = maps.reshape(eighth, eighth, len(GEOMETRIC_LABELS)).transpose(2, 0, 1)
+    maps = maps.reshape(eighth, eighth, len(LOCATED_LABELS)).transpose(2, 0, 1)
     return Target(
         sample.image,
         mask,

@@ -11,17 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ft_forge import LABELS, UNTOUCHED, FaceSet
-from ft_forge.geometry import SIDES
-from ft_forge.labels import COVERAGE, GEOMETRIC_LABELS, SKIN_COVERAGE
+from ft_forge import UNTOUCHED, FaceSet
+from ft_forge.labels import COVERAGE, SKIN_COVERAGE
 from ft_forge.recipe import draw_save_seed
+from ftsdk.decision import EMPTY_SHARE
+from ftsdk.regions import LABELS, LOCATED_LABELS, face_region
 
 from .augment import augment, target
 from .model import Nano, Seen, conditioning, normalised
 from .store import Sample, Store
-
-#: A predicted mask smaller than this share of the picture counts as nothing found.
-EMPTY = 0.001
 
 
 @dataclass
@@ -53,7 +51,7 @@ def _enough(label: str) -> float:
     """
     if label == "skin":
         return SKIN_COVERAGE
-    return 0.85 * COVERAGE / len(SIDES.get(label, (label,)))
+    return 0.85 * COVERAGE / len(face_region(label).outlines)
 
 
 def covered_regions(mask: NDArray[np.bool_], maps: NDArray[np.floating]) -> list[str] | None:
@@ -62,12 +60,12 @@ def covered_regions(mask: NDArray[np.bool_], maps: NDArray[np.floating]) -> list
     `mask` `[H, W]` bool; `maps` `[11, H, W]` share of each cell inside a part, left and right
     together: one covered side is half of a part.
     """
-    if mask.mean() < EMPTY:
+    if mask.mean() < EMPTY_SHARE:
         return None
     inside = (maps * mask).sum((1, 2)) / (maps.sum((1, 2)) + 1e-6)
     names = {
         label
-        for label, share in zip(GEOMETRIC_LABELS, inside, strict=True)
+        for label, share in zip(LOCATED_LABELS, inside, strict=True)
         if share >= _enough(label)
     }
     face = maps.max(0) > 0.3

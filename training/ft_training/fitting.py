@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ft_eval.metrics import mask_scores
 from ft_forge import UNTOUCHED
 from ft_forge.degrade import degrade
+from ftsdk.decision import EMPTY_SHARE, mask_iou
 
 from .batches import UNTOUCHED_SHARE
 from .calibration import best_region_threshold, calibrate, logit_of
-from .features import EMPTY
 from .model import Nano, Seen, normalised
 from .store import Sample, Store
 
@@ -46,7 +45,7 @@ def _iou_and_area(logits: NDArray[Any], mask: NDArray[np.uint8]) -> tuple[float,
     """Return IoU and predicted share; logits are resized to the truth's size and cut at 0."""
     size = mask.shape[1::-1]
     found = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR) > 0
-    return mask_scores(np.asarray(found), mask > 0).iou, float(found.mean())
+    return mask_iou(np.asarray(found), mask > 0), float(found.mean())
 
 
 def _fitted_samples(run: Path) -> list[Sample]:
@@ -64,7 +63,7 @@ def _gains(logits: NDArray[Any], sample: Sample) -> list[float]:
     """Return IoU, or 1 for an untouched picture's empty mask, after a fall by each of `_QUIET`."""
     after = [_iou_and_area(logits - fall, sample.mask) for fall in _QUIET]
     if sample.meta["family"] == UNTOUCHED:
-        return [float(area < EMPTY) for _, area in after]
+        return [float(area < EMPTY_SHARE) for _, area in after]
     return [iou for iou, _ in after]
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_forge import FAMILIES, UNTOUCHED, FaceSet, Forge
-from ft_forge.labels import GEOMETRIC_LABELS
 from ft_forge.picture import Image
+from ftsdk.regions import LOCATED_LABELS
 
 #: Side of the square region maps, in cells.
 MAP_SIZE = 96
@@ -54,10 +54,10 @@ class Store:
 
 def write_maps(faces: FaceSet, path: Path) -> None:
     """Write the region maps of every face, `[N, 96, 96, 11]` uint8 (255 = wholly inside)."""
-    maps = np.zeros((len(faces.entries), MAP_SIZE, MAP_SIZE, len(GEOMETRIC_LABELS)), np.uint8)
+    maps = np.zeros((len(faces.entries), MAP_SIZE, MAP_SIZE, len(LOCATED_LABELS)), np.uint8)
     for entry in faces.entries:
         geometry = faces.load(entry).geometry
-        for channel, label in enumerate(GEOMETRIC_LABELS):
+        for channel, label in enumerate(LOCATED_LABELS):
             union = np.any(geometry.label_masks(label), axis=0).astype(np.uint8) * 255
             maps[entry.row, ..., channel] = cv2.resize(
                 union, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ft_eval.metrics import mask_scores
 from ft_export.gates.stage import Tensors, compare
-from ftsdk.answer import sigmoid
 from ftsdk.bundle import EncoderGateEntry, GateEntry, Manifest, Precision
+from ftsdk.decision import mask_iou, predicted_mask, suspected_regions
 from ftsdk.errors import GateError
 
 #: Largest relative difference of a lowered stage's tensors in Euclidean norm, mean over pictures.
@@ -56,19 +54,18 @@ def measure_masks(
     waived: bool,
 ) -> EncoderGateEntry:
     """Compare the masks and regions of two chains over the same pictures."""
-    overlaps, agreements = [], []
+    overlaps, differing = [], 0
     for picture in judged:
-        found, expected = (
-            sigmoid(side["mask_logits"])[0] > manifest.mask_threshold
-            for side in (picture.lowered, picture.reference)
-        )
-        overlaps.append(mask_scores(found, expected).iou)
-        agreements.append(_named(picture.lowered, manifest) == _named(picture.reference, manifest))
+        sides = (picture.lowered, picture.reference)
+        overlaps.append(mask_iou(*(predicted_mask(side, manifest) for side in sides)))
+        found, expected = (set(suspected_regions(side, manifest)) for side in sides)
+        differing += len(found ^ expected)
+    pairs = len(judged) * len(manifest.labels)
     return EncoderGateEntry(
         pictures=len(judged),
         mean_mask_iou=float(np.mean(overlaps)),
         min_mask_iou=min(overlaps),
-        region_agreement=float(np.mean(agreements)),
+        region_agreement=(pairs - differing) / pairs,
         kept_layers=dict(kept_layers),
         waived=waived,
     )
@@ -76,13 +73,9 @@ def measure_masks(
 
 def name_same_regions(picture: Judged, manifest: Manifest) -> bool:
     """Say whether both chains suspect the same regions, and so write about the same ones."""
-    found, expected = (_named(side, manifest) for side in (picture.lowered, picture.reference))
-    return bool(np.array_equal(found, expected))
-
-
-def _named(tensors: Tensors, manifest: Manifest) -> NDArray[np.bool_]:
-    named: NDArray[np.bool_] = sigmoid(tensors["region_logits"])[0] > manifest.region_threshold
-    return named
+    sides = (picture.lowered, picture.reference)
+    found, expected = (suspected_regions(side, manifest) for side in sides)
+    return found == expected
 
 
 def require_close_masks(entry: EncoderGateEntry, precision: Precision) -> None:

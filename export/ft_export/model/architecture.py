@@ -18,7 +18,7 @@ from pydantic import (
 
 from ftsdk.bundle import problems
 from ftsdk.errors import ArchitectureError
-from ftsdk.labels import LABELS
+from ftsdk.regions import LABELS
 
 
 class _Strict(BaseModel):

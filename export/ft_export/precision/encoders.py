@@ -33,9 +33,9 @@ from ft_export.precision.lowering import (
     observe_ranges,
     run,
 )
-from ftsdk.answer import sigmoid
 from ftsdk.bundle import Bundle, GateEntry, Precision, StageEntry, open_bundle
 from ftsdk.consistency import STAGES
+from ftsdk.decision import suspected_regions
 from ftsdk.engines.cache import graph_sha256
 from ftsdk.errors import OptionError
 from ftsdk.imaging.decode import decode
@@ -255,14 +255,7 @@ class _EncoderLowering:
         return ranges
 
     def _prompt(self, sample: TensorDict) -> TensorDict:
-        manifest = self.bundle.manifest
-        probabilities = sigmoid(sample["region_logits"])[0]
-        named = [
-            label
-            for label, p in zip(manifest.labels, probabilities, strict=True)
-            if p > manifest.region_threshold
-        ]
-        return self.prompts.build(named).tensors
+        return self.prompts.build(suspected_regions(sample, self.bundle.manifest)).tensors
 
     def _pixels(self, picture: Path) -> TensorDict:
         manifest = self.bundle.manifest

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle, Manifest
+from ftsdk.decision import mask_iou, predicted_mask
 from ftsdk.doctor.findings import Findings
 from ftsdk.errors import EngineAnswerError
 from ftsdk.language.options import Language
@@ -102,8 +103,8 @@ def differences_of(
             allowed = max(limit, GATE_FACTOR * measured.get(name, 0.0))
             yield Difference(name, relative(trace[name], expected), allowed)
     if not (manifest.encoder_gate and manifest.encoder_gate.waived):
-        masks = (_mask(side["mask_logits"], manifest) for side in (trace, reference))
-        yield Difference("mask IoU", iou(*masks), MIN_MASK_IOU, at_least=True)
+        masks = (predicted_mask(side, manifest) for side in (trace, reference))
+        yield Difference("mask IoU", mask_iou(*masks), MIN_MASK_IOU, at_least=True)
     if not (manifest.text_gate and manifest.text_gate.waived):
         found, expected = (side["report_ids"][0].tolist() for side in (trace, reference))
         ratio = SequenceMatcher(None, found, expected, autojunk=False).ratio()
@@ -117,19 +118,6 @@ def relative(found: NDArray[np.generic], expected: NDArray[np.generic]) -> float
     wanted = expected.astype(np.float64)
     difference = float(np.linalg.norm(found.astype(np.float64) - wanted))
     return difference / max(float(np.linalg.norm(wanted)), 1e-12)
-
-
-def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return intersection over union of two masks; 1 where both are empty."""
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
-
-
-def _mask(logits: NDArray[Any], manifest: Manifest) -> NDArray[np.bool_]:
-    from ftsdk.answer import sigmoid
-
-    mask: NDArray[np.bool_] = sigmoid(logits)[0] > manifest.mask_threshold
-    return mask
 
 
 def _another_answer(bundle: Bundle, place: str, outside: list[str]) -> EngineAnswerError:

@@ -14,27 +14,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_EARS = ([[0.14, 0.42], [0.22, 0.42], [0.24, 0.66], [0.17, 0.66]],
-         [[0.77, 0.42], [0.85, 0.42], [0.82, 0.66], [0.75, 0.66]])  # fmt: skip
-_HAIR = [[0.1, 0.4], [0.14, 0.1], [0.5, 0.0], [0.86, 0.1], [0.9, 0.4], [0.74, 0.3], [0.5, 0.24],
-         [0.26, 0.3]]  # fmt: skip
-_MUSTACHE = [[0.4, 0.65], [0.6, 0.65], [0.63, 0.72], [0.5, 0.71], [0.37, 0.72]]
-_PARTS = {
-    "eye": ("left_eye", "right_eye"),
-    "pupil": ("left_pupil", "right_pupil"),
-    "lip": ("lip",),
-    "mouth": ("lip",),
-    "tooth": ("lip",),
-    "tongue": ("lip",),
-    "nose": ("nose",),
-    "cheek": ("left_cheek", "right_cheek"),
-    "dimple": ("left_cheek", "right_cheek"),
-    "forehead": ("forehead",),
-    "chin": ("chin",),
-    "jaw": ("left_jaw", "right_jaw"),
-    "beard": ("chin", "left_jaw", "right_jaw"),
-    "eyebrow": ("left_eyebrow", "right_eyebrow"),
-}
+from ftsdk.regions import face_region
+
+#: What landmarks do not reach, drawn by hand.
+_DRAWN: dict[str, list[list[float]]] = {
+    "left_ear": [[0.14, 0.42], [0.22, 0.42], [0.24, 0.66], [0.17, 0.66]],
+    "right_ear": [[0.77, 0.42], [0.85, 0.42], [0.82, 0.66], [0.75, 0.66]],
+    "hair": [[0.1, 0.4], [0.14, 0.1], [0.5, 0.0], [0.86, 0.1], [0.9, 0.4], [0.74, 0.3],
+             [0.5, 0.24], [0.26, 0.3]],
+    "mustache": [[0.4, 0.65], [0.6, 0.65], [0.63, 0.72], [0.5, 0.71], [0.37, 0.72]],
+}  # fmt: skip
 
 
 def covered_share(mask: NDArray[np.bool_], region: str) -> float:
@@ -50,21 +39,12 @@ def covered_share(mask: NDArray[np.bool_], region: str) -> float:
 def region_place(region: str, size: int) -> NDArray[np.bool_]:
     """Return the pixels [size, size] where `region` usually lies."""
     canvas = np.zeros((size, size), np.uint8)
-    for outline in _outlines(region):
-        cv2.fillPoly(canvas, [np.rint(np.array(outline) * size).astype(np.int32)], 1)
+    for outline in face_region(region).outlines:
+        cv2.fillPoly(canvas, [np.rint(np.array(_layout()[outline]) * size).astype(np.int32)], 1)
     return canvas.astype(bool)
-
-
-def _outlines(region: str) -> list[list[list[float]]]:
-    special = {"ear": list(_EARS), "hair": [_HAIR], "mustache": [_MUSTACHE]}
-    if region in special:
-        return special[region]
-    layout = _layout()
-    return [layout[part] for part in _PARTS.get(region, ("face_oval",))]
 
 
 @lru_cache(maxsize=1)
 def _layout() -> dict[str, list[list[float]]]:
     path = Path(__file__).with_name("face_layout.json")
-    layout: dict[str, list[list[float]]] = json.loads(path.read_text(encoding="utf-8"))
-    return layout
+    return {**json.loads(path.read_text(encoding="utf-8")), **_DRAWN}

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.result import FAINT_SHARE, Result
+from ftsdk.decision import EMPTY_SHARE, cut_mask, mask_iou
+from ftsdk.result import Result
 
 #: Masks that overlap less (intersection over union) are of different places.
 _SAME_OVERLAP = 0.5
@@ -33,13 +34,10 @@ class ChangeDetector:
 
 def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """Return intersection over union; masks that are both as good as empty overlap fully."""
-    union = np.count_nonzero(one | other)
-    if union <= FAINT_SHARE * one.size:
-        return 1.0
-    return float(np.count_nonzero(one & other) / union)
+    return 1.0 if (one | other).mean() < EMPTY_SHARE else mask_iou(one, other)
 
 
 def _small_mask(result: Result) -> NDArray[np.bool_]:
-    cut = (result.probabilities > result.mask_threshold).astype(np.float32)
-    small: NDArray[np.bool_] = cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) > 0.5
+    mask = cut_mask(result.probabilities, result.mask_threshold).astype(np.float32)
+    small: NDArray[np.bool_] = cv2.resize(mask, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) > 0.5
     return small

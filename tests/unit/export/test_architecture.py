@@ -10,7 +10,7 @@ import second_miniature
 
 from ft_export.model.architecture import PUBLISHED, ForgeryTalkerArchitecture, load_architecture
 from ftsdk.errors import ArchitectureError
-from ftsdk.labels import LABELS
+from ftsdk.regions import LABELS
 
 
 def test_the_published_architectures_are_known_by_name() -> None:

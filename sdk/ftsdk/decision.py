@@ -1,0 +1,75 @@
+"""What a model's tensors decide: which regions, which pixels, how likely, and when masks agree."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import Manifest
+from ftsdk.engines.contract import Tensor, Tensors
+
+#: A mask of a smaller share of the picture is empty: it is no sign of anything.
+EMPTY_SHARE = 0.001
+
+
+def sigmoid(logits: Tensor) -> NDArray[np.float32]:
+    """Return 1 / (1 + exp(-x)) of an array of any shape as float32, without overflow."""
+    return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))).astype(np.float32)
+
+
+def region_probabilities(tensors: Tensors, manifest: Manifest) -> dict[str, float]:
+    """Return every label's probability, 0 to 1, in label order.
+
+    `tensors` holds `region_logits` [1, labels].
+    """
+    values = sigmoid(tensors["region_logits"])[0].tolist()
+    return dict(zip(manifest.labels, values, strict=True))
+
+
+def suspected_regions(tensors: Tensors, manifest: Manifest) -> list[str]:
+    """Return the labels whose probability exceeds the bundle's threshold, in label order.
+
+    `tensors` holds `region_logits` [1, labels].
+    """
+    probabilities = region_probabilities(tensors, manifest)
+    return [name for name, p in probabilities.items() if p > manifest.region_threshold]
+
+
+def mask_probabilities(tensors: Tensors) -> NDArray[np.float32]:
+    """Return `mask_logits` [1, M, M] as probabilities, [M, M] float32 from 0 to 1."""
+    probabilities: NDArray[np.float32] = sigmoid(tensors["mask_logits"])[0]
+    return probabilities
+
+
+def cut_mask(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """Return where probabilities, of any shape, exceed the threshold: bool of the same shape."""
+    return np.asarray(probabilities > threshold)
+
+
+def predicted_mask(tensors: Tensors, manifest: Manifest) -> NDArray[np.bool_]:
+    """Return the mask that `mask_logits` [1, M, M] mean: [M, M] bool."""
+    return cut_mask(mask_probabilities(tensors), manifest.mask_threshold)
+
+
+def manipulation_score(tensors: Tensors, manifest: Manifest) -> float | None:
+    """Return the calibrated likelihood of manipulation, 0 to 1; None where the model has none.
+
+    sigmoid(logit / temperature + bias), Platt's scaling with the manifest's numbers.
+    """
+    entry = manifest.score
+    if entry is None:
+        return None
+    logit = float(np.asarray(tensors[entry.tensor]).reshape(-1)[0])
+    return float(sigmoid(np.array(logit / entry.temperature + entry.bias)))
+
+
+def score_threshold(manifest: Manifest) -> float | None:
+    """Return the score from which a picture is suspicious; None where the model has no score."""
+    entry = manifest.score
+    return entry.operating_points[entry.default] if entry else None
+
+
+def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return intersection over union of two bool masks of one shape; 1 where both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
