@@ -39,28 +39,30 @@ class Exported:
 
 @pytest.fixture(scope="session")
 def parity() -> Path:
-    """The folder of the parity miniature: `FTSDK_PARITY`, or `shared/` beside the repository."""
-    chosen = os.environ.get("FTSDK_PARITY")
-    folder = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "parity" / "mini"
-    if not (folder / "architecture.json").is_file():
-        pytest.skip(f"the parity miniature is not at {folder}; set FTSDK_PARITY to its folder")
-    return folder
+    """The folder of the seeded parity fixture: its architecture and what the authors' code gave."""
+    return REPOSITORY / "tests" / "parity" / "seeded"
 
 
 @pytest.fixture(scope="session")
-def mini_weights(parity: Path) -> Path:
-    """The miniature in the published layout."""
-    return parity / "model_parameter"
+def mini_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seeded miniature in the published layout; not to be changed."""
+    from parity.seeded import weights
+
+    out = tmp_path_factory.mktemp("mini") / "model_parameter"
+    weights.write(out)
+    return out
 
 
 @pytest.fixture(scope="session")
-def mini_export(parity: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def mini_export(
+    parity: Path, mini_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     """The miniature, exported by the command line."""
     from ft_export.cli import app
 
     out = tmp_path_factory.mktemp("export") / "mini.bundle"
     architecture = str(parity / "architecture.json")
-    arguments = [str(parity / "model_parameter"), "--architecture", architecture, "--out", str(out)]
+    arguments = [str(mini_weights), "--architecture", architecture, "--out", str(out)]
     arguments += ["--language", "float32"]
     done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output

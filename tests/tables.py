@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +40,20 @@ class TableDecoder:
         logits = scores_after(self.seed, history, self.vocabulary)
         logits[END] += np.float32(self.end_bias)
         return logits
+
+
+class ScriptedDecoder(TableDecoder):
+    """A decoder that goes on as its script says: tokens so far -> next token -> probability.
+
+    A text that the script does not name goes on with `rest`.
+    """
+
+    def __init__(self, script: Mapping[tuple[int, ...], Mapping[int, float]], rest: int) -> None:
+        super().__init__(seed=0, vocabulary=8)
+        self.script, self.rest = script, rest
+
+    def logits(self, history: Sequence[int]) -> NDArray[np.float32]:
+        probabilities = np.linspace(1e-9, 2e-9, self.vocabulary)
+        for token, probability in self.script.get(tuple(history[1:]), {self.rest: 1.0}).items():
+            probabilities[token] = probability
+        return np.log(probabilities).astype(np.float32)

@@ -39,10 +39,10 @@ def test_the_gate_is_printed_and_stored(mini_export: Exported) -> None:
 #: What the published files hold and no output depends on.
 DEAD = re.compile(
     r"(bert_model|gate_cross_attention_layer|trans_layer|fc_layer|seg_proj|mlm_head|text_proj)\."
-    r"|visual_encoder\.(blocks\.3|norm|head)\."
+    r"|visual_encoder\.(blocks\.4|norm|head)\."
     r"|mask_decoder\.transformer\.layers\.\d\.(self_attn|cross_attn_image_to_token)\.[qk]_proj\."
-    r"|Qformer\.bert\.encoder\.layer\.3\.(intermediate|output)\."
-    r"|Qformer\.bert\.embeddings\.position_ids"
+    r"|Qformer\.bert\.encoder\.layer\.2\.(intermediate|output)\."
+    r"|Qformer\.(bert\.embeddings\.position_ids|cls\.)"
     r"|t5_model\.(en|de)coder\.embed_tokens\."
     r"|multi_label_classifier\..*\.num_batches_tracked"
 )

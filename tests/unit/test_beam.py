@@ -1,108 +1,24 @@
-"""Beam search against a slow, literal reading of its definition (Transformers 4.33.2)."""
+"""Beam search against its definition, and each rule of the definition by what it changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import pytest
+from decoding_definition import CHANGES, Definition, NeverStopEarly, TieError
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from tables import END, START, TableDecoder
+from tables import END, START, ScriptedDecoder, TableDecoder
 
 from ftsdk import Language
 from ftsdk.language.beam import FinishedBeams, beam_search
 
 #: Scores that are closer than this could be told apart by rounding alone.
 TIE = 1e-4
-
-
-class TieError(Exception):
-    """Two scores that decide something are too close to compare in float32."""
-
-
-@dataclass
-class Reading:
-    """One picture's beam search, one rule a line, with Python lists and floats."""
-
-    logits: Callable[[list[int]], list[float]]
-    options: Language
-    finished: list[tuple[float, list[int]]] = field(default_factory=list)
-    end_seen_beyond_beams: bool = False
-
-    def run(self) -> list[int]:
-        beams = [(0.0, [START])]
-        done = False
-        while not done and len(beams[0][1]) < self.options.max_new_tokens + 1:
-            candidates = self.candidates(beams)
-            running: list[tuple[float, list[int]]] = []
-            for rank, (score, history, token) in enumerate(candidates):
-                if token != END:
-                    running.append((score, [*history, token]))
-                elif rank < self.options.beams:
-                    self.finish(score, history)
-                else:
-                    self.end_seen_beyond_beams = True
-            done = self.nobody_can_enter(candidates[0][0], len(beams[0][1]))
-            beams = running[: self.options.beams]
-        if not done:
-            for score, history in beams:
-                self.finish(score, history)
-        return self.best()
-
-    def candidates(
-        self, beams: list[tuple[float, list[int]]]
-    ) -> list[tuple[float, list[int], int]]:
-        """The 2 x beams best continuations of all beams, the best first."""
-        every = [
-            (score + penalised, history, token)
-            for score, history in beams
-            for token, penalised in enumerate(self.penalised(history))
-        ]
-        every.sort(key=lambda entry: -entry[0])
-        count = 2 * self.options.beams
-        require_distinct([entry[0] for entry in every[: count + 1]])
-        return every[:count]
-
-    def penalised(self, history: list[int]) -> list[float]:
-        """Log-probabilities, then repetition penalty, then minimum length; not renormalised."""
-        logits = np.array(self.logits(history), np.float64)
-        scores = list(logits - np.log(np.exp(logits).sum()))
-        for token in set(history):
-            penalty = self.options.repetition_penalty
-            scores[token] = (
-                scores[token] * penalty if scores[token] < 0 else scores[token] / penalty
-            )
-        if len(history) < self.options.min_length:
-            scores[END] = -np.inf
-        return scores
-
-    def finish(self, score: float, history: list[int]) -> None:
-        """A finished text is divided by its length with the start and without the end token."""
-        self.finished.append((score / len(history) ** self.options.length_penalty, history))
-        self.finished.sort(key=lambda entry: -entry[0])
-        require_distinct([entry[0] for entry in self.finished])
-        del self.finished[self.options.beams :]
-
-    def nobody_can_enter(self, best_running: float, length: int) -> bool:
-        if len(self.finished) < self.options.beams:
-            return False
-        attainable = best_running / length**self.options.length_penalty
-        require_distinct([self.finished[-1][0], attainable])
-        return self.finished[-1][0] >= attainable
-
-    def best(self) -> list[int]:
-        best = self.finished[0][1]
-        return best[1:] + ([END] if len(best) < self.options.max_new_tokens + 1 else [])
-
-
-def require_distinct(scores: list[float]) -> None:
-    finite = sorted(score for score in scores if score > -np.inf)
-    if any(b - a < TIE for a, b in pairwise(finite)):
-        raise TieError
-
 
 options = st.builds(
     Language,
@@ -118,36 +34,115 @@ vocabularies = st.integers(11, 24)
 end_biases = st.sampled_from([-20.0, -1.0, 0.0, 2.0, 4.0])
 
 
-def read(
-    seed: int, vocabulary: int, end_bias: float, options: Language
-) -> tuple[Reading, list[int]]:
-    """Search by the definition; TieError where rounding could decide."""
-    table = TableDecoder(seed, vocabulary, end_bias)
-    reading = Reading(lambda history: table.logits(history).tolist(), options)
-    return reading, reading.run()
-
-
 @settings(max_examples=300)
 @given(seeds, vocabularies, end_biases, options)
 def test_beam_search_is_its_definition(
     seed: int, vocabulary: int, end_bias: float, options: Language
 ) -> None:
     try:
-        _, expected = read(seed, vocabulary, end_bias, options)
+        expected = Definition(TableDecoder(seed, vocabulary, end_bias), options, TIE).decode()
     except TieError:
         reject()
     assert beam_search(TableDecoder(seed, vocabulary, end_bias), options) == expected
 
 
-def test_an_end_token_beyond_the_beams_is_dropped() -> None:
-    options = Language(beams=2, max_new_tokens=4, min_length=0, repetition_penalty=1.0)
-    seen = 0
-    for seed in range(40):
+@dataclass(frozen=True)
+class Example:
+    """A search that can be begun again and again."""
+
+    decoder: Callable[[], TableDecoder]
+    options: Language
+
+    def by(self, definition: type[Definition]) -> list[int]:
+        return definition(self.decoder(), self.options, TIE).decode()
+
+
+#: Two likely first tokens, and a third that is all that follows where the script says no more.
+A, B, X = 2, 3, 4
+PLAIN = Language(beams=2, max_new_tokens=12, min_length=0, repetition_penalty=1.0)
+
+
+def ending(probability: float) -> Example:
+    """Both beams end at the second step with `probability`; else they go on with X for ever."""
+    second = {END: probability, X: 1 - probability}
+    script = {(): {A: 0.52, B: 0.48}, (A,): second, (B,): second}
+    return Example(lambda: ScriptedDecoder(script, X), PLAIN)
+
+
+def ending_at_once() -> Example:
+    """The end token is the third likeliest of two beams' first tokens; what follows is unlikely."""
+    spread = {token: 0.1 + token / 100 for token in range(8)}
+    script = {(): {A: 0.4, B: 0.35, END: 0.2, X: 0.05}, (A,): spread, (B,): spread}
+    few = Language(beams=2, max_new_tokens=2, min_length=0, repetition_penalty=1, length_penalty=0)
+    return Example(lambda: ScriptedDecoder(script, X), few)
+
+
+def drawn(seed: int) -> Example:
+    """A table's search with options of its own."""
+    options = Language(
+        beams=2 + seed % 4,
+        max_new_tokens=3 + seed % 7,
+        min_length=seed % 5,
+        repetition_penalty=(1.5, 3.0, 0.7)[seed % 3],
+        length_penalty=(1.0, 2.0, 0.5)[seed // 3 % 3],
+    )
+    return Example(lambda: TableDecoder(seed, 16, end_bias=seed // 9 % 4), options)
+
+
+@cache
+def examples() -> list[tuple[Example, list[int]]]:
+    """Examples and their texts, none of which rounding could decide."""
+    every = [ending(0.7), ending(0.9), ending_at_once(), *map(drawn, range(60))]
+    return [*_without_ties(every)]
+
+
+def _without_ties(every: list[Example]) -> Iterator[tuple[Example, list[int]]]:
+    for example in every:
         with suppress(TieError):
-            reading, expected = read(seed, 11, 1.0, options)
-            assert beam_search(TableDecoder(seed, 11, 1.0), options) == expected
-            seen += reading.end_seen_beyond_beams
-    assert seen > 5
+            yield example, example.by(Definition)
+
+
+@pytest.mark.parametrize("changed", CHANGES, ids=lambda changed: changed.__name__)
+def test_each_rule_decides_texts(changed: type[Definition]) -> None:
+    """Where the changed rule writes another text, beam search writes the right one."""
+    decided = 0
+    for example, text in examples():
+        with suppress(TieError):
+            if example.by(changed) != text:
+                decided += 1
+                assert beam_search(example.decoder(), example.options) == text
+    assert decided
+
+
+def test_a_beam_that_can_still_win_at_the_next_length_goes_on() -> None:
+    """By hand: two texts are kept, the worse with ln(.48 * .7) / 2 = -.55.
+
+    The best beam has ln(.52 * .3) = -1.86: at length 3 it could not enter (-.62), at 4 it can
+    (-.46), and with twelve X more it wins with -1.86 / 13 = -.14.
+    """
+    example = ending(0.7)
+    assert beam_search(example.decoder(), example.options) == [A, *[X] * 11]
+
+
+def test_the_search_stops_though_a_longer_text_would_win() -> None:
+    """By hand: ln(.48 * .9) / 2 = -.42 is kept, ln(.52 * .1) / 4 = -.74 cannot enter.
+
+    After twelve tokens it would have -2.96 / 13 = -.23.
+    """
+    example = ending(0.9)
+    decoder = example.decoder()
+    assert beam_search(decoder, example.options) == [A, END]
+    assert decoder.steps == 3
+    assert example.by(NeverStopEarly) == [A, *[X] * 11]
+
+
+def test_an_end_token_beyond_the_beams_is_dropped() -> None:
+    """By hand: the empty text's ln .2 would beat ln .4 + ln .16, but it ranks third of two."""
+    example = ending_at_once()
+    definition = Definition(example.decoder(), example.options, TIE)
+    assert definition.decode() == [A, 7]
+    assert definition.end_seen_beyond_beams
+    assert beam_search(example.decoder(), example.options) == [A, 7]
 
 
 @given(seeds, st.integers(2, 5), st.integers(1, 10), st.integers(0, 12))
@@ -171,7 +166,7 @@ def test_the_repetition_penalty_hits_the_start_token(seed: int, beams: int) -> N
     assert START not in beam_search(TableDecoder(seed, 12, -20.0), options)
 
 
-def test_unfinished_beams_compete_at_the_end() -> None:
+def test_the_best_texts_are_kept() -> None:
     finished = FinishedBeams(2, 1.0)
     finished.add(np.array([0, 5]), -4.0)
     finished.add(np.array([0, 6, 7]), -3.0)
@@ -181,7 +176,15 @@ def test_unfinished_beams_compete_at_the_end() -> None:
     assert finished.worst == -1.0
 
 
-def test_early_stop_compares_at_the_current_length() -> None:
+def test_of_equal_texts_the_last_kept_is_the_best() -> None:
+    """`BeamSearchScorer.finalize` sorts and takes the last."""
+    finished = FinishedBeams(2, 1.0)
+    finished.add(np.array([0, 5]), -2.0)
+    finished.add(np.array([0, 6]), -2.0)
+    assert finished.best().tolist() == [0, 6]
+
+
+def test_nobody_enters_before_as_many_are_kept_as_may_be() -> None:
     finished = FinishedBeams(1, 1.0)
     assert not finished.beats(-0.1, 1)
     finished.add(np.array([0, 5]), -2.0)

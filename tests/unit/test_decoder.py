@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import LanguageEntry, open_bundle
@@ -22,7 +23,7 @@ from ftsdk.errors import NumericalError, OptionError
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 
-VOCABULARY = 256
+VOCABULARY = 240
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +57,11 @@ def reference(mini_weights: Path) -> Any:
     config.dense_act_fn, config.tie_word_embeddings = "gelu", False
     model = T5ForConditionalGeneration(config).eval()
     state: dict[str, torch.Tensor] = {}
-    for shard in sorted(folder.glob("*.bin")):
-        state |= torch.load(shard, weights_only=True)
-    model.load_state_dict({name: v.bfloat16().float() for name, v in state.items()}, strict=False)
+    for shard in sorted(folder.glob("*.safetensors")):
+        state |= load_file(shard)
+    tables = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+    state |= dict.fromkeys(tables, state["shared.weight"])
+    model.load_state_dict({name: v.bfloat16().float() for name, v in state.items()})
     return model
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from decoding_definition import Definition
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import END, START, TableDecoder
+from tables import TableDecoder
 
 from ftsdk import Language
 from ftsdk.language.generate import generate
@@ -12,28 +13,13 @@ from ftsdk.language.generate import generate
 seeds = st.integers(0, 2**32 - 1)
 
 
-def greedy_by_definition(table: TableDecoder, options: Language) -> list[int]:
-    history = [START]
-    while len(history) <= options.max_new_tokens and history[-1] != END:
-        logits = table.logits(history)
-        for token in set(history):
-            penalty = options.repetition_penalty
-            logits[token] = (
-                logits[token] * penalty if logits[token] < 0 else logits[token] / penalty
-            )
-        if len(history) < options.min_length:
-            logits[END] = float("-inf")
-        history.append(int(logits.argmax()))
-    return history[1:]
-
-
 @given(seeds, st.integers(1, 20), st.integers(0, 8), st.sampled_from([0.8, 1.0, 1.5, 4.0]))
 def test_greedy_decoding_is_its_definition(
     seed: int, limit: int, minimum: int, penalty: float
 ) -> None:
     options = Language(max_new_tokens=limit, min_length=minimum, repetition_penalty=penalty)
-    table = TableDecoder(seed, 12, end_bias=1.5)
-    assert list(generate(table, options)) == greedy_by_definition(table, options)
+    expected = Definition(TableDecoder(seed, 12, end_bias=1.5), options).decode()
+    assert list(generate(TableDecoder(seed, 12, end_bias=1.5), options)) == expected
 
 
 @given(seeds, st.integers(0, 99), st.floats(0.3, 2), st.floats(0.1, 1))

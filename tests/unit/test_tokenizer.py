@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from tokenizers import Tokenizer, decoders, models
 
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
@@ -20,7 +21,7 @@ WORDS = "The following eye, pupil lip. NOSE é ß 中 ' n't 's don't 7 \t \n"
 texts = st.one_of(
     st.text(max_size=60), st.lists(st.sampled_from(WORDS.split(" ")), max_size=30).map(" ".join)
 )
-VOCABULARY = 256
+VOCABULARY = 240
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +168,26 @@ def test_a_missing_vocabulary_is_named(tmp_path: Path) -> None:
         t5_tokenizer(tmp_path)
 
 
-def test_sentencepiece_alone_gives_the_same_ids(
-    mini_weights: Path, t5: TextTokenizer, tmp_path: Path
-) -> None:
-    for name in ("spiece.model", "config.json", "tokenizer_config.json"):
+def test_sentencepiece_alone_gives_its_own_ids(mini_weights: Path, tmp_path: Path) -> None:
+    """A T5 folder without `tokenizer.json`, against the library that its model is of."""
+    model = tmp_path / "spiece.model"
+    corpus = ["The mouth and the nose may have been modified, don't they? é", *WORDS.split()] * 4
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus),
+        model_prefix=str(model.with_suffix("")),
+        vocab_size=60,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    for name in ("config.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((mini_weights / "flant5xl" / name).read_bytes())
     path = tmp_path / "converted.json"
     t5_tokenizer(tmp_path).save(str(path))
-    converted = TextTokenizer(path, LIMIT, clean_up_spaces=True)
-    for text in ("eye, lip and nose", "", "The Mouth's 3 don't", "é 中", "a  b"):
-        np.testing.assert_array_equal(converted.encode(text), t5.encode(text))
+    converted = TextTokenizer(path, 128, clean_up_spaces=True)
+    published = SentencePieceProcessor(model_file=str(model))
+    for text in ("mouth, eye and nose", "", "The Mouth's 3 don't", "é 中", "a  b"):
+        assert converted.encode(text).tolist() == [[*published.encode(text), 1]]

@@ -34,13 +34,14 @@ class FinishedBeams:
         """Lowest kept score."""
         return min(score for score, _ in self.kept)
 
-    def beats(self, running: float, length: int) -> bool:
-        """Tell whether no running beam can still enter, by its score at its current length."""
-        return len(self.kept) == self.size and self.worst >= running / length**self.length_penalty
+    def beats(self, log_probability: float, length: int) -> bool:
+        """Tell whether as many as may be are kept, and none is worse than a text of `length`."""
+        attainable = log_probability / length**self.length_penalty
+        return len(self.kept) == self.size and self.worst >= attainable
 
     def best(self) -> Ids:
-        """Return the text of the highest score."""
-        return max(self.kept, key=lambda kept: kept[0])[1]
+        """Return the text of the highest score, the last kept of several."""
+        return max(reversed(self.kept), key=lambda kept: kept[0])[1]
 
 
 def beam_search(decoder: StepDecoder, options: Language) -> list[int]:
@@ -78,7 +79,9 @@ def _advance(
     for rank in np.flatnonzero(ends[:beams]):
         finished.add(history[parents[rank]], float(values[rank]))
     running = np.flatnonzero(~ends)[:beams]
-    done = finished.beats(float(values[0]), history.shape[1])
+    # `BeamSearchScorer.process` asks for the best of all candidates, end tokens included, and
+    # counts the token that was just chosen.
+    done = finished.beats(float(values[0]), history.shape[1] + 1)
     return done, parents[running], tokens[running], values[running]
 
 

@@ -64,14 +64,14 @@ def test_the_batch_is_dynamic(mini_bundle: Path, stage: str) -> None:
 def test_the_axes_are_called_by_what_they_count(mini_bundle: Path) -> None:
     graph = load(mini_bundle, "language_decoder").graph
     found = shapes(graph.input) | shapes(graph.output)
-    assert found["inputs_embeds"] == ["beams", 1, 64]
+    assert found["inputs_embeds"] == ["beams", 1, 56]
     assert found["slot_mapping"] == ["beams"]
     assert found["cache_indirection"] == ["beams", "length"]
-    assert found["past_key_values.0.decoder.key"] == ["slots", 64]
-    assert found["past_key_values.1.encoder.key"] == [1, 4, 16, "source"]
-    assert found["past_key_values.1.encoder.value"] == [1, 4, "source", 16]
-    assert found["logits"] == ["beams", 256]
-    assert found["present.1.decoder.value"] == ["slots", 64]
+    assert found["past_key_values.0.decoder.key"] == ["slots", 36]
+    assert found["past_key_values.1.encoder.key"] == [1, 3, 12, "source"]
+    assert found["past_key_values.1.encoder.value"] == [1, 3, "source", 12]
+    assert found["logits"] == ["beams", 240]
+    assert found["present.1.decoder.value"] == ["slots", 36]
     assert shapes(load(mini_bundle, "qformer").graph.input)["qformer_ids"] == ["batch", "text"]
 
 

@@ -1,14 +1,16 @@
-"""The exported miniature against the authors' own outputs, tensor by tensor and id by id."""
+"""The exported seeded miniature against the authors' own outputs (seeded/README.md)."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from decoding_definition import CHANGES, Definition
 from numpy.typing import NDArray
 
 import ftsdk
@@ -18,10 +20,7 @@ from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 
-CASES = (
-    "case0", "case1", "case2", "case3",
-    "case4_no_regions", "case5_all_regions", "case6_two_regions",
-)  # fmt: skip
+CASES = ("case0", "case1", "case2_no_regions", "case3_all_regions", "case4_two_regions")
 DECODINGS = {
     "greedy": ftsdk.Language(),
     "beam5": ftsdk.Language(beams=5),
@@ -129,15 +128,43 @@ def test_report(fixture: Fixture, case: str, decoding: str) -> None:
         assert trace["report"] == fixture.cases[case][decoding]
 
 
+class StepDecoders:
+    """Fresh decoders over the exported language model."""
+
+    def __init__(self, folder: Path) -> None:
+        bundle = open_bundle(folder)
+        self.entry = bundle.manifest.language
+        self.embeddings = TokenEmbeddings(bundle.file(self.entry.token_embeddings))
+        graph = bundle.file(bundle.manifest.stages["language_decoder"].graph)
+        self.engine = OnnxRuntimeEngine(graph)
+
+    def __call__(self, trace: dict[str, Any], beams: int, limit: int) -> StepDecoder:
+        return StepDecoder(self.engine, self.embeddings, self.entry, trace, beams, limit)
+
+
+@pytest.fixture(scope="module")
+def step_decoder(mini_bundle: Path) -> StepDecoders:
+    return StepDecoders(mini_bundle)
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_teacher_forced_logits(fixture: Fixture, mini_bundle: Path, case: str) -> None:
+def test_teacher_forced_logits(fixture: Fixture, step_decoder: StepDecoders, case: str) -> None:
     expected, trace = fixture.expected(case), fixture.trace(case, "greedy")
-    bundle = open_bundle(mini_bundle)
-    entry = bundle.manifest.language
-    embeddings = TokenEmbeddings(bundle.file(entry.token_embeddings))
-    graph = bundle.file(bundle.manifest.stages["language_decoder"].graph)
     ids = expected["greedy_ids"].reshape(-1).astype(np.int64)
-    decoder = StepDecoder(OnnxRuntimeEngine(graph), embeddings, entry, trace, 1, len(ids))
+    decoder = step_decoder(trace, 1, len(ids))
     logits = np.stack([decoder.step(ids[i : i + 1])[0].copy() for i in range(len(ids))])
     wanted = expected["greedy_logits"].reshape(-1, logits.shape[1])
     require_close(logits[: len(wanted)], wanted)
+
+
+@pytest.mark.parametrize("rule", [Definition, *CHANGES], ids=lambda rule: rule.__name__)
+def test_as_many_texts_show_a_changed_rule_as_in_transformers(
+    fixture: Fixture, step_decoder: StepDecoders, rule: type[Definition]
+) -> None:
+    """The decoding that the fixture was made with, and each of its rules changed (README)."""
+    changed = 0
+    for case, (decoding, options) in product(CASES, DECODINGS.items()):
+        decoder = step_decoder(fixture.trace(case, decoding), options.beams, options.max_new_tokens)
+        ids = [decoder.start_token, *rule(decoder, options).decode()]
+        changed += ids != fixture.expected(case)[f"{decoding}_ids"].reshape(-1).tolist()
+    assert changed == CHANGES.get(rule, 0)
