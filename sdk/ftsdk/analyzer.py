@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import arrays
 from ftsdk.errors import FtsdkError, OptionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
-from ftsdk.imaging.decode import decode
+from ftsdk.imaging.codec import decode_file
+from ftsdk.imaging.decode import FileDecoder, decode
 from ftsdk.imaging.faces import Finder, Framed, frame
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -36,6 +37,9 @@ from ftsdk.language.writer import StepWriter, Writer
 from ftsdk.result import Failure, Result
 from ftsdk.stages import Known, Stages
 from ftsdk.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from ftsdk.imaging.isolation import DecoderPool
 
 Image = Any
 Color = Literal["bgr", "rgb"]
@@ -53,10 +57,14 @@ class Analyzer:
         threads: threads inside one operator; 0 is one for small stages, else the runtime's choice.
         cache_bytes: how much of what the stages made of the last pictures is kept, so that the
             same picture again (by content) goes straight to the words; 0 keeps nothing.
+        isolate_decoding: decode files in processes with limits on memory and time, so that no
+            picture can crash, fill or freeze the program: for pictures of strangers. Linux only;
+            Pillow pictures, which decode themselves, and arrays stay here.
 
     Raises:
         BundleError: the bundle is incomplete, altered, or of another version.
         EngineError: no runtime, or not on this device.
+        OptionError: decoding cannot be isolated here.
 
     Example:
         >>> with ftsdk.Analyzer(device="cpu") as analyzer:
@@ -71,7 +79,9 @@ class Analyzer:
         language: Language | None = None,
         threads: int = 0,
         cache_bytes: int = 64 << 20,
+        isolate_decoding: bool = False,
     ) -> None:
+        self._decoders = _decoder_pool() if isolate_decoding else None
         self._bundle = open_bundle(bundle or NANO)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
@@ -265,6 +275,8 @@ class Analyzer:
     def close(self) -> None:
         """Free the engines; the analyzer cannot be used afterwards."""
         self.stages.close()
+        if self._decoders:
+            self._decoders.close()
 
     def __enter__(self) -> Analyzer:
         return self
@@ -287,7 +299,7 @@ class Analyzer:
         """
         manifest = self._bundle.manifest
         with watch.measure("decode"):
-            picture = decode(image, color=color)
+            picture = decode(image, color=color, file_decoder=self._file_decoder(watch))
         with watch.measure("face"):
             framed = self._framed(picture, find)
         with watch.measure("preprocess"):
@@ -301,6 +313,9 @@ class Analyzer:
                 for face in (framed, *framed.others)
             )
         return replace(first, others=tuple(others))
+
+    def _file_decoder(self, watch: Stopwatch) -> FileDecoder:
+        return partial(self._decoders.decode, watch=watch) if self._decoders else decode_file
 
     def _framed(self, picture: Picture, find: Finder) -> Framed:
         framing = self._bundle.manifest.framing
@@ -385,6 +400,12 @@ class Analyzer:
             if piece is None:
                 return
             yield piece
+
+
+def _decoder_pool() -> DecoderPool:
+    from ftsdk.imaging.isolation import DecoderPool  # only where it is asked for, and on Linux
+
+    return DecoderPool()
 
 
 def _last(events: Iterator[Event]) -> Result:

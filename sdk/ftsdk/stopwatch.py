@@ -48,6 +48,11 @@ class Stopwatch:
                 cure="allow more time, lower max_new_tokens, or ask for no report",
             )
 
+    @property
+    def left(self) -> float:
+        """Seconds until `check` raises, 0 or more; infinite without a time-out."""
+        return max(0.0, self._deadline - time.perf_counter())
+
     @contextmanager
     def measure(self, step: str) -> Iterator[None]:
         """Add the time inside to `step`; checks before it."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Union
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +21,8 @@ from ftsdk.errors import (
     ImageSizeError,
     OptionError,
 )
-from ftsdk.imaging.header import Header, jpeg, png, read_header, read_size
-from ftsdk.imaging.header.facts import truncated
+from ftsdk.imaging.codec import Decoded, decode_file, turned
+from ftsdk.imaging.header import Header
 from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
 from ftsdk.text import name_of, visible
 
@@ -30,10 +30,9 @@ __all__ = ["PICTURE_SUFFIXES", "Picture", "decode"]
 
 Color = Literal["bgr", "rgb"]
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[Any], Any]
+#: Bytes and the pixel limit to pixels; `decode_file` here, or the same in another process.
+FileDecoder = Callable[[bytes, int], Decoded]
 
-_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-# What JPEG decoders draw where data is missing: zero coefficients, as YCbCr and as CMYK.
-_MISSING_GREYS = (128, 65)
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
     "PNG": {".png", ".apng"},
@@ -45,7 +44,13 @@ _PILLOW_16_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
 _PILLOW_UNBOUNDED = {"I", "F"}
 
 
-def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(
+    source: Source,
+    *,
+    color: Color = "bgr",
+    max_pixels: int = MAX_PIXELS,
+    file_decoder: FileDecoder = decode_file,
+) -> Picture:
     """Turn any supported source into an upright BGR picture.
 
     Files must be complete JPEG, PNG or WebP; size limits are checked from the header
@@ -59,6 +64,7 @@ def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS
             `[H, W]`, `[H, W, 1]`, `[H, W, 3]` or `[H, W, 4]`.
         color: channel order of an array, alpha last; nothing else is affected.
         max_pixels: width times height that is refused when exceeded.
+        file_decoder: what decodes a file's bytes.
 
     Raises:
         ImageNotFoundError: no readable regular file there.
@@ -72,19 +78,19 @@ def decode(source: Source, *, color: Color = "bgr", max_pixels: int = MAX_PIXELS
     """
     _check_options(color, max_pixels)
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = Path(os.fsdecode(source))
         name = visible(name_of(path.name))
-        picture = _decode_bytes(_read_path(path, max_pixels), name, max_pixels)
+        picture = _picture(_read_path(path, max_pixels), name, max_pixels, file_decoder)
         return replace(picture, path=path.absolute())
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode_bytes(bytes(source), "bytes", max_pixels)
+        return _picture(bytes(source), "bytes", max_pixels, file_decoder)
     if isinstance(source, np.ndarray):
         return _decode_array(source, color, max_pixels)
     if hasattr(source, "getexif") and hasattr(source, "convert"):
         return _decode_pillow(source, max_pixels)
     if hasattr(source, "read"):
         name = visible(name_of(Path(str(getattr(source, "name", "file"))).name))
-        return _decode_bytes(_read_file(source, max_pixels), name, max_pixels)
+        return _picture(_read_file(source, max_pixels), name, max_pixels, file_decoder)
     raise ImageFormatError(
         "This object is no source of a picture.",
         expected="a path, bytes, binary file object, Pillow picture or uint8 array",
@@ -134,8 +140,9 @@ def _read_file(file: BinaryIO, max_pixels: int) -> bytes:
     limit = _max_bytes(max_pixels)
     try:
         data = file.read(limit + 1)
-    except (OSError, ValueError) as error:
-        raise _not_found("the file object", str(error)) from error
+    except Exception as error:  # an archive's or a network's file object raises its own
+        found = str(error) or type(error).__name__
+        raise _not_found("the file object", found) from error
     if not isinstance(data, bytes):
         raise ImageFormatError(
             "The file object does not give bytes.",
@@ -166,51 +173,10 @@ def _too_many_bytes(size: int, max_pixels: int) -> ImageSizeError:
     )
 
 
-def _decode_bytes(data: bytes, name: str, max_pixels: int) -> Picture:
-    check_size(*read_size(data), max_pixels)
-    header = read_header(data)
-    pixels = _turn(_decode_still(data, header), header.orientation)
-    return freeze(pixels, hashlib.sha256(data).hexdigest(), name, _notes(header, name))
-
-
-def _decode_still(data: bytes, header: Header) -> NDArray[np.uint8]:
-    if header.format == "PNG":
-        data = png.plain(data)
-    pixels = _imdecode(data, header)
-    if header.format == "JPEG" and _ends_grey(pixels) and _starved(data, header, pixels):
-        found = "compressed data that ends before the picture does"
-        raise truncated("JPEG", "data for every pixel", found)
-    return pixels
-
-
-def _imdecode(data: bytes, header: Header) -> NDArray[np.uint8]:
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
-    except cv2.error as error:
-        raise _refused(header, f"OpenCV's message {error.err!r}") from error
-    if pixels is None:
-        raise _refused(header, "compressed data that OpenCV refuses")
-    if pixels.shape != (header.height, header.width, 3):
-        raise _refused(header, f"pixels of shape {list(pixels.shape)}")
-    return pixels.astype(np.uint8, copy=False)
-
-
-def _ends_grey(pixels: NDArray[np.uint8]) -> bool:
-    corner = pixels[-1, -1].astype(int)
-    return any((np.abs(corner - grey) <= 2).all() for grey in _MISSING_GREYS)
-
-
-def _starved(data: bytes, header: Header, pixels: NDArray[np.uint8]) -> bool:
-    return not np.array_equal(pixels, _imdecode(jpeg.padded(data), header))
-
-
-def _refused(header: Header, found: str) -> ImageDamagedError:
-    return ImageDamagedError(
-        f"The {header.format} picture does not decode.",
-        expected=f"{header.width}x{header.height} pixels, as its header says",
-        found=found,
-        cure="Get an intact copy, or open it in a picture editor and save it again.",
-    )
+def _picture(data: bytes, name: str, max_pixels: int, file_decoder: FileDecoder) -> Picture:
+    decoded = file_decoder(data, max_pixels)
+    digest = hashlib.sha256(data).hexdigest()
+    return freeze(decoded.pixels, digest, name, _notes(decoded.header, name))
 
 
 def _notes(header: Header, name: str) -> list[str]:
@@ -227,17 +193,6 @@ def _notes(header: Header, name: str) -> list[str]:
         "The embedded colour profile was not applied.": header.profile,
     }
     return [note for note, applies in notes.items() if applies]
-
-
-def _turn(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Apply an EXIF orientation: 2 to 4 mirror or rotate, 5 to 8 swap the sides too."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
 
 
 def _decode_array(array: NDArray[Any], color: Color, max_pixels: int) -> Picture:
@@ -292,7 +247,7 @@ def _decode_pillow(image: Any, max_pixels: int) -> Picture:
             cure="Open the file with ftsdk itself, which tells what is wrong with it.",
         ) from error
     if orientation in range(2, 9):
-        pixels = _turn(pixels, orientation)
+        pixels = turned(pixels, orientation)
         notes.append(f"Turned upright from EXIF orientation {orientation}.")
     if "A" in mode or "a" in mode:
         notes.append("Transparency was dropped.")
