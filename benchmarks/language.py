@@ -33,12 +33,13 @@ from ft_export.model.architecture import load_architecture
 from ft_export.model.language import LanguageDecoder, LanguageDims
 from ft_export.plan import plan_export
 from ft_export.precision.language import LanguagePrecision, lower_language
-from ftsdk.bundle import Bundle, LanguageEntry, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
+from ftsdk.manifest import LanguageEntry
 
 THREADS = (1, 2)
 TOKENS = 30

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftsdk.bundle import Bundle, Precision, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
+from ftsdk.manifest import Precision
 
 #: By name: the language model's stages that are rewritten, to what, and whether encoders follow.
 VARIANTS: dict[str, tuple[tuple[str, ...], Precision, bool]] = {

@@ -17,14 +17,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
-from ftsdk.bundle import (
-    MANIFEST_NAME,
-    Bundle,
-    Precision,
-    open_bundle,
-)
+from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
 from ftsdk.cli.console import err, exit_on_error
 from ftsdk.errors import OptionError
+from ftsdk.manifest import Precision
 
 if TYPE_CHECKING:
     from ft_export.precision.encoders import EncoderPrecision

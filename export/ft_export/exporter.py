@@ -20,7 +20,8 @@ from ft_export.plan import ModelPlan
 from ft_export.precision.language import LanguagePrecision
 from ft_export.stage_export import StageExport
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import Bundle, GateEntry, Manifest, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
+from ftsdk.manifest import GateEntry, Manifest
 from ftsdk.version import __version__
 
 Show = Callable[[str, str], None]

@@ -20,10 +20,10 @@ from ft_export.weights import language_folder as language
 from ft_export.weights import published
 from ft_export.weights.tensors import Checkpoint, load_module, read_tensors
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
-from ftsdk.bundle import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
 from ftsdk.errors import WeightsNotFoundError
 from ftsdk.imaging.faces import Framing
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
+from ftsdk.manifest import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
 
 _QUESTION = (
     "The following facial areas may have been modified by AI{}. These areas might have been "

@@ -31,7 +31,7 @@ from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import ModelPlan, StagePlan
 from ft_export.precision.activations import Activations, observed
 from ft_export.precision.language import LanguagePrecision, lower_language
-from ftsdk.bundle import Bundle, GateEntry, Manifest, Precision, StageEntry
+from ftsdk.bundle import Bundle
 from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
@@ -43,6 +43,7 @@ from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
+from ftsdk.manifest import GateEntry, Manifest, Precision, StageEntry
 
 LANGUAGE_STAGES = ("language_encoder", "language_decoder")
 _EXAMPLE_BEAMS, _EXAMPLE_LENGTH = 3, 5

@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 from rich.table import Table
 
-from ftsdk.bundle import Bundle, Manifest, TextGateEntry
+from ftsdk.bundle import Bundle
 from ftsdk.cli.console import out
+from ftsdk.manifest import Manifest, TextGateEntry
 
 #: What --json prints of the manifest.
 _SHOWN = {"name", "gate", "text_gate", "encoder_gate", "dead_tensors", "stages"}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ftsdk.bundle import Manifest
+from ftsdk.manifest import Manifest
 
 #: The stages in the order in which they run, and what the rest of the SDK reads of each.
 STAGES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.bundle import Manifest
 from ftsdk.engines.contract import Tensor, Tensors
+from ftsdk.manifest import Manifest
 
 #: A mask of a smaller share of the picture is empty: it is no sign of anything.
 EMPTY_SHARE = 0.001

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 import ftsdk
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import Manifest, open_bundle
+from ftsdk.bundle import open_bundle
+from ftsdk.manifest import Manifest
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.bundle import Manifest, ScoreEntry
 from ftsdk.decision import (
     manipulation_score,
     mask_iou,
@@ -19,6 +18,7 @@ from ftsdk.decision import (
     sigmoid,
     suspected_regions,
 )
+from ftsdk.manifest import Manifest, ScoreEntry
 
 MASKS = st.lists(st.booleans(), min_size=6, max_size=6)
 SCORE = ScoreEntry(

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import LanguageEntry, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import NumericalError, OptionError
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
+from ftsdk.manifest import LanguageEntry
 
 VOCABULARY = 240
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from ftsdk.bundle import GateEntry, StageEntry, TextGateEntry
 from ftsdk.files import write_atomically
+from ftsdk.manifest import GateEntry, StageEntry, TextGateEntry
 
 TensorDict = dict[str, NDArray[np.generic]]
 _STATE = "state.json"

@@ -15,16 +15,10 @@ import numpy as np
 import torch
 
 from ft_export.plan import ModelPlan
-from ftsdk.bundle import (
-    MANIFEST_NAME,
-    FileEntry,
-    LanguageEntry,
-    Manifest,
-    TokenizerEntry,
-    sha256_of,
-)
+from ftsdk.bundle import MANIFEST_NAME, sha256_of
 from ftsdk.errors import DiskFullError, OptionError
 from ftsdk.files import write_atomically
+from ftsdk.manifest import FileEntry, LanguageEntry, Manifest, TokenizerEntry
 from ftsdk.version import __version__
 
 

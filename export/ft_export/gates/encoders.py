@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ft_export.gates.stage import Tensors, compare
-from ftsdk.bundle import EncoderGateEntry, GateEntry, Manifest, Precision
 from ftsdk.decision import mask_iou, predicted_mask, suspected_regions
 from ftsdk.errors import GateError
+from ftsdk.manifest import EncoderGateEntry, GateEntry, Manifest, Precision
 
 #: Largest relative difference of a lowered stage's tensors in Euclidean norm, mean over pictures.
 MAX_RELATIVE: dict[Precision, float] = {"float16": 0.01, "int8": 0.05}

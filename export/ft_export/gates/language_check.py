@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from ft_calibration.reports import Report
 from ft_export.gates.text import Written
-from ftsdk.bundle import LanguageEntry
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
+from ftsdk.manifest import LanguageEntry
 
 TensorDict = dict[str, NDArray[np.generic]]
 REFERENCE, LOWERED = "float32", "lowered"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.bundle import GateEntry
 from ftsdk.errors import GateError
+from ftsdk.manifest import GateEntry
 
 #: The name of the whole chain where a stage's would be.
 END_TO_END = "end to end"

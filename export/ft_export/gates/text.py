@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_eval.text_metrics import DocumentFrequencies, Pair, text_scores, tokenize
-from ftsdk.bundle import TextGateEntry
 from ftsdk.errors import GateError
+from ftsdk.manifest import TextGateEntry
 
 #: Largest mean KL divergence of the next-token distribution, in nats.
 MAX_MEAN_KL = 0.05

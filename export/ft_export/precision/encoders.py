@@ -33,7 +33,7 @@ from ft_export.precision.lowering import (
     observe_ranges,
     run,
 )
-from ftsdk.bundle import Bundle, GateEntry, Precision, StageEntry, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.consistency import STAGES
 from ftsdk.decision import suspected_regions
 from ftsdk.engines.cache import graph_sha256
@@ -43,6 +43,7 @@ from ftsdk.imaging.faces import frame
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.prompt import PromptBuilder
+from ftsdk.manifest import GateEntry, Precision, StageEntry
 
 ENCODERS = tuple(stage for stage in STAGES if stage != "language_decoder")
 RANGES_FILE = "calibration/ranges.json"

@@ -20,8 +20,8 @@ from torch import Tensor
 from ft_export.graph.files import layer_of
 from ft_export.precision.activations import Activations
 from ft_export.precision.rounding import Rounding, to_int4
-from ftsdk.bundle import Precision
 from ftsdk.errors import OptionError
+from ftsdk.manifest import Precision
 
 #: bitsandbytes' own block of NF4, which `MatMulBnb4` takes.
 NF4_BLOCK = 64

@@ -17,9 +17,9 @@ from ft_export.graph.files import load_graph, remove_graph, save_graph
 from ft_export.graph.observe import Inputs, TensorDict, link_graph, observe
 from ft_export.precision.float16 import to_float16
 from ft_export.precision.int8 import find_products, to_int8
-from ftsdk.bundle import GateEntry, Precision
 from ftsdk.engines.contract import arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.manifest import GateEntry, Precision
 
 #: What an encoder is lowered to. `int8` leaves what is not INT8 float32, best on a CPU;
 #: `int8-float16` makes it float16, for a GPU.

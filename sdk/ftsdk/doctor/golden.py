@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.bundle import Bundle, Manifest
+from ftsdk.bundle import Bundle
 from ftsdk.decision import mask_iou, predicted_mask
 from ftsdk.doctor.findings import Findings
 from ftsdk.errors import EngineAnswerError
 from ftsdk.language.options import Language
+from ftsdk.manifest import Manifest
 
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer

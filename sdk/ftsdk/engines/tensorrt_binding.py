@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.engines.contract import Arrays, Binding, Tensors
 from ftsdk.engines.device_memory import CudaTensor, Graph, Staged
-
-if TYPE_CHECKING:
-    from ftsdk.engines.tensorrt import TensorRtEngine
+from ftsdk.engines.tensorrt_plan import LoadedPlan
 
 #: Graphs that one binding keeps; each has a context of its own, with its scratch memory.
 MOST_GRAPHS = 4
@@ -28,7 +26,7 @@ class TensorRtBinding(Binding):
     A captured context must not be changed, so each graph has its own.
     """
 
-    def __init__(self, engine: TensorRtEngine, inputs: Tensors, outputs: Arrays) -> None:
+    def __init__(self, engine: LoadedPlan, inputs: Tensors, outputs: Arrays) -> None:
         engine.require_open()
         engine.require_all(outputs)
         self._engine, self._outputs = engine, dict(outputs)

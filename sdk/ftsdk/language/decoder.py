@@ -8,11 +8,11 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from ftsdk.bundle import LanguageEntry
 from ftsdk.engines.contract import Engine, Tensors
 from ftsdk.errors import OptionError
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.scores import Ids, Scores
+from ftsdk.manifest import LanguageEntry
 from ftsdk.stages import require_finite
 
 

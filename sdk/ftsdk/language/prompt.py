@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.bundle import Bundle, TokenizerEntry
+from ftsdk.bundle import Bundle
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.tokenizer import TextTokenizer
+from ftsdk.manifest import TokenizerEntry
 
 
 @dataclass(frozen=True)

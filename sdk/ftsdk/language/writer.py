@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ftsdk.bundle import LanguageEntry
 from ftsdk.engines.contract import Tensors
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
+from ftsdk.manifest import LanguageEntry
 from ftsdk.stages import Stages
 
 

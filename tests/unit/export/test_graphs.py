@@ -18,9 +18,10 @@ from ft_export.graph import files as graph_files
 from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.layers import Stage
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import Manifest, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import BundlePathError
+from ftsdk.manifest import Manifest
 
 STAGES = ("vision_encoder", "forgery_prompter", "mask_decoder",
           "qformer", "language_encoder", "language_decoder")  # fmt: skip

@@ -1,0 +1,192 @@
+"""What a bundle's `manifest.json` holds: every fact that a runtime needs, strictly parsed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_Positive = Annotated[float, Field(gt=0)]
+
+#: Of a stage's matrices; everything else in a graph is float32 unless its runtime needs otherwise.
+Precision = Literal["float32", "float16", "int8", "int4", "nf4"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class FileEntry(_Strict):
+    """Size in bytes and SHA-256 of one file."""
+
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class StageEntry(_Strict):
+    """One graph: where it lies, and the tensors that go in and come out, by name."""
+
+    graph: str
+    precision: Precision
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class PreprocessingEntry(_Strict):
+    """The squash to `size` x `size` px and the normalisation of [0, 1] channels, RGB."""
+
+    size: int = Field(gt=0, le=4096)
+    mean: tuple[float, float, float]
+    std: tuple[_Positive, _Positive, _Positive]
+
+
+class TokenizerEntry(_Strict):
+    """A `tokenizers` JSON file and the most tokens the model takes; text is cut on the left."""
+
+    file: str
+    max_tokens: int = Field(gt=0)
+
+
+class PromptEntry(_Strict):
+    """What is asked of the language model; `{regions}` stands for the names."""
+
+    with_regions: str
+    without_regions: str
+
+
+class LanguageEntry(_Strict):
+    """The decoder's dimensions and special tokens."""
+
+    token_embeddings: str
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    d_kv: int = Field(gt=0)
+    vocabulary: int = Field(gt=0)
+    start_token: int = Field(default=0, ge=0)
+    end_token: int = Field(default=1, ge=0)
+    clean_up_spaces: bool = True
+
+
+class GenerationEntry(_Strict):
+    """How this model's reports are decoded unless the caller says otherwise."""
+
+    beams: int = Field(default=1, ge=1, le=64)
+    max_new_tokens: int = Field(default=100, ge=1, le=4096)
+    min_length: int = Field(default=5, ge=0, le=4097)
+    repetition_penalty: _Positive = 1.5
+    length_penalty: float = 1.0
+
+
+class ScoreEntry(_Strict):
+    """likelihood = sigmoid(logit / temperature + bias); thresholds by operating point."""
+
+    tensor: str
+    temperature: float = Field(gt=0)
+    bias: float
+    operating_points: dict[str, float]
+    default: str
+
+
+class GateEntry(_Strict):
+    """One measured difference between an exported stage and its float32 reference."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # what failed the gate may be no number
+
+    stage: str
+    tensor: str
+    max_absolute: float
+    relative: float
+
+
+class TextGateEntry(_Strict):
+    """How far a lowered language model is from float32.
+
+    Attributes:
+        reports: how many reports were teacher-forced.
+        tokens: how many next-token distributions that makes.
+        mean_kl, p99_kl: KL divergence of the lowered from the float32 distribution, in nats.
+        top1_agreement: share of tokens with the same most likely one.
+        cider, bleu_4, rouge_l: free-running greedy texts against float32's; None without text.
+        waived: the export was told not to fail on it, as for weights that mean nothing.
+    """
+
+    reports: int = Field(gt=0)
+    tokens: int = Field(gt=0)
+    mean_kl: float
+    p99_kl: float
+    top1_agreement: float = Field(ge=0, le=1)
+    cider: float | None
+    bleu_4: float | None
+    rouge_l: float | None
+    waived: bool
+
+
+class EncoderGateEntry(_Strict):
+    """How far lowered encoders are from float32, all of them in a row.
+
+    Attributes:
+        pictures: how many were judged, none of which INT8 ranges were observed on.
+        mean_mask_iou, min_mask_iou: masks against float32's.
+        region_agreement: share of (picture, region) pairs with the same answer.
+        kept_layers: by stage, the layers that had to stay in a higher precision.
+        waived: the export was told not to fail on it, as for weights that mean nothing.
+    """
+
+    pictures: int = Field(gt=0)
+    mean_mask_iou: float = Field(ge=0, le=1)
+    min_mask_iou: float = Field(ge=0, le=1)
+    region_agreement: float = Field(ge=0, le=1)
+    kept_layers: dict[str, tuple[str, ...]]
+    waived: bool
+
+
+class Manifest(_Strict):
+    """Everything that a runtime must know of a bundle."""
+
+    manifest_version: Literal[1]
+    name: str
+    created_by: str
+    licence: str
+    labels: tuple[str, ...]
+    region_threshold: float = Field(ge=0, le=1)
+    mask_threshold: float = Field(ge=0, le=1)
+    mask_size: int = Field(gt=0)
+    region_tokens: int = Field(gt=0)
+    framing: Literal["picture", "face"]
+    preprocessing: PreprocessingEntry
+    prompt: PromptEntry
+    qformer_tokenizer: TokenizerEntry | None
+    language_tokenizer: TokenizerEntry
+    language: LanguageEntry
+    generation: GenerationEntry
+    score: ScoreEntry | None
+    stages: dict[str, StageEntry]
+    golden_picture: str
+    golden_tensors: str
+    gate: tuple[GateEntry, ...]
+    text_gate: TextGateEntry | None
+    encoder_gate: EncoderGateEntry | None = None
+    dead_tensors: int
+    limits: tuple[str, ...]
+    files: dict[str, FileEntry]
+
+    @property
+    def precision(self) -> str:
+        """The stages' precisions in words: `float32`, or `float32, language_decoder int4`."""
+        kinds = [stage.precision for stage in self.stages.values()]
+        usual = max(kinds, key=kinds.count)
+        others = (
+            f"{name} {stage.precision}"
+            for name, stage in self.stages.items()
+            if stage.precision != usual
+        )
+        return ", ".join((usual, *others))
+
+    def graph_files(self, stage: str) -> dict[str, FileEntry]:
+        """Return a stage's graph, and its weights where they lie beside it."""
+        graph = self.stages[stage].graph
+        return {name: self.files[name] for name in (graph, f"{graph}.data") if name in self.files}
+
+    def graph_bytes(self, stage: str) -> int:
+        """Return how many bytes a stage's graph and weights have on disk."""
+        return sum(entry.size for entry in self.graph_files(stage).values())
