@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from picture_files import save, scene
 from PIL import Image
@@ -25,14 +26,16 @@ _START_SECONDS = 60
 class Server:
     """A server process of its own, and a client of it."""
 
-    def __init__(self, bundle: Path, *options: str) -> None:
+    def __init__(
+        self, bundle: Path, *options: str, preexec: Callable[[], object] | None = None
+    ) -> None:
         httpx = pytest.importorskip("httpx", reason="httpx is not installed (extra test)")
         pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-c", "from ftsdk.serve.cli import main; main()"]
         arguments = ["--bundle", str(bundle), "--device", "cpu", "--port", str(self.port), *options]
-        self.process = subprocess.Popen([*command, *arguments])
+        self.process = subprocess.Popen([*command, *arguments], preexec_fn=preexec)
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def wait_until_ready(self) -> None:
@@ -51,6 +54,10 @@ class Server:
         """Return the value of one line of /metrics."""
         lines = self.client.get("/metrics").text.splitlines()
         return next(float(line.split()[-1]) for line in lines if line.startswith(name + " "))
+
+    def resident(self) -> int:
+        """Return the bytes of memory that the process holds."""
+        return psutil.Process(self.process.pid).memory_info().rss
 
     def analyze(self, picture: bytes, **query: Any) -> dict[str, Any]:
         """Return the answer to a picture."""
