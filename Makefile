@@ -23,11 +23,13 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples/*.py
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples/*.py
 
 docs: $(VENV)/docs.stamp
 	$(BIN)/mkdocs build --strict

@@ -108,7 +108,7 @@ def run(installed: Path, command: str, *arguments: object, cwd: Path) -> str:
         env={"PATH": f"{installed}:/usr/bin:/bin", "HOME": str(cwd)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

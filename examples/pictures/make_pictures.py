@@ -1,7 +1,7 @@
 """Makes the example pictures: a public-domain portrait, and a forgery of one eye and the mouth.
 
-Run `python examples/make_pictures.py` with scikit-image installed, which carries the portrait.
-The result is the same on every run with the same OpenCV release.
+Run `python examples/pictures/make_pictures.py` with scikit-image installed, which carries the
+portrait. The result is the same on every run with the same OpenCV release.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-FOLDER = Path(__file__).parent / "pictures"
+FOLDER = Path(__file__).parent
 QUALITY = 95
 #: Centre x, y and half axes in px of what is removed and filled from its surroundings.
 REMOVED = ((205, 106, 16, 9), (224, 146, 24, 13))
@@ -36,7 +36,6 @@ def forge(picture: Image) -> tuple[Image, Image]:
 
 def main() -> None:
     """Write both pictures as JPEG and the mask as PNG."""
-    FOLDER.mkdir(exist_ok=True)
     face = portrait()
     forged, mask = forge(face)
     for name, picture in (("portrait", face), ("portrait_forged", forged)):
