@@ -89,6 +89,11 @@ class FtsdkError(Exception):
         )
         super().__init__(self.what, self.expected, self.found, self.cure)
 
+    def to_dict(self) -> dict[str, str]:
+        """Return class and texts as JSON values."""
+        texts = {"what": self.what, "expected": self.expected, "found": self.found}
+        return {"class": type(self).__name__, **texts, "cure": self.cure}
+
     def __str__(self) -> str:
         return (
             f"{self.what}\n  expected: {self.expected}\n  found:    {self.found}\n"

@@ -1,43 +1,225 @@
-"""`ft-batch` on a folder."""
-
+"""`ft-batch` from the outside: a row for every file, one writer, and exit codes that tell."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+from click.testing import Result
 from conftest import REPOSITORY
 from typer.testing import CliRunner
 
 from ftsdk.cli import batch
+from ftsdk.text import name_of
 
-PICTURES = REPOSITORY / "examples" / "pictures"
+PORTRAIT = REPOSITORY / "examples/pictures/portrait.jpg"
+FORGED = REPOSITORY / "examples/pictures/portrait_forged.jpg"
+COMMAND = [sys.executable, "-c", "from ftsdk.cli.batch import main; main()"]
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
-def test_a_batch_goes_on_where_it_was_killed(tmp_path: Path) -> None:
-    folder, answers = tmp_path / "in", tmp_path / "answers.jsonl"
-    (folder / "sub").mkdir(parents=True)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    return tmp_path / "answers.jsonl"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(batch.app, [*map(str, arguments), "--no-report"])
+
+
+def counted(*arguments: object) -> tuple[int, dict[str, int]]:
+    """Return the exit code and the counts that are not zero."""
+    done = run(*arguments, "--json")
+    return done.exit_code, {kind: n for kind, n in json.loads(done.stdout).items() if n}
+
+
+def rows(answers: Path) -> dict[str, Any]:
+    """Return every row by its file, of which none may come twice."""
+    read = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+    by_file = {row["file"]: row for row in read}
+    assert len(by_file) == len(read)
+    return by_file
+
+
+def test_a_batch_goes_on_where_it_was_killed(folder: Path, answers: Path) -> None:
+    (folder / "sub").mkdir()
     for name in ("a.jpg", "sub/c.jpg"):
-        (folder / name).symlink_to(PICTURES / "portrait.jpg")
+        (folder / name).symlink_to(PORTRAIT)
     (folder / "b.jpg").write_bytes(b"nothing")
-    arguments = [str(folder), "--out", str(answers), "--no-report", "--json"]
-    done = CliRunner().invoke(batch.app, arguments)
-    assert done.exit_code == 1
-    assert json.loads(done.stdout) == {"answered": 2, "failed": 1, "answered_before": 0}
+    assert counted(folder, "--out", answers) == (1, {"answered": 2, "failed": 1})
     whole = answers.read_bytes()
     answers.write_bytes(whole[:-40])  # as a kill in mid-line leaves it
-    done = CliRunner().invoke(batch.app, arguments)
-    assert json.loads(done.stdout) == {"answered": 1, "failed": 0, "answered_before": 2}
-    lines = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
-    assert [line["file"] for line in lines] == ["a.jpg", "b.jpg", "sub/c.jpg"]
-    assert lines[1]["error"]["class"] == "ImageFormatError"
-    assert lines[2]["finding"] == lines[0]["finding"]
+    expected = {"answered": 1, "answered_before": 1, "failed_before": 1}
+    assert counted(folder, "--out", answers) == (1, expected)
+    assert [*rows(answers)] == ["a.jpg", "b.jpg", "sub/c.jpg"]
+    assert rows(answers)["b.jpg"]["error"]["class"] == "ImageFormatError"
+    assert rows(answers)["sub/c.jpg"]["finding"] == rows(answers)["a.jpg"]["finding"]
 
 
-def test_a_batch_reads_a_list(tmp_path: Path) -> None:
-    listed, answers = tmp_path / "list.txt", tmp_path / "answers.jsonl"
-    listed.write_text(f"{PICTURES / 'portrait.jpg'}\n\n", encoding="utf-8")
+def test_every_file_is_answered_failed_or_left_out_and_the_summary_tells(
+    folder: Path, answers: Path
+) -> None:
+    for name, source in {"IMG_1.HEIC": FORGED, "photo.tiff": PORTRAIT, "noext": PORTRAIT}.items():
+        shutil.copy(source, folder / name)
+    (folder / "broken.jpg").write_bytes(PORTRAIT.read_bytes()[:3000])
+    (folder / "notes.txt").write_text("notes", encoding="utf-8")
+    (folder / "linked").symlink_to(folder.parent)
+    done = run(folder, "--out", answers)
+    assert done.exit_code == 1
+    assert "3 answered (1 suspected), 1 failed, 2 left out" in done.stdout
+    assert "broken.jpg" in done.stderr
+    assert "left out linked" in done.stderr
+    assert {*rows(answers)} == {
+        "IMG_1.HEIC", "photo.tiff", "noext", "broken.jpg", "notes.txt", "linked",
+    }  # fmt: skip
+    assert rows(answers)["IMG_1.HEIC"]["score"] > 0.9
+    assert rows(answers)["broken.jpg"]["error"]["class"] == "ImageTruncatedError"
+    assert rows(answers)["notes.txt"]["left_out"]
+
+
+def test_failures_count_until_a_retry_has_success(folder: Path, answers: Path) -> None:
+    listed = folder / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbfa.jpg\r\nlate.jpg\r\n")
+    shutil.copy(PORTRAIT, folder / "a.jpg")
+    assert counted(listed, "--out", answers) == (1, {"answered": 1, "failed": 1})
+    assert counted(listed, "--out", answers, "--retry")[0] == 1
+    shutil.copy(PORTRAIT, folder / "late.jpg")
+    again = {"answered_before": 1, "failed_before": 1}
+    assert counted(listed, "--out", answers) == (1, again)
+    assert "--retry" in run(listed, "--out", answers).stdout
+    expected = {"answered": 1, "answered_before": 1}
+    assert counted(listed, "--out", answers, "--retry") == (0, expected)
+    assert counted(listed, "--out", answers) == (0, {"answered_before": 2})
+    assert {*rows(answers)} == {"a.jpg", "late.jpg"}
+
+
+def test_a_batch_reads_a_list_and_writes_reports(tmp_path: Path, answers: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{PORTRAIT}\n\n", encoding="utf-8")
     done = CliRunner().invoke(batch.app, [str(listed), "--out", str(answers)])
     assert done.exit_code == 0, done.output
-    assert json.loads(answers.read_text(encoding="utf-8"))["report"]
+    assert rows(answers)[str(PORTRAIT)]["report"]
 
+
+@pytest.mark.parametrize(
+    ("pictures", "out"),
+    [
+        ("in", "."), ("in", "no/such/o.jsonl"), ("in", "in/a.jpg"), ("in/a.jpg", "o.jsonl"),
+        ("list.txt", "list.txt"), ("gone", "o.jsonl"), ("in", "notes.txt"),
+    ],
+)  # fmt: skip
+def test_wrong_use_exits_with_2_and_touches_nothing(
+    folder: Path, tmp_path: Path, pictures: str, out: str
+) -> None:
+    shutil.copy(PORTRAIT, folder / "a.jpg")
+    (tmp_path / "list.txt").write_text("in/a.jpg", encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = run(tmp_path / pictures, "--out", tmp_path / out)
+    assert done.exit_code == 2, done.output
+    assert "cure" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+def test_a_second_run_on_the_same_output_is_refused(folder: Path, answers: Path) -> None:
+    from ftsdk.batch.books import open_book
+
+    shutil.copy(PORTRAIT, folder / "a.jpg")
+    with open_book(answers):
+        done = run(folder, "--out", answers)
+    assert done.exit_code == 1
+    assert "another run" in done.stderr
+    assert answers.read_bytes() == b""
+
+
+@pytest.mark.parametrize("locale", [ASCII, {"LC_ALL": "C.UTF-8"}])
+def test_every_file_name_has_its_row_once(
+    folder: Path, answers: Path, locale: dict[str, str]
+) -> None:
+    names = [b"caf\xe9.jpg", "café.jpg".encode(), b"\x1b[2J\n.jpg", rb"caf\xe9.jpg"]
+    for name in names:
+        shutil.copy(PORTRAIT, folder / os.fsdecode(name))
+    (folder / os.fsdecode(b"\xff.txt")).touch()
+    listed = folder.parent / "list.txt"
+    listed.write_bytes(b"".join(b"in/%s\n" % name for name in names if b"\n" not in name))
+    environment = {**os.environ, **locale}
+    for pictures, count in ((folder, 5), (folder, 5), (listed, 8)):
+        done = subprocess.run(
+            [*COMMAND, pictures, "--out", answers, "--no-report"],
+            env=environment, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert b"\x1b[2J" not in done.stdout + done.stderr + answers.read_bytes()
+        assert len(answers.read_bytes().splitlines()) == count
+    read = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+    plain = {row["file"] for row in read if "file_bytes" not in row}
+    assert {name_of(os.fsdecode(name)) for name in names[1:]} <= plain
+    assert {bytes.fromhex(row["file_bytes"]) for row in read if "file_bytes" in row} == {
+        b"caf\xe9.jpg", b"\xff.txt", b"in/caf\xe9.jpg",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
+def test_rows_go_to_standard_output_and_nothing_else(folder: Path, out: str) -> None:
+    shutil.copy(PORTRAIT, folder / "a.jpg")
+    arguments = [*COMMAND, folder, "--out", out, "--no-report", "--json"]
+    done = subprocess.run(arguments, capture_output=True, timeout=120, check=True)
+    assert json.loads(done.stdout)["file"] == "a.jpg"
+    assert json.loads(done.stderr.splitlines()[-1])["answered"] == 1
+
+
+def test_a_reader_that_leaves_ends_the_run_at_once(folder: Path) -> None:
+    for number in range(60):
+        (folder / f"{number:02}.jpg").symlink_to(PORTRAIT)
+    with subprocess.Popen(
+        [*COMMAND, folder, "--out", "-", "--no-report"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert json.loads(running.stdout.readline())["file"] == "00.jpg"
+        running.stdout.close()
+        errors = running.stderr.read()
+        assert running.wait(60) == 1
+    assert b"answered" not in errors
+    assert b"Traceback" not in errors
+
+
+def test_a_disk_that_is_full_ends_the_run_with_its_cure(folder: Path) -> None:
+    for number in range(3):
+        (folder / f"{number}.jpg").symlink_to(PORTRAIT)
+    done = run(folder, "--out", "/dev/full")
+    assert done.exit_code == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_terminated_it_ends_in_order(folder: Path, answers: Path) -> None:
+    for number in range(60):
+        (folder / f"{number:02}.jpg").symlink_to(PORTRAIT)
+    with subprocess.Popen(
+        [*COMMAND, folder, "--out", answers, "--no-report"], stderr=subprocess.PIPE
+    ) as running:
+        while not (answers.exists() and answers.read_bytes().count(b"\n") > 2):
+            assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        assert running.stderr is not None
+        errors = running.stderr.read()
+        assert running.wait(60) == 128 + signal.SIGTERM
+    assert b"Traceback" not in errors
+    assert 2 < len(rows(answers)) < 60
+    assert answers.read_bytes().endswith(b"\n")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from ftsdk.cli.console import WORK_FAILED, answer_document, err, exit_on_error, out
-from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked
+from ftsdk.batch.rows import Counts
+from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, run_app, shown
+from ftsdk.text import json_text
 
-_EXAMPLE = "Example: ft-batch pictures/ --out answers.jsonl"
+if TYPE_CHECKING:
+    from ftsdk.batch.books import Book
+    from ftsdk.batch.rows import Row
+    from ftsdk.batch.sources import Listing
+
+_EXAMPLE = "Examples: ft-batch pictures/ --out all.jsonl | ft-batch list.txt --out - | jq .finding"
+_SHOWN = 10
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -23,75 +30,71 @@ def batch(
         Path, typer.Argument(help="A folder, or a text file with the path of a picture a line.")
     ],
     out_path: Annotated[
-        Path, typer.Option("--out", help="Answers, a JSON object a line; what is there is kept.")
+        Path,
+        typer.Option(
+            "--out", help="Answers, a JSON object a line; what is there is kept. - prints them."
+        ),
     ],
     bundle: Annotated[
         Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Analyse again what could not be analysed before.")
+    ] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop at the mask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
-    """Analyse a million pictures: started again, it goes on where it was; none ends it."""
-    from ftsdk.analyzer import Analyzer
-    from ftsdk.streaming.sources import Pictures
-    from ftsdk.streaming.watching import watch_with
+    """Analyse a million pictures: started again, it goes on where it was; none ends it.
 
-    done = _answered(out_path)
-    names = [name for name in _names(pictures) if name not in done]
-    counts = {"answered": 0, "failed": 0, "answered_before": len(done)}
-    root = pictures if pictures.is_dir() else pictures.parent
-    with exit_on_error(), Analyzer(bundle, device=device) as analyzer, _progress() as progress:
-        task = progress.add_task("", total=len(names))
-        source = Pictures(root, lambda: names)
-        answers = watch_with(analyzer, source, report="never" if no_report else "always")
-        with out_path.open("a", encoding="utf-8") as file:
-            for answer in answers:
-                if isinstance(answer, FrameMasked) and not no_report:
-                    continue
-                counts["failed" if isinstance(answer, FrameFailed) else "answered"] += 1
-                _write(file, answer)
-                progress.advance(task)
-    _show(counts, as_json)
-    if counts["failed"]:
+    Every file of the folder has a line in the end: an answer, an error, or why it was left out.
+    Exit code 1 while a file of the answers could not be analysed, now or before.
+    """
+    from ftsdk.batch.books import is_stdout, open_book
+    from ftsdk.batch.sources import listing_of
+    from ftsdk.files import Inputs
+
+    with exit_on_error():
+        Inputs([pictures]).refuse(out_path)
+        listing = listing_of(pictures, out_path)
+        printed = is_stdout(out_path)
+        with open_book(out_path, retry) as book:
+            _run(listing, book, bundle, device, not no_report)
+    _show(book, as_json, to_stderr=printed)
+    if book.counts.failed or book.before.failed:
         raise typer.Exit(WORK_FAILED)
 
 
-def _names(pictures: Path) -> list[str]:
-    from ftsdk.streaming.sources import pictures_in
+def _run(listing: Listing, book: Book, bundle: Path | None, device: str, report: bool) -> None:
+    from ftsdk.analyzer import Analyzer
+    from ftsdk.batch.run import run_batch
 
-    if pictures.is_dir():
-        return list(pictures_in(pictures))
-    if not pictures.is_file():
-        raise typer.BadParameter(f"there is nothing at {pictures}", param_hint="PICTURES")
-    lines = pictures.read_text(encoding="utf-8").splitlines()
-    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    todo = sum(entry.name not in book.done for entry in listing.entries)
+    if not todo:
+        return
+    with Analyzer(bundle, device=device) as analyzer, _progress() as progress:
+        task = progress.add_task("", total=todo)
 
+        def told(row: Row) -> None:
+            progress.advance(task)
+            _show_row(row, book)
 
-def _answered(path: Path) -> set[str]:
-    """Return the files that have an answer; a last line that a crash cut off is removed."""
-    if not path.exists():
-        return set()
-    done, whole = set(), 0
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-            try:
-                done.add(str(json.loads(line)["file"]))
-            except (ValueError, LookupError, TypeError) as error:
-                message = f"{path} holds something else than answers of ft-batch"
-                raise typer.BadParameter(message, param_hint="--out") from error
-    with path.open("rb+") as file:
-        file.truncate(whole)
-    return done
+        run_batch(analyzer, listing, book, report=report, told=told)
 
 
-def _write(file: IO[str], answer: FrameAnswer) -> None:
-    document = {"file": answer.frame.name, **answer_document(answer)}
-    file.write(json.dumps(document, ensure_ascii=False) + "\n")
-    file.flush()
+def _show_row(row: Row, book: Book) -> None:
+    """Print what was not answered, as long as it is little."""
+    for key, count in (("error", book.counts.failed), ("left_out", book.counts.left_out)):
+        if key not in row or count > _SHOWN + 1:
+            continue
+        if count > _SHOWN:
+            err.print("  ... and more; the answers name them all")
+        elif key == "error":
+            error = row["error"]
+            what = f"{row['file']}: {error['what']} ({error['found']})"
+            err.print(f"[bold red]error[/] {shown(what)}", soft_wrap=True)
+        else:
+            err.print(f"left out {shown(row['file'])}: {shown(row['left_out'])}", soft_wrap=True)
 
 
 def _progress() -> Progress:
@@ -99,14 +102,26 @@ def _progress() -> Progress:
     return Progress(*columns, console=err, transient=True)
 
 
-def _show(counts: dict[str, int], as_json: bool) -> None:
+def _show(book: Book, as_json: bool, *, to_stderr: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(counts))
-        return
-    before = counts["answered_before"]
-    out.print(f"{counts['answered']} answered, {counts['failed']} failed, {before} were there")
+        before = {f"{kind}_before": count for kind, count in asdict(book.before).items()}
+        said = json_text({**asdict(book.counts), **before})
+    else:
+        said = _sentence(book.counts)
+        if book.before != Counts():
+            said += f"; there before: {_sentence(book.before)}"
+        if book.before.failed:
+            said += "; --retry analyses the failed ones again"
+    typer.echo(said, err=to_stderr)
+
+
+def _sentence(counts: Counts) -> str:
+    return (
+        f"{counts.answered} answered ({counts.suspected} suspected), {counts.failed} failed, "
+        f"{counts.left_out} left out"
+    )
 
 
 def main() -> None:
     """Run the command."""
-    app()
+    run_app(app)

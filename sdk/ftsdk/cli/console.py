@@ -109,18 +109,7 @@ def error_document(error: FtsdkError) -> dict[str, Any]:
     """Return an error as the JSON that stands in a result's place."""
     from ftsdk.result import SCHEMA_VERSION
 
-    return {"schema_version": SCHEMA_VERSION, "error": error_fields(error)}
-
-
-def error_fields(error: FtsdkError) -> dict[str, str]:
-    """Return an error's class and texts as JSON values."""
-    return {
-        "class": type(error).__name__,
-        "what": error.what,
-        "expected": error.expected,
-        "found": error.found,
-        "cure": error.cure,
-    }
+    return {"schema_version": SCHEMA_VERSION, "error": error.to_dict()}
 
 
 def answer_document(answer: FrameAnswer) -> dict[str, Any]:

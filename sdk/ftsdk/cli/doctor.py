@@ -11,7 +11,6 @@ from rich.table import Table
 from ftsdk.cli.console import (
     WORK_FAILED,
     err,
-    error_fields,
     exit_on_error,
     out,
     print_json,
@@ -104,7 +103,7 @@ def _document(findings: list[Findings]) -> dict[str, Any]:
             {
                 "name": found.name,
                 "facts": found.facts,
-                "faults": [error_fields(fault) for fault in found.faults],
+                "faults": [fault.to_dict() for fault in found.faults],
             }
             for found in findings
         ],

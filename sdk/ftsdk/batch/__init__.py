@@ -1,0 +1,1 @@
+"""Many pictures into one file of answers: which files there are, a row for each, and the book."""

@@ -1,0 +1,85 @@
+"""A row of a batch: what became of one file, as JSON values.
+
+    answered   {"file", and all of `Result.to_dict`}
+    failed     {"file", "schema_version", "error": {"class", "what", "expected", "found", "cure"}}
+    left out   {"file", "schema_version", "left_out": why}
+
+A name that is no UTF-8 has its bytes beside it, in hexadecimal, as "file_bytes".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ftsdk.errors import FtsdkError
+from ftsdk.result import SCHEMA_VERSION, Result
+from ftsdk.text import visible
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Counts:
+    """How many files are what.
+
+    Attributes:
+        answered: those that were analysed.
+        suspected: those of them whose score reaches its threshold.
+        failed: those that could not be analysed.
+        left_out: those that are no pictures.
+    """
+
+    answered: int = 0
+    suspected: int = 0
+    failed: int = 0
+    left_out: int = 0
+
+    def add(self, row: Row) -> None:
+        """Count one row more."""
+        if "error" in row:
+            self.failed += 1
+        elif "left_out" in row:
+            self.left_out += 1
+        else:
+            self.answered += 1
+            score, threshold = row["score"], row["score_threshold"]
+            self.suspected += None not in (score, threshold) and score >= threshold
+
+
+def answered(name: str, result: Result) -> Row:
+    """Return the row of a picture that was analysed."""
+    return {**_named(name), **result.to_dict()}
+
+
+def failed(name: str, error: FtsdkError) -> Row:
+    """Return the row of a picture that could not be analysed."""
+    return {**_named(name), "schema_version": SCHEMA_VERSION, "error": error.to_dict()}
+
+
+def left_out(name: str, why: str) -> Row:
+    """Return the row of a file that was not looked at as a picture."""
+    return {**_named(name), "schema_version": SCHEMA_VERSION, "left_out": why}
+
+
+def name_in(row: Row) -> str:
+    """Return the name that a row was made with.
+
+    Raises:
+        LookupError, TypeError, ValueError: it is no row.
+    """
+    if "file_bytes" in row:
+        return bytes.fromhex(row["file_bytes"]).decode("utf-8", "surrogateescape")
+    name = row["file"]
+    if not isinstance(name, str) or not row.keys() & {"error", "left_out", "score"}:
+        raise ValueError("no row of a batch")
+    return name
+
+
+def _named(name: str) -> Row:
+    content = name.encode("utf-8", "surrogateescape")
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return {"file": visible(name), "file_bytes": content.hex()}
+    return {"file": name}
