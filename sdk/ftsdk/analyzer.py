@@ -29,7 +29,7 @@ from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.codec import decode_file
 from ftsdk.imaging.decode import FileDecoder, decode
 from ftsdk.imaging.faces import Finder, Framed, frame
-from ftsdk.imaging.picture import Picture
+from ftsdk.imaging.picture import MAX_PIXELS, Picture
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
@@ -60,6 +60,7 @@ class Analyzer:
         isolate_decoding: decode files in processes with limits on memory and time, so that no
             picture can crash, fill or freeze the program: for pictures of strangers. Linux only;
             Pillow pictures, which decode themselves, and arrays stay here.
+        max_pixels: width times height that is refused when exceeded, by the header.
 
     Raises:
         BundleError: the bundle is incomplete, altered, or of another version.
@@ -80,8 +81,10 @@ class Analyzer:
         threads: int = 0,
         cache_bytes: int = 64 << 20,
         isolate_decoding: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._decoders = _decoder_pool() if isolate_decoding else None
+        self._max_pixels = max_pixels
         self._bundle = open_bundle(bundle or NANO)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
@@ -299,7 +302,12 @@ class Analyzer:
         """
         manifest = self._bundle.manifest
         with watch.measure("decode"):
-            picture = decode(image, color=color, file_decoder=self._file_decoder(watch))
+            picture = decode(
+                image,
+                color=color,
+                max_pixels=self._max_pixels,
+                file_decoder=self._file_decoder(watch),
+            )
         with watch.measure("face"):
             framed = self._framed(picture, find)
         with watch.measure("preprocess"):

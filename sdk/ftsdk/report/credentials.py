@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ftsdk.errors import InputError
-from ftsdk.imaging.header import read_header
+from ftsdk.imaging.header import format_of
 
 State = Literal["not read", "none", "present", "unreadable"]
 
@@ -52,7 +52,7 @@ def read_credentials(data: bytes) -> Credentials:
     except ImportError:
         return Credentials("not read", "c2pa-python is not installed (extra c2pa).")
     try:
-        mime = _MIME[read_header(data).format]
+        mime = _MIME[format_of(data)]
         context = Context(settings=Settings.from_dict(_OFFLINE))
         reader = Reader.try_create(mime, io.BytesIO(data), context=context)
         if reader is None:

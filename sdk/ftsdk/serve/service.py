@@ -15,9 +15,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, ArrayError, NotReadyError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
-from ftsdk.imaging.header import read_size
 from ftsdk.imaging.layout import region_place
-from ftsdk.imaging.picture import check_size
 from ftsdk.report.credentials import read_credentials
 from ftsdk.report.edits import Edit, now
 from ftsdk.result import Result
@@ -62,7 +60,13 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._analyzer = Analyzer(settings.bundle, device=settings.device, threads=settings.threads)
+        self._analyzer = Analyzer(
+            settings.bundle,
+            device=settings.device,
+            threads=settings.threads,
+            isolate_decoding=True,
+            max_pixels=settings.max_pixels,
+        )
         self.workers = Workers(settings.workers, settings.queue)
         # Drawing is short, but no work for the event loop; two at a time bound its memory.
         self.drawers = Workers(_DRAWERS, _DRAWINGS)
@@ -118,7 +122,6 @@ class Service:
         def messages(cancellation: Cancellation) -> Generator[Message, None, None]:
             watch = Stopwatch(_left(deadline), cancellation)
             upload = body.upload(watch.check)
-            check_size(*read_size(upload.data), self.settings.max_pixels)
 
             def keep(result: Result) -> Analysis:
                 credentials = read_credentials(upload.data)

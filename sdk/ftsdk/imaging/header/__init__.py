@@ -8,7 +8,7 @@ from ftsdk.errors import ImageFormatError
 from ftsdk.imaging.header import jpeg, png, webp
 from ftsdk.imaging.header.facts import Format, Header
 
-__all__ = ["Header", "read_header", "read_size"]
+__all__ = ["Header", "format_of", "read_header", "read_size"]
 
 _SIZES: dict[Format, Callable[[bytes], tuple[int, int]]] = {
     "JPEG": jpeg.size,
@@ -43,7 +43,7 @@ def read_size(data: bytes) -> tuple[int, int]:
         ImageTruncatedError: the data ends before its size is known.
         ImageDamagedError: the first bytes contradict the format.
     """
-    return _SIZES[_sniff(data)](data)
+    return _SIZES[format_of(data)](data)
 
 
 def read_header(data: bytes) -> Header:
@@ -57,10 +57,11 @@ def read_header(data: bytes) -> Header:
         ImageDamagedError: the structure contradicts itself.
         ImageLimitError: the structure has too many parts.
     """
-    return _HEADERS[_sniff(data)](data)
+    return _HEADERS[format_of(data)](data)
 
 
-def _sniff(data: bytes) -> Format:
+def format_of(data: bytes) -> Format:
+    """Tell a file's format by its first bytes, or raise ImageFormatError."""
     if data[:2] == b"\xff\xd8":
         return "JPEG"
     if data[:8] == png.SIGNATURE:
