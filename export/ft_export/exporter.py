@@ -100,7 +100,7 @@ def _finish(run: StageExport, show: Show) -> None:
 
 def _manifest(run: StageExport) -> Manifest:
     facts = {
-        "stages": run.progress.stages,
+        "stages": run.draft.stages | run.progress.stages,
         "gate": run.progress.gate,
         "text_gate": run.progress.text_gate,
         "dead_tensors": len(run.plan.checkpoint.dead),

@@ -20,10 +20,18 @@ from ft_export.weights import language_folder as language
 from ft_export.weights import published
 from ft_export.weights.tensors import Checkpoint, load_module, read_tensors
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
+from ftsdk.bundle import NANO
+from ftsdk.consistency import FACE_DETECTOR
 from ftsdk.errors import WeightsNotFoundError
-from ftsdk.imaging.faces import Framing
+from ftsdk.imaging.framing import Framing
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
-from ftsdk.manifest import GenerationEntry, PreprocessingEntry, PromptEntry, ScoreEntry
+from ftsdk.manifest import (
+    GenerationEntry,
+    PreprocessingEntry,
+    PromptEntry,
+    ScoreEntry,
+    stage_graph,
+)
 
 _QUESTION = (
     "The following facial areas may have been modified by AI{}. These areas might have been "
@@ -60,12 +68,14 @@ class StagePlan:
 class ModelPlan:
     """A whole model to export.
 
-    `weights` is the folder that it is read from; `reports` the file of reports that a lowered
+    `weights` is the folder that it is read from; `face_detector` the graph that finds faces, which
+    is taken as it is; `reports` the file of reports that a lowered
     language model is held against, None where there are none.
     """
 
     name: str
     weights: Path
+    face_detector: Path
     reports: Path | None
     architecture: Architecture
     checkpoint: Checkpoint
@@ -114,6 +124,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
     return ModelPlan(
         name=name,
         weights=weights,
+        face_detector=NANO / stage_graph(FACE_DETECTOR),
         reports=_reports_in(weights),
         architecture=architecture,
         checkpoint=checkpoint,
@@ -151,8 +162,8 @@ def _language_loaders(
 
 def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> ModelPlan:
     tensors = weights / "nano.safetensors"
-    calibration = weights / "calibration.json"
-    for path in (tensors, calibration):
+    calibration, detector = weights / "calibration.json", weights / f"{FACE_DETECTOR}.onnx"
+    for path in (tensors, calibration, detector):
         if not path.is_file():
             raise WeightsNotFoundError(
                 f"{weights} is no folder of nano weights",
@@ -178,6 +189,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
     return ModelPlan(
         name=name,
         weights=weights,
+        face_detector=detector,
         reports=_reports_in(weights),
         architecture=architecture,
         checkpoint=checkpoint,

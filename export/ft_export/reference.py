@@ -105,12 +105,13 @@ def transformers_model(
 
 def _prepare(plan: ModelPlan, dtype: torch.dtype, analyzer: Analyzer) -> dict[str, Stage]:
     """Put torch modules in the place of the analyzer's engines, and return them."""
-    analyzer.stages.close()
+    for stage in plan.stages:
+        analyzer.stages[stage.name].close()
     engines = {
         stage.name: TorchEngine(stage.load(), dtype if stage.name in _LANGUAGE else torch.float32)
         for stage in plan.stages
     }
-    analyzer.stages.replace(lambda stage, _: engines[stage])
+    analyzer.stages.replace(lambda stage, engine: engines.get(stage, engine))
     return {name: engine.module for name, engine in engines.items()}
 
 

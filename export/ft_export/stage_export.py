@@ -16,6 +16,7 @@ from ft_calibration.reports import Report, read_reports
 from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
 from ft_export.bundle.journal import Journal, Progress
 from ft_export.bundle.writer import draft_manifest
+from ft_export.faces import framer_of
 from ft_export.gates.language_check import (
     LOWERED,
     REFERENCE,
@@ -36,14 +37,13 @@ from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.faces import frame
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
-from ftsdk.manifest import GateEntry, Manifest, Precision, StageEntry
+from ftsdk.manifest import GateEntry, Manifest, Precision, StageEntry, stage_graph
 
 LANGUAGE_STAGES = ("language_encoder", "language_decoder")
 _EXAMPLE_BEAMS, _EXAMPLE_LENGTH = 3, 5
@@ -85,7 +85,7 @@ class StageExport:
         self._embeddings = TokenEmbeddings(bundle.file(self.draft.language.token_embeddings))
         self._prompts = PromptBuilder(bundle, self._embeddings)
         preprocessing = Preprocessing(**self.draft.preprocessing.model_dump())
-        framed = frame(decode(GOLDEN_PICTURE).pixels, self.draft.framing)
+        framed = framer_of(bundle)(decode(GOLDEN_PICTURE).pixels)
         self.reference: TensorDict = {"pixel_values": preprocessing.pixel_values(framed.pixels)}
         kept = journal.tensors(progress)
         self._kept_reports = {name: value for name, value in kept.items() if is_of_report(name)}
@@ -110,7 +110,7 @@ class StageExport:
         module = stage.load()
         self.plan.checkpoint.release()
         entry = StageEntry(
-            graph=f"graphs/{stage.name}.onnx",
+            graph=stage_graph(stage.name),
             precision=self._precision(stage.name),
             inputs=tuple(module.inputs),
             outputs=tuple(module.outputs),

@@ -22,13 +22,14 @@ from ftsdk.answer import AnswerBuilder, Located, Question, View, joined
 from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
+from ftsdk.consistency import FACE_DETECTOR
 from ftsdk.decision import suspected_regions
-from ftsdk.engines.contract import arrays
+from ftsdk.engines.contract import Arrays, arrays
 from ftsdk.errors import FtsdkError, OptionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.codec import decode_file
 from ftsdk.imaging.decode import FileDecoder, decode
-from ftsdk.imaging.faces import Finder, Framed, frame
+from ftsdk.imaging.faces import Framed, Framer, frame_whole, make_framer
 from ftsdk.imaging.picture import MAX_PIXELS, Picture
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.options import Language
@@ -92,6 +93,8 @@ class Analyzer:
         self._prompts = PromptBuilder(self._bundle, embeddings)
         self.stages = Stages(self._bundle, device, threads, cache_bytes)
         self._answers = AnswerBuilder(self._bundle, self.stages)
+        #: What says which part of a picture the model looks at.
+        self.framer = make_framer(manifest.framing, manifest.preprocessing.size, self._find_faces)
         #: What turns the encoder's tensors into tokens; to compare, another may take its place.
         self.writer: Writer = StepWriter(self.stages, embeddings, manifest.language)
 
@@ -295,8 +298,10 @@ class Analyzer:
     def _look(self, image: Image, color: Color, watch: Stopwatch) -> View:
         return self.encode(self.prepare(image, color, watch), watch)
 
-    def prepare(self, image: Image, color: Color, watch: Stopwatch, find: Finder = frame) -> View:
-        """Decode, find the faces and preprocess: what needs no engine.
+    def prepare(
+        self, image: Image, color: Color, watch: Stopwatch, framer: Framer | None = None
+    ) -> View:
+        """Decode, frame the faces and preprocess; `framer` may take the analyzer's own's place.
 
         This and the next three are the steps of an answer, for pipelines that run them apart.
         """
@@ -309,7 +314,7 @@ class Analyzer:
                 file_decoder=self._file_decoder(watch),
             )
         with watch.measure("face"):
-            framed = self._framed(picture, find)
+            framed = self._framed(picture, framer or self.framer)
         with watch.measure("preprocess"):
             first, *others = (
                 View(
@@ -325,12 +330,14 @@ class Analyzer:
     def _file_decoder(self, watch: Stopwatch) -> FileDecoder:
         return partial(self._decoders.decode, watch=watch) if self._decoders else decode_file
 
-    def _framed(self, picture: Picture, find: Finder) -> Framed:
-        framing = self._bundle.manifest.framing
-        make = partial(find, picture.pixels, framing)
-        if framing == "picture":  # nothing to find, and nothing worth keeping
+    def _find_faces(self, inputs: Arrays) -> Arrays:
+        return arrays(self.stages.infer(FACE_DETECTOR, inputs, Stopwatch()))
+
+    def _framed(self, picture: Picture, framer: Framer) -> Framed:
+        make = partial(framer, picture.pixels)
+        if framer is frame_whole:  # nothing to find, and nothing worth keeping
             return make()
-        return self.stages.cache.get_or_make(("face", picture.sha256, find), make)
+        return self.stages.cache.get_or_make(("face", picture.sha256, framer), make)
 
     def encode(self, view: View, watch: Stopwatch) -> View:
         """Let the vision stages see the faces, and return the foremost with their tensors."""

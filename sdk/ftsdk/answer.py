@@ -21,7 +21,7 @@ from ftsdk.decision import (
 )
 from ftsdk.engines.contract import arrays
 from ftsdk.errors import ArrayError, RegionError
-from ftsdk.imaging.faces import Box, cut_out, place, united
+from ftsdk.imaging.framing import Box, cut_out, place, united
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.options import Language

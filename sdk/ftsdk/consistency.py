@@ -15,6 +15,11 @@ STAGES = {
     "language_encoder": ("encoder_output",),
     "language_decoder": ("logits",),
 }
+#: The stage that finds the faces before all others, and its tensors; a bundle whose model looks at
+#: whole pictures can be without.
+FACE_DETECTOR = "face_detector"
+FACE_INPUT = "face_input"
+FACE_OUTPUTS = ("face_likelihood", "face_size", "face_offset", "face_landmarks")
 #: What the host adds once the regions are known.
 _PROMPT = ("region_labels", "region_embeds", "prompt_ids", "prompt_embeds")
 _STEP = ("inputs_embeds", "slot_mapping", "cache_indirection")
@@ -27,11 +32,21 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
     language = manifest.language
     if max(language.start_token, language.end_token) >= language.vocabulary:
         yield "a special token is beyond the vocabulary"
-    if set(manifest.stages) != STAGES.keys():
+    if manifest.stages.keys() - {FACE_DETECTOR} != STAGES.keys():
         yield f"the stages are not {', '.join(STAGES)}"
         return
+    yield from _detector(manifest)
     yield from _dataflow(manifest)
     yield from _score(manifest)
+
+
+def _detector(manifest: Manifest) -> Iterator[str]:
+    entry = manifest.stages.get(FACE_DETECTOR)
+    if entry is None:
+        if manifest.framing == "face":
+            yield f"faces are to be framed, and there is no {FACE_DETECTOR}"
+    elif entry.inputs != (FACE_INPUT,) or entry.outputs != FACE_OUTPUTS:
+        yield f"{FACE_DETECTOR} does not make {', '.join(FACE_OUTPUTS)} of {FACE_INPUT}"
 
 
 def _dataflow(manifest: Manifest) -> Iterator[str]:

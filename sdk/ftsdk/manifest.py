@@ -140,6 +140,11 @@ class EncoderGateEntry(_Strict):
     waived: bool
 
 
+def stage_graph(stage: str) -> str:
+    """Return where a bundle keeps a stage's graph."""
+    return f"graphs/{stage}.onnx"
+
+
 class Manifest(_Strict):
     """Everything that a runtime must know of a bundle."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ftsdk.decision import EMPTY_SHARE, cut_mask
 from ftsdk.errors import FtsdkError
-from ftsdk.imaging.faces import Box
+from ftsdk.imaging.framing import Box
 from ftsdk.imaging.picture import Picture
 from ftsdk.text import json_text, path_of
 
@@ -120,7 +120,7 @@ class Result:
     @cached_property
     def face_mask(self) -> NDArray[np.bool_]:
         """Manipulated pixels [S, S] bool of what the model looked at, squared."""
-        from ftsdk.imaging.faces import cut_out
+        from ftsdk.imaging.framing import cut_out
 
         if self.face is None:
             return cut_mask(self.probabilities, self.mask_threshold)

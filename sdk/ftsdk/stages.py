@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -150,10 +150,11 @@ class Stages:
                 tensors |= made.result()
 
     def _make(self, stage: str, tensors: Known, watch: Stopwatch, key: Hashable) -> Tensors:
-        infer = partial(self._infer, stage, tensors, watch)
+        infer = partial(self.infer, stage, tensors, watch)
         return self.cache.get_or_make((stage, key), infer)
 
-    def _infer(self, stage: str, tensors: Known, watch: Stopwatch) -> Tensors:
+    def infer(self, stage: str, tensors: Mapping[str, Tensor], watch: Stopwatch) -> Tensors:
+        """Return a stage's outputs; `run` without a measure of time, and without the cache."""
         inputs = {name: tensors[name] for name in self._entries[stage].inputs}
         outputs = self._engines[stage].infer(inputs, watch.cancellation)
         for name, value in outputs.items():

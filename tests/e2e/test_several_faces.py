@@ -12,7 +12,7 @@ import skimage.data
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.events import Finished, MaskReady
-from ftsdk.imaging.faces import cut_out
+from ftsdk.imaging.framing import cut_out
 from ftsdk.result import Result
 
 

@@ -297,5 +297,3 @@ def test_names_are_on_the_disk_before_the_index_names_them(
     store.put(one)
     assert synced == [tmp_path / "kept" / f"{one.id}.tmp", tmp_path / "kept"]
     store.close()
-
-

@@ -14,7 +14,7 @@ from ftsdk import stages
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.cancellation import Cancellation
-from ftsdk.consistency import STAGES
+from ftsdk.consistency import FACE_DETECTOR, STAGES
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
@@ -81,7 +81,7 @@ def test_small_stages_of_few_rows_get_one_thread_unless_asked(
     monkeypatch.setattr(stages, "OnnxRuntimeEngine", Noting)
     Stages(open_bundle(NANO), "cpu", asked, cache_bytes=0).close()
     few = {"qformer", "language_encoder", "language_decoder"}
-    assert given == {stage: asked or int(stage in few) for stage in STAGES}
+    assert given == {stage: asked or int(stage in few) for stage in (*STAGES, FACE_DETECTOR)}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

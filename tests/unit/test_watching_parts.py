@@ -13,8 +13,10 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftsdk.analyzer import Analyzer
 from ftsdk.errors import OptionError, SourceLostError, SourceNotFoundError
-from ftsdk.imaging.faces import Box
+from ftsdk.imaging.faces import FaceFramer
+from ftsdk.imaging.framing import Box
 from ftsdk.streaming.change import ChangeDetector, overlap
 from ftsdk.streaming.following import FaceFollower, steadied
 from ftsdk.streaming.journal import Journal
@@ -113,31 +115,38 @@ def astronaut() -> np.ndarray:
     return cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR)
 
 
-def test_a_face_that_trembles_keeps_its_box_and_a_cut_moves_it(astronaut: np.ndarray) -> None:
-    follow = FaceFollower()
+@pytest.fixture(scope="module")
+def framer() -> FaceFramer:
+    framer = Analyzer(device="cpu").framer
+    assert isinstance(framer, FaceFramer)
+    return framer
+
+
+def test_a_face_that_trembles_keeps_its_box_and_a_cut_moves_it(
+    framer: FaceFramer, astronaut: np.ndarray
+) -> None:
+    follow = FaceFollower(framer)
     random = np.random.default_rng(3)
     noisy = (
         np.clip(astronaut + random.normal(0, 4, astronaut.shape), 0, 255).astype(np.uint8)
         for _ in range(4)
     )
-    first = follow(astronaut, "face").box
+    first = follow(astronaut).box
     assert first is not None
-    assert {follow(frame, "face").box for frame in noisy} == {first}
-    moved = follow(np.roll(astronaut, (40, 200), axis=(0, 1)), "face").box
+    assert {follow(frame).box for frame in noisy} == {first}
+    moved = follow(np.roll(astronaut, (40, 200), axis=(0, 1))).box
     assert moved is not None
     assert abs(moved.x - first.x - 200) < 0.1 * first.side
     assert abs(moved.y - first.y - 40) < 0.1 * first.side
 
 
-def test_a_face_that_is_hidden_for_a_moment_is_waited_for(astronaut: np.ndarray) -> None:
-    follow, nothing = FaceFollower(), np.full((512, 512, 3), 90, np.uint8)
-    first = follow(astronaut, "face").box
-    hidden = [follow(nothing, "face").box for _ in range(7)]
+def test_a_face_that_is_hidden_for_a_moment_is_waited_for(
+    framer: FaceFramer, astronaut: np.ndarray
+) -> None:
+    follow, nothing = FaceFollower(framer), np.full((512, 512, 3), 90, np.uint8)
+    first = follow(astronaut).box
+    hidden = [follow(nothing).box for _ in range(7)]
     assert hidden == [first] * 5 + [None] * 2
-
-
-def test_the_published_framing_follows_nothing(astronaut: np.ndarray) -> None:
-    assert FaceFollower()(astronaut, "picture").pixels is astronaut
 
 
 def answer(names: list[str], mask: np.ndarray) -> Any:

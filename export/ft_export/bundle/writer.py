@@ -16,9 +16,17 @@ import torch
 
 from ft_export.plan import ModelPlan
 from ftsdk.bundle import MANIFEST_NAME, sha256_of
+from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT, FACE_OUTPUTS
 from ftsdk.errors import DiskFullError, OptionError
 from ftsdk.files import write_atomically
-from ftsdk.manifest import FileEntry, LanguageEntry, Manifest, TokenizerEntry
+from ftsdk.manifest import (
+    FileEntry,
+    LanguageEntry,
+    Manifest,
+    StageEntry,
+    TokenizerEntry,
+    stage_graph,
+)
 from ftsdk.version import __version__
 
 
@@ -119,12 +127,13 @@ def _lock(handle: int, partial: Path) -> None:
 
 
 def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
-    """Write tokenizers and embeddings, and return the manifest as far as it is known."""
+    """Write what is no stage to export, and return the manifest as far as it is known."""
     for name in ("graphs", "language", "golden"):
         (folder / name).mkdir(exist_ok=True)
     plan.language_tokenizer.save(str(folder / "language/tokenizer.json"))
     if plan.qformer_tokenizer:
         plan.qformer_tokenizer.save(str(folder / "language/qformer_tokenizer.json"))
+    shutil.copyfile(plan.face_detector, folder / stage_graph(FACE_DETECTOR))
     table = plan.token_embeddings()
     np.save(folder / "language/token_embeddings.npy", table.view(torch.uint16).numpy())
     return Manifest(
@@ -157,7 +166,14 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
         ),
         generation=plan.generation,
         score=plan.score,
-        stages={},
+        stages={
+            FACE_DETECTOR: StageEntry(
+                graph=stage_graph(FACE_DETECTOR),
+                precision="float32",
+                inputs=(FACE_INPUT,),
+                outputs=FACE_OUTPUTS,
+            )
+        },
         golden_picture="golden/picture.png",
         golden_tensors="golden/tensors.npz",
         gate=(),

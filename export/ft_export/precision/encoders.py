@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ft_calibration.ranges import Range, Ranges, Rule, StageRanges, data_sha256, write_ranges
 from ft_export.bundle.writer import hash_files, reserve, write_manifest
+from ft_export.faces import framer_of
 from ft_export.gates.encoders import (
     Judged,
     measure_masks,
@@ -39,7 +40,6 @@ from ftsdk.decision import suspected_regions
 from ftsdk.engines.cache import graph_sha256
 from ftsdk.errors import OptionError
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.faces import frame
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.prompt import PromptBuilder
@@ -145,6 +145,7 @@ class _EncoderLowering:
         self.data_sha256 = data_sha256(self.pictures)
         if self.chosen.ranges is not None:
             self.chosen.ranges.require_pictures(self.data_sha256)
+        self.framer = framer_of(self.bundle)
         table = self.bundle.file(manifest.language.token_embeddings)
         self.prompts = PromptBuilder(self.bundle, TokenEmbeddings(table))
         cut = len(self.pictures) * 3 // 4 or len(self.pictures)
@@ -261,7 +262,7 @@ class _EncoderLowering:
     def _pixels(self, picture: Path) -> TensorDict:
         manifest = self.bundle.manifest
         preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
-        framed = frame(decode(picture).pixels, manifest.framing)
+        framed = self.framer(decode(picture).pixels)
         return {"pixel_values": preprocessing.pixel_values(framed.pixels)}
 
 

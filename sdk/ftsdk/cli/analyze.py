@@ -167,9 +167,7 @@ def _show_end(result: Result) -> None:
     )
 
 
-def _save(
-    result: Result, directory: Path, used: set[str], inputs: Inputs, quiet: bool
-) -> None:
+def _save(result: Result, directory: Path, used: set[str], inputs: Inputs, quiet: bool) -> None:
     stem = Path(result.picture.name).stem
     candidates = chain([stem], (f"{stem}-{number}" for number in count(2)))
     name = next(candidate for candidate in candidates if candidate not in used)

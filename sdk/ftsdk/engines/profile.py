@@ -13,6 +13,8 @@ Axis = tuple[int, int, int]
 
 #: Beams that a plan takes at most; ONNX Runtime takes any number.
 MOST_BEAMS = 8
+#: Faces of a picture, or parts of it, that a plan takes at once.
+MOST_FACES = 16
 #: Report tokens that a plan takes at least.
 LEAST_TOKENS = 128
 
@@ -27,7 +29,7 @@ def profile_of(bundle: Bundle) -> dict[str, Axis]:
         queries = int(golden["qformer_output"].shape[1])
     tokens = max(manifest.generation.max_new_tokens, LEAST_TOKENS)
     return {
-        "batch": (1, 1, 1),
+        "batch": (1, 1, MOST_FACES if manifest.framing == "face" else 1),
         "text": (1, min(64, text), text),
         "source": (queries + 1, queries + min(64, text), queries + text),
         "beams": (1, 1, MOST_BEAMS),

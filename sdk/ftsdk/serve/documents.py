@@ -66,11 +66,15 @@ class ProvenanceDocument(_Closed):
 
 
 class FaceDocument(_Closed):
-    """The square that the model looked at, in px; it may reach beyond the picture."""
+    """The square that the model looked at, in px; it may reach beyond the picture.
+
+    It is turned about its middle by `angle` degrees, clockwise as one sees it.
+    """
 
     x: int
     y: int
     side: int
+    angle: float
 
 
 class OtherFaceDocument(_Closed):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.faces import Box
+from ftsdk.imaging.framing import Box
 from ftsdk.imaging.picture import Picture
 from ftsdk.report.credentials import Credentials
 from ftsdk.report.edits import Edit

@@ -7,18 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.imaging.faces import (
-    Box,
-    Framed,
-    Framing,
-    find_face_near,
-    find_faces,
-    frame,
-    frame_boxes,
-)
+from ftsdk.imaging.faces import FaceFramer, Framed, frame_boxes
+from ftsdk.imaging.framing import Box
 
-#: A found face this near to the followed one, in sides, is the detector's noise: nothing moves.
-_STILL_PLACE, _STILL_SIDE = 0.03, 0.08
+#: A found face this near to the followed one, in sides and degrees, is the detector's noise:
+#: nothing moves.
+_STILL_PLACE, _STILL_SIDE, _STILL_ANGLE = 0.03, 0.12, 5.0
 #: Frames after which the whole picture is searched again, for a larger face that came in.
 _SEARCH_EVERY = 30
 #: Frames for which a face that is found nowhere is taken to be where it was.
@@ -26,33 +20,44 @@ _PATIENCE = 5
 
 
 class FaceFollower:
-    """Frames the largest face of consecutive pictures; takes the place of `faces.frame`.
+    """Frames the largest face of consecutive pictures; takes the place of a `FaceFramer`.
 
-    A face is first looked for where it was, which also takes a tenth of the time. A box that
-    differs by no more than the detector's noise stays the same box, so masks do not flicker.
+    A face is first looked for where it was, which takes one look however large the picture. A box
+    that differs by no more than the detector's noise stays the same box, so masks do not flicker.
+
+    Args:
+        framer: finds the faces of one frame.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, framer: FaceFramer) -> None:
+        self._framer = framer
         self._boxes: Sequence[Box] = ()
         self._since_search = self._missing = 0
 
-    def __call__(self, pixels: NDArray[np.uint8], framing: Framing) -> Framed:
+    def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
         """Return what the model is to look at."""
-        if framing == "picture":
-            return frame(pixels, framing)
         self._boxes = self._next(pixels)
-        return frame_boxes(pixels, self._boxes, most=1)
+        return frame_boxes(pixels, self._boxes, self._framer.size, most=1)
 
     def _next(self, pixels: NDArray[np.uint8]) -> Sequence[Box]:
         self._since_search += 1
         if self._boxes and self._since_search < _SEARCH_EVERY:
-            first, *others = (find_face_near(pixels, box) for box in self._boxes)
-            if first:
+            last, *others = self._boxes
+            same = self._near(pixels, last)
+            if same:
                 self._missing = 0
-                pairs = zip(self._boxes, (first, *others), strict=True)
-                return [steadied(last, near) for last, near in pairs if near]
+                return [steadied(last, same), *others]
+        return self._search(pixels)
+
+    def _near(self, pixels: NDArray[np.uint8], last: Box) -> Box | None:
+        near = self._framer.boxes_near(pixels, last)
+        return next((box for box in near if last.holds(box.middle)), None)
+
+    def _search(self, pixels: NDArray[np.uint8]) -> Sequence[Box]:
         self._since_search = 0
-        found = find_faces(pixels)
+        found = self._framer.boxes(pixels)
+        if found:  # looked at as closely as in the next frames, whose boxes are held against it
+            found[0] = self._near(pixels, found[0]) or found[0]
         if found and self._boxes:
             found[0] = steadied(self._boxes[0], found[0])
         self._missing = 0 if found else self._missing + 1
@@ -61,10 +66,11 @@ class FaceFollower:
 
 def steadied(last: Box, found: Box) -> Box:
     """Return `last` where `found` differs by no more than the detector's noise."""
-    place = _STILL_PLACE * last.side
-    moved = max(
-        abs(found.x + found.side / 2 - last.x - last.side / 2),
-        abs(found.y + found.side / 2 - last.y - last.side / 2),
+    moved = np.abs(np.subtract(found.middle, last.middle)).max()
+    turned = abs((found.angle - last.angle + 180) % 360 - 180)
+    same = (
+        moved <= _STILL_PLACE * last.side
+        and abs(found.side - last.side) <= _STILL_SIDE * last.side
+        and turned <= _STILL_ANGLE
     )
-    same = moved <= place and abs(found.side - last.side) <= _STILL_SIDE * last.side
     return last if same else found

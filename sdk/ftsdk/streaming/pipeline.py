@@ -22,7 +22,7 @@ from ftsdk.answer import Located, Question, View
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, FtsdkError, SourceError
 from ftsdk.events import Finished
-from ftsdk.imaging.faces import Finder, frame
+from ftsdk.imaging.faces import FaceFramer, Framer
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.streaming.answers import Frame, FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.change import ChangeDetector
@@ -76,7 +76,7 @@ class Pipeline:
     def __init__(self, analyzer: Analyzer, source: Source, settings: Settings) -> None:
         self._analyzer, self._source, self._settings = analyzer, source, settings
         self._question = Question(None, None, settings.report != "never", analyzer.language)
-        self._find: Finder = frame if source.unrelated else FaceFollower()
+        self._framer = _framer_of(analyzer, source)
         self._changes = ChangeDetector()
         self._start = time.perf_counter()
         self._read_since: float | None = None
@@ -194,7 +194,7 @@ class Pipeline:
     def _prepared_or_error(self, arrived: Arrived) -> View | FtsdkError:
         image, color = arrived.shot.image, self._settings.color
         try:
-            view = self._analyzer.prepare(image, color, arrived.watch, self._find)
+            view = self._analyzer.prepare(image, color, arrived.watch, self._framer)
             return _noted(view, arrived.shot.notes)
         except AnalysisCancelledError:
             raise
@@ -248,6 +248,13 @@ def _noted(view: View, notes: tuple[str, ...]) -> View:
     picture = replace(view.picture, notes=(*notes, *view.picture.notes))
     others = tuple(replace(other, picture=picture) for other in view.others)
     return replace(view, picture=picture, others=others)
+
+
+def _framer_of(analyzer: Analyzer, source: Source) -> Framer:
+    framer = analyzer.framer
+    if isinstance(framer, FaceFramer) and not source.unrelated:
+        return FaceFollower(framer)
+    return framer
 
 
 class _Attempt:

@@ -14,7 +14,7 @@ from ft_eval.text_metrics import DocumentFrequencies
 from ft_forge import LABELS
 from ft_forge.mmtt import Record
 from ftsdk.errors import RecordError
-from ftsdk.imaging.faces import Box
+from ftsdk.imaging.framing import Box
 from ftsdk.imaging.layout import region_place
 from ftsdk.imaging.picture import freeze
 from ftsdk.result import Provenance, Region, Result

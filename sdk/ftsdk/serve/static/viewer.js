@@ -165,16 +165,19 @@ export class Viewer {
 
   renderHighlight(w, h) {
     const { context } = this;
-    const box = this.face ?? { x: 0, y: 0, side: null };
+    const box = this.face ?? { x: 0, y: 0, side: null, angle: 0 };
     const across = box.side ? (box.side / this.image.width) * w : w;
     const down = box.side ? (box.side / this.image.height) * h : h;
     const left = (box.x / this.image.width) * w;
     const top = (box.y / this.image.height) * h;
-    const place = new Path2D();
+    const upright = new Path2D();
     for (const polygon of this.places?.[this.highlight] ?? []) {
-      polygon.forEach(([px, py], i) => place[i ? "lineTo" : "moveTo"](left + px * across, top + py * down));
-      place.closePath();
+      polygon.forEach(([px, py], i) => upright[i ? "lineTo" : "moveTo"](left + px * across, top + py * down));
+      upright.closePath();
     }
+    const place = new Path2D();
+    const [middleX, middleY] = [left + across / 2, top + down / 2];
+    place.addPath(upright, new DOMMatrix().translate(middleX, middleY).rotate(box.angle).translate(-middleX, -middleY));
     const veil = new Path2D();
     veil.rect(0, 0, w, h);
     veil.addPath(place);
