@@ -37,7 +37,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(epilog=_EXAMPLE)
 def analyze(
     pictures: Annotated[
-        list[Path], typer.Argument(help="Pictures (JPEG, PNG or WebP), or one video.")
+        list[Path], typer.Argument(help="Pictures of any common format, or one video.")
     ],
     bundle: Annotated[
         Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")

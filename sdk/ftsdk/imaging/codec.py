@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -9,11 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.errors import FtsdkError, ImageDamagedError, ImageLimitError
-from ftsdk.imaging.header import Header, jpeg, png, read_header, read_size
-from ftsdk.imaging.header.facts import truncated
+from ftsdk.imaging.header import Header, gif, jpeg, png, read_header, read_size, tiff
+from ftsdk.imaging.header.facts import Format, truncated
 from ftsdk.imaging.picture import check_size
+from ftsdk.imaging.pillow import PLUGIN_FORMATS, decode_with_plugin
 
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+# What a decoder gets to see of a checked file.
+_PLAIN: dict[Format, Callable[[bytes], bytes]] = {
+    "PNG": png.plain,
+    "GIF": gif.first,
+    "TIFF": tiff.unturned,
+}
 # What JPEG decoders draw where data is missing: zero coefficients, as YCbCr and as CMYK.
 _MISSING_GREYS = (128, 65)
 
@@ -40,7 +48,12 @@ def decode_file(data: bytes, max_pixels: int) -> Decoded:
     try:
         check_size(*read_size(data), max_pixels)
         header = read_header(data)
-        return Decoded(turned(_decode_still(data, header), header.orientation), header)
+        if header.format in PLUGIN_FORMATS:
+            pixels, header = decode_with_plugin(data, header)
+            check_size(pixels.shape[1], pixels.shape[0], max_pixels)
+        else:
+            pixels = _decode_still(data, header)
+        return Decoded(turned(pixels, header.orientation), header)
     except FtsdkError:
         raise
     except MemoryError as error:
@@ -60,9 +73,8 @@ def decode_file(data: bytes, max_pixels: int) -> Decoded:
 
 
 def _decode_still(data: bytes, header: Header) -> NDArray[np.uint8]:
-    if header.format == "PNG":
-        data = png.plain(data)
-    pixels = _imdecode(data, header)
+    plain = _PLAIN.get(header.format)
+    pixels = _imdecode(plain(data) if plain else data, header)
     if header.format == "JPEG" and _ends_grey(pixels) and _starved(data, header, pixels):
         found = "compressed data that ends before the picture does"
         raise truncated("JPEG", "data for every pixel", found)
@@ -71,14 +83,20 @@ def _decode_still(data: bytes, header: Header) -> NDArray[np.uint8]:
 
 def _imdecode(data: bytes, header: Header) -> NDArray[np.uint8]:
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(header))
     except cv2.error as error:
         raise _refused(header, f"OpenCV's message {error.err!r}") from error
     if pixels is None:
         raise _refused(header, "compressed data that OpenCV refuses")
     if pixels.shape != (header.height, header.width, 3):
         raise _refused(header, f"pixels of shape {list(pixels.shape)}")
-    return pixels.astype(np.uint8, copy=False)
+    return (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8, copy=False)
+
+
+def _flags(header: Header) -> int:
+    # OpenCV scales a TIFF's 16 bits to 8, and confuses the channels of planes when it does not.
+    deep = header.format == "TIFF" and header.bits == 16 and not header.planar
+    return _FLAGS | cv2.IMREAD_ANYDEPTH if deep else _FLAGS
 
 
 def _ends_grey(pixels: NDArray[np.uint8]) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ftsdk.errors import (
     ArrayError,
+    FtsdkError,
     ImageDamagedError,
     ImageFormatError,
     ImageNotFoundError,
@@ -24,6 +25,7 @@ from ftsdk.errors import (
 from ftsdk.imaging.codec import Decoded, decode_file, turned
 from ftsdk.imaging.header import Header
 from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
+from ftsdk.imaging.pillow import is_16_bit, is_translucent, orientation_of, pixels_of
 from ftsdk.text import name_of, visible
 
 __all__ = ["PICTURE_SUFFIXES", "Picture", "decode"]
@@ -37,11 +39,15 @@ _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
     "PNG": {".png", ".apng"},
     "WebP": {".webp"},
+    "TIFF": {".tif", ".tiff"},
+    "BMP": {".bmp", ".dib"},
+    "GIF": {".gif"},
+    "HEIC": {".heic", ".heif", ".hif"},
+    "AVIF": {".avif"},
+    "JPEG XL": {".jxl"},
 }
 PICTURE_SUFFIXES: frozenset[str] = frozenset().union(*_SUFFIXES.values())
 """What picture files are called, in lower case; what they hold decides, not their name."""
-_PILLOW_16_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
-_PILLOW_UNBOUNDED = {"I", "F"}
 
 
 def decode(
@@ -53,11 +59,12 @@ def decode(
 ) -> Picture:
     """Turn any supported source into an upright BGR picture.
 
-    Files must be complete JPEG, PNG or WebP; size limits are checked from the header
-    before decoding. The EXIF orientation is applied, also to Pillow pictures.
+    Files must be complete JPEG, PNG, WebP, TIFF, BMP or GIF, or, with `ftsdk[formats]`,
+    HEIC, AVIF or JPEG XL; size limits are checked from the header before decoding. The
+    EXIF orientation is applied, also to Pillow pictures.
     Transparency is dropped (the colours under it stay), as Pillow's `convert("RGB")`
     does; 16-bit channels keep their upper 8 bits; of an animation the still or first
-    picture is taken. `Picture.notes` tells which of these happened.
+    picture is taken, and of several pages the first. `Picture.notes` tells which of these happened.
 
     Args:
         source: path, bytes, binary file object, Pillow picture, or a uint8 array of
@@ -186,13 +193,19 @@ def _notes(header: Header, name: str) -> list[str]:
         f"The file is named {suffix} but holds a {header.format} picture.": named
         and header.format not in named,
         f"Turned upright from EXIF orientation {header.orientation}.": header.orientation != 1,
-        f"Animated: one of {header.frames} frames was taken.": header.frames > 1,
+        _which_frame(header): header.frames > 1,
         "Channels of 16 bits were cut to their upper 8.": header.bits == 16,
         "Transparency was dropped.": header.alpha,
         "CMYK was converted without a colour profile.": header.cmyk,
         "The embedded colour profile was not applied.": header.profile,
     }
     return [note for note, applies in notes.items() if applies]
+
+
+def _which_frame(header: Header) -> str:
+    if header.format == "TIFF":
+        return f"Of {header.frames} pages the first was taken."
+    return f"Animated: one of {header.frames} frames was taken."
 
 
 def _decode_array(array: NDArray[Any], color: Color, max_pixels: int) -> Picture:
@@ -223,22 +236,11 @@ def _wrong_array(array: NDArray[Any]) -> ArrayError:
 def _decode_pillow(image: Any, max_pixels: int) -> Picture:
     width, height = image.size
     check_size(width, height, max_pixels)
-    mode, notes = str(image.mode), list[str]()
-    if mode in _PILLOW_UNBOUNDED:
-        raise ImageFormatError(
-            "A Pillow picture of this mode has no fixed range.",
-            expected="a mode of 8 or 16 bits, such as RGB, L or I;16",
-            found=f"mode {mode}",
-            cure="Scale the values to 0..255 and convert it to mode 'RGB' or 'L'.",
-        )
     try:
-        orientation = image.getexif().get(0x0112, 1)
-        if mode in _PILLOW_16_BIT:
-            grey = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
-            pixels = np.repeat(grey[:, :, None], 3, axis=2)
-            notes.append("Channels of 16 bits were cut to their upper 8.")
-        else:
-            pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]
+        orientation = orientation_of(image)
+        pixels = turned(pixels_of(image), orientation)
+    except FtsdkError:
+        raise
     except Exception as error:  # Pillow's decoders raise all kinds, SyntaxError among them
         raise ImageDamagedError(
             "The Pillow picture does not decode.",
@@ -246,9 +248,10 @@ def _decode_pillow(image: Any, max_pixels: int) -> Picture:
             found=f"{type(error).__name__}: {error}",
             cure="Open the file with ftsdk itself, which tells what is wrong with it.",
         ) from error
-    if orientation in range(2, 9):
-        pixels = turned(pixels, orientation)
-        notes.append(f"Turned upright from EXIF orientation {orientation}.")
-    if "A" in mode or "a" in mode:
-        notes.append("Transparency was dropped.")
-    return freeze(np.array(pixels, order="C"), None, "Pillow picture", notes)
+    notes = {
+        "Channels of 16 bits were cut to their upper 8.": is_16_bit(image),
+        f"Turned upright from EXIF orientation {orientation}.": orientation != 1,
+        "Transparency was dropped.": is_translucent(image),
+    }
+    told = [note for note, applies in notes.items() if applies]
+    return freeze(np.array(pixels, order="C"), None, "Pillow picture", told)

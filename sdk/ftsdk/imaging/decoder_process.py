@@ -23,13 +23,14 @@ import numpy as np
 
 from ftsdk.errors import FtsdkError
 from ftsdk.imaging.codec import decode_file
-from ftsdk.imaging.header import read_size
+from ftsdk.imaging.header import format_of, read_size
 
 READY = b"{}\n"
 REQUEST = struct.Struct("<QQ")
-# Beside the interpreter: bytes for a decoder's tables, a byte of the file, and a pixel. A pixel
-# takes 3 bytes of answer twice, 6 of coefficients and up to 16 of rows that are not compressed.
-_ROOM, _PER_BYTE, _PER_PIXEL = 256 << 20, 4, 32
+# Beside the interpreter: bytes for a decoder's tables, a thread, a byte of the file, and a pixel,
+# which takes 3 bytes of answer twice, 6 of coefficients, and up to 16 of rows that are not
+# compressed. libjxl holds several planes of float32.
+_ROOM, _PER_THREAD, _PER_BYTE, _PER_PIXEL, _PER_JXL_PIXEL = 256 << 20, 16 << 20, 4, 32, 80
 
 
 def main(descriptor: int, memory: int, cpu_seconds: int) -> None:
@@ -61,17 +62,22 @@ def _receive(connection: socket.socket, length: int) -> bytearray:
 
 def _limit(base: int, data: bytes, max_pixels: int, cpu_seconds: int) -> None:
     """Allow what this file's size and its number of pixels explain, and no more."""
-    try:
-        width, height = read_size(data)
-    except FtsdkError:
-        width = height = 0
-    pixels = min(width * height, max_pixels)
-    memory = base + _ROOM + _PER_BYTE * len(data) + _PER_PIXEL * pixels
+    threads = base + _ROOM + _PER_THREAD * (os.cpu_count() or 1)
+    memory = threads + _PER_BYTE * len(data) + _pixel_memory(data, max_pixels)
     resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (3 * max_pixels, resource.RLIM_INFINITY))
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+
+
+def _pixel_memory(data: bytes, max_pixels: int) -> int:
+    try:
+        width, height = read_size(data)
+    except Exception:  # raised again, and told, when it is decoded
+        return 0
+    a_pixel = _PER_JXL_PIXEL if format_of(data) == "JPEG XL" else _PER_PIXEL
+    return min(width * height, max_pixels) * a_pixel
 
 
 def _address_space() -> int:

@@ -69,6 +69,7 @@ class _Process:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=shared,
+                env={**os.environ, "MALLOC_ARENA_MAX": "1"},  # arenas count as memory, unused too
             )
         self._killed = False
         self.ready = False

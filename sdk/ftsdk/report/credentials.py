@@ -24,7 +24,16 @@ _PLAIN = {
     "assertion.dataHash.mismatch": "the picture was changed after it was signed",
     "claimSignature.mismatch": "the signature is not over these claims",
 }
-_MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
+_MIME = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WebP": "image/webp",
+    "TIFF": "image/tiff",
+    "GIF": "image/gif",
+    "HEIC": "image/heic",
+    "AVIF": "image/avif",
+    "JPEG XL": "image/jxl",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,9 @@ def read_credentials(data: bytes) -> Credentials:
     except ImportError:
         return Credentials("not read", "c2pa-python is not installed (extra c2pa).")
     try:
-        mime = _MIME[format_of(data)]
+        mime = _MIME.get(format_of(data))
+        if mime is None:
+            return Credentials("none", "Files of this format carry no Content Credentials.")
         context = Context(settings=Settings.from_dict(_OFFLINE))
         reader = Reader.try_create(mime, io.BytesIO(data), context=context)
         if reader is None:

@@ -20,7 +20,10 @@ from ftsdk.errors import OptionError, SourceError, SourceLostError, SourceNotFou
 from ftsdk.imaging.decode import PICTURE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
-    (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+    (
+        *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
+        *(".mts", ".ts", ".webm", ".wmv"),
+    )
 )
 """What video files are called, in lower case."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

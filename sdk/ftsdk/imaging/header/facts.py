@@ -7,7 +7,7 @@ from typing import Literal
 
 from ftsdk.errors import ImageDamagedError, ImageLimitError, ImageTruncatedError
 
-Format = Literal["JPEG", "PNG", "WebP"]
+Format = Literal["JPEG", "PNG", "WebP", "TIFF", "BMP", "GIF", "HEIC", "AVIF", "JPEG XL"]
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,12 @@ class Header:
         width: in pixels, before the orientation is applied.
         height: in pixels, before the orientation is applied.
         orientation: EXIF orientation 1 to 8; 1 where there is none or a wrong one.
-        frames: pictures of an animation; 1 for a still picture.
+        frames: pictures of an animation, or pages; 1 for a still picture.
         bits: of one channel.
         alpha: whether the file carries transparency.
         cmyk: whether the file holds four printing colours.
         profile: whether the file carries an ICC colour profile.
+        planar: whether each colour's pixels are stored apart.
     """
 
     format: Format
@@ -35,6 +36,7 @@ class Header:
     alpha: bool = False
     cmyk: bool = False
     profile: bool = False
+    planar: bool = False
 
 
 def truncated(kind: Format, expected: str, found: str) -> ImageTruncatedError:

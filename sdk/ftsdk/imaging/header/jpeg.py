@@ -78,6 +78,13 @@ def read(data: bytes) -> Header:
     return replace(frame, orientation=turn, profile=profile)
 
 
+def check_part(data: bytes, most_scans: int) -> None:
+    """Raise ImageLimitError where a JPEG within another file has more scans than it takes there."""
+    scans = sum(segment.marker == _SOS for segment in _segments(data))
+    if scans > most_scans:
+        raise too_costly("JPEG", f"at most {most_scans} scans in a part of a TIFF", f"{scans}")
+
+
 def padded(data: bytes) -> bytes:
     """Return the file with bytes before its end marker that only a starved decoder reads.
 
