@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ft_eval.folders import PictureData
 from ft_eval.outcomes import Outcome, Summary, judge, summarise
 from ft_eval.robustness import distort
 from ft_eval.text_metrics import DocumentFrequencies
-from ft_forge.mmtt import MmttData, Record
+from ft_forge.mmtt import Record
 from ftsdk.analyzer import Analyzer
 from ftsdk.errors import DataError, FtsdkError
 from ftsdk.result import Failure, Provenance, Result
@@ -30,7 +31,8 @@ class Evaluation:
     Attributes:
         provenance: what answered; of the data set's first picture.
         score_threshold: the shipped operating point; None if the model has no score.
-        total: over all pictures; `families`: by kind of forgery, and the untouched.
+        total: over all pictures; `families`: by kind of forgery, and the untouched; `sources`: of
+            the untouched pictures, by where they come from, the most false alarms first.
         robustness: totals by distortion, without reports.
         failures: the pictures that could not be analysed and are in no figure.
     """
@@ -39,6 +41,7 @@ class Evaluation:
     score_threshold: float | None
     total: Summary
     families: dict[str, Summary]
+    sources: dict[str, Summary]
     robustness: dict[str, Summary]
     failures: tuple[Failure, ...]
 
@@ -56,6 +59,7 @@ class Evaluation:
             "ran": {"ftsdk": made.ftsdk, "runtime": made.runtime, "device": made.device},
             "total": asdict(self.total),
             "families": {name: asdict(summary) for name, summary in self.families.items()},
+            "sources": {name: asdict(summary) for name, summary in self.sources.items()},
             "robustness": {name: asdict(summary) for name, summary in self.robustness.items()},
             "failures": [
                 {"picture": failure.name, "class": type(failure.error).__name__,
@@ -68,7 +72,7 @@ class Evaluation:
 class _Run:
     """The outcomes so far, by distortion."""
 
-    def __init__(self, analyzer: Analyzer, data: MmttData, distortions: Sequence[str]) -> None:
+    def __init__(self, analyzer: Analyzer, data: PictureData, distortions: Sequence[str]) -> None:
         self._analyzer, self._data = analyzer, data
         self.outcomes: dict[str, list[Outcome]] = {name: [] for name in (CLEAN, *distortions)}
         self.failures: list[Failure] = []
@@ -97,7 +101,7 @@ class _Run:
             DataError: no picture could be analysed.
         """
         if self.first is None:
-            raise _nothing(self._data, self.failures[0].error)
+            raise _nothing(self.failures[0].error)
         clean = self.outcomes[CLEAN]
         pairs = [outcome.text for outcome in clean if outcome.text is not None]
         frequencies = DocumentFrequencies(pair.reference for pair in pairs)
@@ -110,6 +114,7 @@ class _Run:
                 family: summarise([o for o in clean if o.family == family], clean, frequencies)
                 for family in families
             },
+            sources=_by_source(clean, frequencies),
             robustness={
                 name: summarise(outcomes, outcomes, frequencies)
                 for name, outcomes in self.outcomes.items()
@@ -119,9 +124,21 @@ class _Run:
         )
 
 
+def _by_source(
+    outcomes: Sequence[Outcome], frequencies: DocumentFrequencies
+) -> dict[str, Summary]:
+    untouched = [outcome for outcome in outcomes if not outcome.forged and outcome.source]
+    names = sorted({outcome.source for outcome in untouched})
+    summaries = {
+        name: summarise([o for o in untouched if o.source == name], outcomes, frequencies)
+        for name in names
+    }
+    return dict(sorted(summaries.items(), key=lambda item: -(item[1].false_positive_rate or 0)))
+
+
 def evaluate(
     analyzer: Analyzer,
-    data: MmttData,
+    data: PictureData,
     *,
     report: bool = True,
     distortions: Sequence[str] = (),
@@ -146,10 +163,10 @@ def evaluate(
     return run.evaluation()
 
 
-def _nothing(data: MmttData, first: FtsdkError) -> DataError:
+def _nothing(first: FtsdkError) -> DataError:
     return DataError(
-        f"No picture of {data.record_file} could be analysed.",
-        expected="pictures and masks beside the record file",
+        "No picture of the data set could be analysed.",
+        expected="pictures, and masks where the records name them",
         found=f"{type(first).__name__}: {first.what} ({first.found})",
-        cure="check that img_path and mask_path are relative to the record file",
+        cure="check the paths; those of a record file are relative to it",
     )

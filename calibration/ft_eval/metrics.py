@@ -78,6 +78,17 @@ def auc(untouched: Values, forged: Values) -> float | None:
     return float(below.mean() / (2 * len(order)))
 
 
+def found_at(untouched: Values, forged: Values, rate: float) -> float | None:
+    """Return the share of forged scores above all but `rate` of the untouched ones.
+
+    None without pairs, or where fewer than 1 / `rate` untouched pictures could tell that rate.
+    """
+    if len(forged) == 0 or len(untouched) * rate < 1:
+        return None
+    threshold = np.quantile(untouched, 1 - rate, method="higher")
+    return float((forged > threshold).mean())
+
+
 def share_at_least(values: Values, threshold: float) -> float | None:
     """Return the share of `values` that reach `threshold`; None without values."""
     return float((values >= threshold).mean()) if len(values) else None

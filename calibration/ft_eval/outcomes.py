@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ft_eval.intervals import Interval, mean_interval, pair_interval, share_interval
 from ft_eval.metrics import (
     Mask,
     MaskScores,
     auc,
     calibration_error,
     f1_of_counts,
+    found_at,
     mask_scores,
     predicted_mask,
 )
@@ -44,8 +47,9 @@ class Outcome:
 
     Attributes:
         family: the kind of forgery, "untouched", or "unlabelled".
-        forged: the truth's mask is not empty.
-        mask: agreement of the masks; None for an untouched picture.
+        source: where the picture comes from; empty if unknown.
+        forged: the record says so, or the truth's mask is not empty.
+        mask: agreement of the masks; None where no mask is known.
         marked: the predicted mask is not empty.
         score: likelihood of manipulation; None if the model has none.
         suspected: the score reaches the shipped threshold; without a score, `marked`.
@@ -56,6 +60,7 @@ class Outcome:
     """
 
     family: str
+    source: str
     forged: bool
     mask: MaskScores | None
     marked: bool
@@ -69,7 +74,7 @@ class Outcome:
 
 
 def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
-    """Hold an answer against its record and the true mask [H, W] bool, None if untouched.
+    """Hold an answer against its record and the true mask [H, W] bool, None where there is none.
 
     Raises:
         RecordError: the record has another number of labels than the model.
@@ -77,11 +82,13 @@ def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
     face_mask = result.face_mask
     marked = bool(face_mask.mean() >= EMPTY_SHARE)
     labels = _true_labels(record, result)
+    forged = truth is not None if record.forged is None else record.forged
     named = named_regions(result.report or "") & result.region_probabilities.keys()
     unborne = named.intersection(unsupported_regions(result.report or "", face_mask))
     return Outcome(
-        family=UNTOUCHED if truth is None else str(record.attribute or UNLABELLED),
-        forged=truth is not None,
+        family=str(record.attribute or UNLABELLED) if forged else UNTOUCHED,
+        source=record.source or "",
+        forged=forged,
         mask=None if truth is None else _mask_scores(result, truth),
         marked=marked,
         score=result.score,
@@ -136,16 +143,21 @@ class Summary:
 
     Attributes:
         pictures, forged: how many.
-        iou, precision, recall, f1: means over the forged pictures.
+        iou, precision, recall, f1: means over the forged pictures whose mask is known.
         auc: of the forged against all untouched pictures of the data set, by score.
         found: share of the forged whose score reaches the shipped threshold.
         false_positive_rate: the same share of the untouched.
+        found_at_1, found_at_5: share of the forged whose score exceeds those of all but 1 % or 5 %
+            of the data set's untouched pictures: at a true rate of false alarms, whatever the
+            shipped threshold says.
         false_mask_rate: share of the untouched whose mask is not empty.
         calibration_error: expected calibration error of the score, both classes weighing half.
         region_f1: over pooled counts of all labels.
         report_agreement: share of named regions whose usual place the mask covers.
         report_names_part: share of found forgeries whose report names a manipulated region.
         text: agreement of the reports with the reference captions.
+        intervals: 95 % confidence intervals by figure: Wilson's for shares, else the percentiles
+            of 1,000 bootstrap resamples of the pictures.
     """
 
     pictures: int
@@ -157,12 +169,15 @@ class Summary:
     auc: float | None
     found: float | None
     false_positive_rate: float | None
+    found_at_1: float | None
+    found_at_5: float | None
     false_mask_rate: float | None
     calibration_error: float | None
     region_f1: float | None
     report_agreement: float | None
     report_names_part: float | None
     text: TextScores | None
+    intervals: dict[str, Interval]
 
 
 def summarise(
@@ -179,6 +194,9 @@ def summarise(
     counts = [outcome.regions for outcome in outcomes if outcome.regions is not None]
     named = sum(outcome.named for outcome in outcomes)
     pairs = [outcome.text for outcome in outcomes if outcome.text is not None]
+    quiet, loud = _scores(o for o in everything if not o.forged), _scores(forged)
+    found = [outcome.suspected for outcome in forged] if has_score else []
+    alarms = [outcome.suspected for outcome in untouched] if has_score else []
     return Summary(
         pictures=len(outcomes),
         forged=len(forged),
@@ -186,9 +204,11 @@ def summarise(
         precision=_mean(scores.precision for scores in masks),
         recall=_mean(scores.recall for scores in masks),
         f1=_mean(scores.f1 for scores in masks),
-        auc=auc(_scores(o for o in everything if not o.forged), _scores(forged)),
-        found=_mean(outcome.suspected for outcome in forged) if has_score else None,
-        false_positive_rate=_mean(o.suspected for o in untouched) if has_score else None,
+        auc=auc(quiet, loud),
+        found=_mean(found),
+        false_positive_rate=_mean(alarms),
+        found_at_1=found_at(quiet, loud, 0.01),
+        found_at_5=found_at(quiet, loud, 0.05),
         false_mask_rate=_mean(outcome.marked for outcome in untouched),
         calibration_error=calibration_error(_scores(untouched), _scores(forged)),
         region_f1=f1_of_counts(
@@ -201,7 +221,18 @@ def summarise(
             o.names_part for o in forged if o.suspected and o.names_part is not None
         ),
         text=text_scores(pairs, frequencies),
-    )
+        intervals=_present({
+            "iou": mean_interval(np.array([scores.iou for scores in masks])),
+            "auc": pair_interval(auc, quiet, loud),
+            "found": share_interval(found),
+            "false_positive_rate": share_interval(alarms),
+            "found_at_5": pair_interval(partial(found_at, rate=0.05), quiet, loud),
+        }),
+    )  # fmt: skip
+
+
+def _present(intervals: dict[str, Interval | None]) -> dict[str, Interval]:
+    return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
 def _scores(outcomes: Iterable[Outcome]) -> NDArray[np.float64]:

@@ -31,6 +31,11 @@ def _blur(image: Pixels) -> Pixels:
     return np.asarray(cv2.GaussianBlur(image, (5, 5), 0), np.uint8)
 
 
+def _half(image: Pixels) -> Pixels:
+    half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return np.asarray(half, np.uint8)
+
+
 def _screenshot(image: Pixels) -> Pixels:
     """Show the picture smaller, bilinear and without antialiasing, and capture that."""
     shown = cv2.resize(image, None, fx=SCREEN, fy=SCREEN, interpolation=cv2.INTER_LINEAR)
@@ -38,7 +43,7 @@ def _screenshot(image: Pixels) -> Pixels:
 
 
 #: By name: a function of a picture [H, W, 3] uint8 BGR that returns another, of its size but for
-#: the screenshot.
+#: the half size and the screenshot.
 DISTORTIONS: dict[str, Distortion] = {
     "jpeg_90": lambda image, _: jpeg(image, 90),
     "jpeg_70": lambda image, _: jpeg(image, 70),
@@ -47,6 +52,7 @@ DISTORTIONS: dict[str, Distortion] = {
     "blur_5x5": lambda image, _: _blur(image),
     "resize_0.75_blur_5x5": lambda image, _: _blur(_resize(image)),
     "noise_5": lambda image, rng: add_noise(image, NOISE, rng),
+    "half_size_jpeg_80": lambda image, _: jpeg(_half(image), 80),
     "screenshot_0.8": lambda image, _: _screenshot(image),
 }
 

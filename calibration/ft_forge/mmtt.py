@@ -42,6 +42,8 @@ class Record:
         caption: the reference report; empty if there is none.
         multilabel: 21 x 0/1, which regions are manipulated; None if unknown.
         attribute: the kind of forgery; None if unknown.
+        source: where the picture comes from; None if unknown.
+        forged: whether it was manipulated; None leaves it to the mask.
     """
 
     image_id: str | int
@@ -51,6 +53,8 @@ class Record:
     caption: str = ""
     multilabel: list[Bit] | None = None
     attribute: str | int | None = None
+    source: str | None = None
+    forged: bool | None = None
 
 
 class MmttData:
@@ -78,7 +82,7 @@ class MmttData:
         self.record_file = _find_record_file(path)
         above = path if path.is_dir() else path.parent.parent
         self._folders = (self.record_file.parent, above)
-        self.records = _spread(_read_records(self.record_file), limit)
+        self.records = spread(_read_records(self.record_file), limit)
 
     def picture(self, record: Record) -> Picture:
         """Return a record's picture.
@@ -98,9 +102,16 @@ class MmttData:
         Raises:
             InputError: the mask is named and missing, or does not decode.
         """
-        if not record.mask_path:
-            return None
-        levels = decode(self._resolve(record.mask_path)).pixels.max(axis=2)
+        return self.read_mask(self._resolve(record.mask_path)) if record.mask_path else None
+
+    @staticmethod
+    def read_mask(path: Path) -> Mask | None:
+        """Return the pixels [H, W] bool that a mask file marks; None if it marks none.
+
+        Raises:
+            InputError: it does not decode.
+        """
+        levels = decode(path).pixels.max(axis=2)
         mask: Mask = levels > MASK_LEVEL * levels.max()
         return mask if mask.any() else None
 
@@ -171,13 +182,14 @@ def _record(entry: Any, number: int, file: Path) -> Record:
         raise RecordError(
             f"Record {number} of {file} is not in MMTT's format.",
             expected="image_id, instance_id, img_path, and mask_path, caption, multilabel, "
-            "attribute where known",
+            "attribute, source, forged where known",
             found=f"{field}: {first['msg']}",
             cure="correct the record, or leave the field out where it is not known",
         ) from error
 
 
-def _spread(records: list[Record], limit: int | None) -> list[Record]:
+def spread(records: list[Record], limit: int | None) -> list[Record]:
+    """Return at most `limit` of `records`, spread evenly over them; None is no limit."""
     if limit is None or limit >= len(records):
         return records
     return [records[index * len(records) // limit] for index in range(limit)]

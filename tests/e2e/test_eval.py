@@ -176,3 +176,26 @@ def test_a_missing_package_has_its_cure(
 
 def test_help_has_an_example() -> None:
     assert "Example: ft-eval --bundle" in _run("--help").stdout
+
+
+def test_folders_of_pictures_and_their_sources(tmp_path: Path) -> None:
+    portrait = Path("examples/pictures")
+    for name, folder in (("portrait.jpg", "plain/nasa"), ("portrait_forged.jpg", "forged")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).write_bytes((portrait / name).read_bytes())
+    done = _run(
+        "--untouched", tmp_path / "plain", "--forged", tmp_path / "forged", "--json", "--no-report"
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    assert list(figures["sources"]) == ["nasa"]
+    assert figures["sources"]["nasa"]["pictures"] == 1
+    assert (figures["total"]["forged"], figures["total"]["iou"]) == (1, None)
+    assert figures["total"]["found_at_5"] is None  # one untouched picture tells no rate
+    assert len(figures["total"]["intervals"]["false_positive_rate"]) == 2
+
+
+def test_one_data_set_is_needed() -> None:
+    done = _run("--json")
+    assert done.exit_code == 2
+    assert "--untouched" in done.output

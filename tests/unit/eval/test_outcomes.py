@@ -137,6 +137,13 @@ def test_a_family_is_ranked_against_all_untouched() -> None:
     assert (family.false_positive_rate, family.calibration_error) == (None, None)
 
 
+def test_a_forgery_without_a_known_mask_counts_by_its_score_alone() -> None:
+    outcome = judge(replace(_record(), source="agency", forged=True), _answer(score=0.9), None)
+    assert (outcome.forged, outcome.mask, outcome.source) == (True, None, "agency")
+    total = summarise([outcome], [outcome], NOTHING)
+    assert (total.found, total.iou) == (1, None)
+
+
 def test_figures_of_a_model_without_a_score() -> None:
     outcomes = [judge(_record("nose"), _answer(score=None), NOSE)]
     total = summarise(outcomes, outcomes, NOTHING)

@@ -27,9 +27,9 @@ def test_same_seed_same_picture_and_the_input_is_left_alone(name: str) -> None:
 
 
 @given(st.sampled_from(sorted(DISTORTIONS)), st.integers(16, 70), st.integers(16, 70))
-def test_sizes_stay_but_for_the_screenshot(name: str, height: int, width: int) -> None:
+def test_sizes_stay_but_for_the_half_and_the_screenshot(name: str, height: int, width: int) -> None:
     harmed = distort(scene(height, width), name, 0)
-    factor = 0.8 if name == "screenshot_0.8" else 1.0
+    factor = {"screenshot_0.8": 0.8, "half_size_jpeg_80": 0.5}.get(name, 1.0)
     assert harmed.shape[2] == 3
     assert abs(harmed.shape[0] - height * factor) <= 0.5
     assert abs(harmed.shape[1] - width * factor) <= 0.5
