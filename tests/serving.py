@@ -126,6 +126,19 @@ def endless_server(
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def token_server(served_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that asks for the token `t` * 32."""
+    token = tmp_path_factory.mktemp("token") / "token"
+    token.write_text("t" * 32)
+    running = Server(served_bundle, "--token-file", str(token))
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.stop()
+
+
 @pytest.fixture
 def start(served_bundle: Path) -> Iterator[Start]:
     """A function that starts a server with options; all are stopped at the end."""

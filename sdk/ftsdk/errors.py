@@ -47,6 +47,7 @@ FtsdkError
 ├── ServiceError                ft-serve refuses a request
 │   ├── AnalysisNotFoundError     no analysis of that id is kept
 │   ├── ConnectionsError          too many connections, or one that sends nothing in time
+│   ├── ModelNotFoundError        no model of that name or version is loaded
 │   ├── NotReadyError             the service is starting or stopping
 │   ├── QueueFullError            as many pictures wait already as may
 │   ├── RequestError              the request is not what the API takes
@@ -290,6 +291,10 @@ class AnalysisNotFoundError(ServiceError):
 
 class ConnectionsError(ServiceError):
     """There are too many connections, or one sent no request in time."""
+
+
+class ModelNotFoundError(ServiceError):
+    """No model of that name or version is loaded."""
 
 
 class NotReadyError(ServiceError):

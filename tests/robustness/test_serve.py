@@ -32,6 +32,7 @@ _OCTETS = {"Content-Type": "application/octet-stream"}
 # FTSDK_FUZZ_EXAMPLES=200 looks longer than the suite has time for.
 EXAMPLES = int(os.environ.get("FTSDK_FUZZ_EXAMPLES", "12"))
 _ANALYSIS = "/v1/analyses/{key}"
+_MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 _OPERATIONS = [
     *(("/v1" + path, "POST") for path in ("/analyze", "/analyze/stream", "/refine")),
     *(("/v1" + path, "POST") for path in ("/refine/stream", "/session")),
@@ -40,6 +41,9 @@ _OPERATIONS = [
     (f"{_ANALYSIS}/probabilities.png", "GET"),
     (f"{_ANALYSIS}/report.html", "GET"),
     (_ANALYSIS, "DELETE"),
+    *((path, "GET") for path in ("/v2", "/v2/health/live", "/v2/health/ready")),
+    *((model + path, "GET") for model in _MODELS for path in ("", "/ready")),
+    *((f"{model}/infer", "POST") for model in _MODELS),
 ]
 _CHECKS = [
     not_a_server_error,

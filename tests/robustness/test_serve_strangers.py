@@ -106,19 +106,6 @@ def test_no_body_without_a_token_is_held(
     assert token_server.resident() - before < 16 * 2**20
 
 
-@pytest.fixture(scope="module")
-def token_server(served_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that asks for the token `t` * 32."""
-    token = tmp_path_factory.mktemp("token") / "token"
-    token.write_text("t" * 32)
-    running = Server(served_bundle, "--token-file", str(token))
-    try:
-        running.wait_until_ready()
-        yield running
-    finally:
-        running.stop()
-
-
 def test_wrong_tokens_are_throttled_by_address(token_server: Server) -> None:
     url = token_server.url
     elsewhere = httpx.HTTPTransport(local_address="127.0.0.9")

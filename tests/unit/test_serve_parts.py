@@ -18,7 +18,7 @@ from ftsdk.serve import cli
 from ftsdk.serve.analyses import MemoryStore
 from ftsdk.serve.disk import DiskStore
 from ftsdk.serve.documents import PaintedMask
-from ftsdk.serve.service import painted
+from ftsdk.serve.painting import painted
 from ftsdk.serve.settings import is_loopback
 from ftsdk.serve.uploads import clean_name
 

@@ -19,6 +19,8 @@ from ftsdk.serve.access import Access
 from ftsdk.serve.analyses import MemoryStore
 from ftsdk.serve.clients import TokenThrottle
 from ftsdk.serve.documents import RefineRequest, SessionRequest
+from ftsdk.serve.inference import routes as inference
+from ftsdk.serve.inference.documents import InferenceRequest
 from ftsdk.serve.service import Service
 from ftsdk.serve.settings import Settings
 from ftsdk.version import __version__
@@ -48,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(status.router)
     app.include_router(routes.router)
     app.include_router(kept_routes.router)
+    app.include_router(inference.router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _name_bodies(app)
@@ -96,7 +99,7 @@ def _name_bodies(app: FastAPI) -> None:
     def described() -> dict[str, object]:
         if app.openapi_schema is None:
             document = plain()
-            for model in (RefineRequest, SessionRequest):
+            for model in (RefineRequest, SessionRequest, InferenceRequest):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 named = schema.pop("$defs", {}) | {model.__name__: schema}
                 document["components"]["schemas"] |= named

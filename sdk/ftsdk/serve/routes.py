@@ -18,7 +18,8 @@ from ftsdk.serve.documents import (
 )
 from ftsdk.serve.errors import answers
 from ftsdk.serve.intake import Serving, last, start
-from ftsdk.serve.service import Message, Service
+from ftsdk.serve.message import Message
+from ftsdk.serve.service import Service
 from ftsdk.serve.streaming import messages, server_sent
 from ftsdk.serve.uploads import FIELD, Body, check_media_type
 from ftsdk.serve.workers import Job

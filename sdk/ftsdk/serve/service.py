@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
-from ftsdk.errors import AnalysisCancelledError, ArrayError, NotReadyError
-from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
+from ftsdk.errors import AnalysisCancelledError, NotReadyError
+from ftsdk.events import Event, Finished
 from ftsdk.imaging.layout import region_place
 from ftsdk.report.credentials import read_credentials
 from ftsdk.report.edits import Edit, now
@@ -23,17 +22,12 @@ from ftsdk.serve.analyses import Analysis, AnalysisStore, MemoryStore, new_id
 from ftsdk.serve.bodies import parse_json
 from ftsdk.serve.budget import Budget
 from ftsdk.serve.disk import DiskStore
-from ftsdk.serve.documents import (
-    REFINE_LIMITS,
-    PaintedMask,
-    RefineRequest,
-    analysis_document,
-    base64_png,
-    compact,
-)
+from ftsdk.serve.documents import REFINE_LIMITS, RefineRequest
+from ftsdk.serve.message import Message, as_messages
 from ftsdk.serve.metrics import Metrics
+from ftsdk.serve.painting import painted
 from ftsdk.serve.settings import Settings
-from ftsdk.serve.uploads import Body
+from ftsdk.serve.uploads import Body, Upload
 from ftsdk.serve.workers import Work, Workers
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.version import __version__
@@ -44,11 +38,18 @@ _DRAWINGS = 64
 
 
 @dataclass(frozen=True)
-class Message:
-    """An event as it leaves the service: its kind, and its JSON."""
+class Asked:
+    """What a client asks about a picture.
 
-    kind: str
-    data: str
+    Attributes:
+        upload: the file.
+        regions: names in place of those that the model finds.
+        report: False stops at the mask.
+    """
+
+    upload: Upload
+    regions: Sequence[str] | None = None
+    report: bool = True
 
 
 class Service:
@@ -111,33 +112,49 @@ class Service:
                 cure="wait until GET /readyz answers 200",
             )
 
+    @property
+    def name(self) -> str:
+        """The loaded model's name."""
+        return self._analyzer.bundle.manifest.name
+
+    def deadline(self) -> float:
+        """Return when a request that begins now is given up; waiting counts."""
+        return monotonic() + self.settings.timeout
+
     def analyze(self, body: Body, regions: Sequence[str] | None, report: bool) -> Work[Message]:
-        """Return the work of one picture; its time-out starts now, and waiting counts.
+        """Return the work of one picture.
 
         Raises (when run):
             RequestError, InputError: the body holds no picture that is taken.
         """
-        deadline = monotonic() + self.settings.timeout
+        deadline = self.deadline()
 
-        def messages(cancellation: Cancellation) -> Generator[Message, None, None]:
-            watch = Stopwatch(_left(deadline), cancellation)
-            upload = body.upload(watch.check)
+        def work(cancellation: Cancellation) -> Generator[Message, None, None]:
+            upload = body.upload(Stopwatch(_left(deadline), cancellation).check)
+            asked = Asked(upload, regions, report)
+            yield from as_messages(self.analysis(asked, deadline, cancellation))
 
-            def keep(result: Result) -> Analysis:
-                credentials = read_credentials(upload.data)
-                edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
-                return Analysis(new_id(), result, upload.data, credentials, edits)
+        return work
 
-            events = self._analyzer.stream(
-                upload.open(),
-                regions=regions,
-                report=report,
-                timeout=_left(deadline),
-                cancellation=cancellation,
-            )
-            yield from self._messages(events, keep)
+    def analysis(
+        self, asked: Asked, deadline: float, cancellation: Cancellation
+    ) -> Generator[Event | Analysis, None, None]:
+        """Yield what is found in a picture as it becomes known, and at last the kept analysis."""
+        upload, regions = asked.upload, asked.regions
 
-        return messages
+        def keep(result: Result) -> Analysis:
+            credentials = read_credentials(upload.data)
+            edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
+            return Analysis(new_id(), result, upload.data, credentials, edits)
+
+        events = self._analyzer.stream(
+            upload.open(),
+            regions=regions,
+            report=asked.report,
+            timeout=_left(deadline),
+            cancellation=cancellation,
+        )
+        yield from self._kept(events, keep)
 
     def refine(self, body: bytes) -> Work[Message]:
         """Return the work of a correction, a `RefineRequest` in JSON.
@@ -147,9 +164,9 @@ class Service:
             AnalysisNotFoundError: the analysis is not kept.
             RegionError, ArrayError: the correction does not fit it.
         """
-        deadline = monotonic() + self.settings.timeout
+        deadline = self.deadline()
 
-        def messages(cancellation: Cancellation) -> Generator[Message, None, None]:
+        def work(cancellation: Cancellation) -> Generator[Message, None, None]:
             request = parse_json(RefineRequest, body, REFINE_LIMITS)
             parent = self.store.get(request.id)
             mask = None if request.mask is None else painted(request.mask, parent.result)
@@ -169,9 +186,9 @@ class Service:
                     new_id(), result, parent.original, parent.credentials, edits, parent.id
                 )
 
-            yield from self._messages(events, keep)
+            yield from as_messages(self._kept(events, keep))
 
-        return messages
+        return work
 
     def close(self) -> None:
         """Let running work finish, then free everything."""
@@ -180,9 +197,9 @@ class Service:
         self.store.close()
         self._analyzer.close()
 
-    def _messages(
+    def _kept(
         self, events: Iterator[Event], keep: Callable[[Result], Analysis]
-    ) -> Generator[Message, None, None]:
+    ) -> Generator[Event | Analysis, None, None]:
         outcome = "cancelled"
         try:
             for event in events:
@@ -191,9 +208,9 @@ class Service:
                     self.store.put(analysis)
                     self.metrics.observe(event.result.timings)
                     outcome = "finished"
-                    yield Message("finished", compact(analysis_document(analysis.fresh())))
+                    yield analysis.fresh()
                 else:
-                    yield _message(event)
+                    yield event
         except (AnalysisCancelledError, GeneratorExit):
             raise
         except BaseException:
@@ -224,53 +241,6 @@ class Service:
                 "keep_seconds": None if settings.store else settings.keep_seconds,
             },
         }
-
-
-def painted(mask: PaintedMask, result: Result) -> NDArray[np.bool_]:
-    """Return a painted mask [H, W] bool at the picture's size.
-
-    Raises:
-        ArrayError: the run lengths do not add up, or the mask is larger than the picture.
-    """
-    height, width = result.picture.height, result.picture.width
-    lengths = np.array(mask.run_lengths, np.int64) if _in_range(mask) else np.zeros(0, np.int64)
-    if lengths.sum() != mask.width * mask.height or mask.width > width or mask.height > height:
-        raise ArrayError(
-            "the painted mask does not fit",
-            expected=f"run lengths that add up to width x height, at most {width}x{height}",
-            found=f"{mask.width}x{mask.height}, {len(mask.run_lengths)} runs",
-            cure="paint at the picture's size or smaller, and start with a run outside the mask",
-        )
-    inside = np.arange(len(lengths)) % 2 == 1
-    pixels = np.repeat(inside, lengths).reshape(mask.height, mask.width).view(np.uint8)
-    sized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST)
-    return sized.astype(np.bool_)
-
-
-def _in_range(mask: PaintedMask) -> bool:
-    most = mask.width * mask.height
-    return all(0 <= length <= most for length in mask.run_lengths) and (
-        sum(mask.run_lengths) == most
-    )
-
-
-def _message(event: Event) -> Message:
-    if isinstance(event, RegionsFound):
-        return Message(
-            "regions", compact({"regions": [asdict(region) for region in event.regions]})
-        )
-    if isinstance(event, MaskReady):
-        height, width = event.probabilities.shape
-        fields = {
-            "probabilities_png": base64_png(event.probabilities),
-            "width": width,
-            "height": height,
-            "regions": [asdict(region) for region in event.regions],
-            "score": event.score,
-        }
-        return Message("mask", compact(fields))
-    assert isinstance(event, ReportToken)
-    return Message("token", compact({"id": event.id, "text": event.text}))
 
 
 def _left(deadline: float) -> float:

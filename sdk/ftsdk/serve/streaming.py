@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from ftsdk.errors import AnalysisCancelledError
 from ftsdk.serve.documents import compact, error_document
+from ftsdk.serve.message import Message
 from ftsdk.serve.refusals import described
-from ftsdk.serve.service import Message
 from ftsdk.serve.workers import Job, T
 
 # What a worker has left to tell of its own time-out, before it is told in its place.
