@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from ft_eval.folders import PictureData
     from ft_eval.outcomes import Summary
 
-_EXAMPLE = (
-    "Examples: ft-eval --bundle xl.bundle --data mmtt/test.json --limit 500 --json; "
-    "ft-eval --untouched photographs/ --forged swaps/ --masks masks/ --robustness"
-)
+_EXAMPLE = "Example: ft-eval --bundle xl.bundle --untouched photographs/ --forged swaps/ --json"
 _COLUMNS = {
     "IoU": "iou", "prec.": "precision", "recall": "recall", "F1": "f1", "AUC": "auc",
     "found": "found", "FPR": "false_positive_rate", "at 1 %": "found_at_1", "at 5 %": "found_at_5",

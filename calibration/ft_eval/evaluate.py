@@ -168,5 +168,5 @@ def _nothing(first: FtsdkError) -> DataError:
         "No picture of the data set could be analysed.",
         expected="pictures, and masks where the records name them",
         found=f"{type(first).__name__}: {first.what} ({first.found})",
-        cure="check the paths; those of a record file are relative to it",
+        cure="check the paths; img_path and mask_path are relative to the record file",
     )
