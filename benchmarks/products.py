@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 
 from ft_export.graph.files import load_graph, save_graph
-from ftsdk.engines.onnxruntime import SPIN_US
+from ftsdk.engines.onnxruntime import SPIN_US, load_runtime
 
 
 def products_alone(graph: Path, threads: int) -> Callable[[], object]:
@@ -21,10 +20,11 @@ def products_alone(graph: Path, threads: int) -> Callable[[], object]:
     path = graph.with_name(f"{graph.stem}.products.onnx")
     try:
         widths = _write(load_graph(graph), path)
-        options = onnxruntime.SessionOptions()
+        runtime = load_runtime()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     finally:
         for left in (path, path.with_name(f"{path.name}.data")):
             left.unlink(missing_ok=True)

@@ -13,8 +13,8 @@ import counting
 import numpy as np
 import pytest
 from counting import Counted
+from guarding import Guard
 from hypothesis import HealthCheck, settings
-from typer.testing import CliRunner
 
 from ftsdk.analyzer import Analyzer
 
@@ -31,10 +31,11 @@ settings.load_profile("ftsdk")
 
 @dataclass(frozen=True)
 class Exported:
-    """A bundle and what `ft-export` printed while it wrote it."""
+    """A bundle, what `ft-export` printed while it wrote it, and the guard that it ran under."""
 
     bundle: Path
     printed: str
+    guard: Guard
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +59,13 @@ def mini_export(
     parity: Path, mini_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Exported:
     """The miniature, exported by the command line."""
-    from ft_export.cli import app
-
     out = tmp_path_factory.mktemp("export") / "mini.bundle"
-    architecture = str(parity / "architecture.json")
-    arguments = [str(mini_weights), "--architecture", architecture, "--out", str(out)]
-    arguments += ["--language", "float32"]
-    done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return Exported(out, done.stdout)
+    guard = Guard(tmp_path_factory.mktemp("guard"))
+    printed = guard.run(
+        *("ft_export.cli:main", mini_weights, "--architecture", parity / "architecture.json"),
+        *("--language", "float32", "--out", out, "--json"),
+    )
+    return Exported(out, printed, guard)
 
 
 @pytest.fixture(scope="session")

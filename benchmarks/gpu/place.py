@@ -13,6 +13,7 @@ from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.doctor.hardware import cuda_gpus, has_cuda_bindings
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.contract import Engine
+from ftsdk.engines.onnxruntime import load_runtime
 from ftsdk.errors import DeviceUnavailableError, EngineNotInstalledError
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +68,7 @@ def opened(runtime: str, bundle: Path) -> Iterator[tuple[str, Analyzer, Figures]
 
 
 def _require_cuda_provider() -> None:
-    import onnxruntime
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if "CUDAExecutionProvider" not in load_runtime().get_available_providers():
         raise Skipped("this ONNX Runtime has no CUDA; pip install 'ftsdk[gpu]' in its place")
 
 

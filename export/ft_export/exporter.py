@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 
 from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
@@ -21,6 +20,7 @@ from ft_export.precision.language import LanguagePrecision
 from ft_export.stage_export import StageExport
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import Bundle, open_bundle
+from ftsdk.engines.onnxruntime import load_runtime
 from ftsdk.manifest import GateEntry, Manifest
 from ftsdk.version import __version__
 
@@ -77,7 +77,7 @@ def export_bundle(
 
 def _fingerprint(plan: ModelPlan, options: ExportOptions) -> str:
     """Return what the work of an earlier export must have in common with this one."""
-    versions = {module.__name__: module.__version__ for module in (onnx, onnxruntime, torch)}
+    versions = {module.__name__: module.__version__ for module in (onnx, load_runtime(), torch)}
     files = [*(path for path in plan.weights.rglob("*") if path.is_file())]
     files += [plan.reports] if plan.reports else []
     sources = {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)}

@@ -4,7 +4,8 @@
     >>> result = ftsdk.analyze("face.jpg")
     >>> print(result.finding, result.report)
 
-Importing this package loads neither numpy nor an engine; its names load what they need.
+Importing this package loads neither numpy nor an engine; its names load what they need. It keeps
+dependencies from phoning home (`ftsdk.privacy`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ftsdk import privacy
 from ftsdk.version import __version__
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
         FrameMasked,
         FrameReported,
     )
+
+privacy.silence()
 
 _HOMES = {
     "Analyzer": "ftsdk.analyzer",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ftsdk.errors import OptionError
@@ -16,7 +19,8 @@ def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:
         OptionError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        with _no_font_cache():
+            from matplotlib.figure import Figure
     except ImportError as error:
         raise OptionError(
             "a plot needs matplotlib",
@@ -44,3 +48,17 @@ def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:
     curves.set_ylabel("mean latency, ms")
     curves.legend(fontsize="small")
     figure.savefig(path, dpi=120)
+
+
+@contextmanager
+def _no_font_cache() -> Iterator[None]:
+    """Keep matplotlib, while it is imported, from writing a list of fonts into the user's home."""
+    if "MPLCONFIGDIR" in os.environ:
+        yield
+        return
+    with TemporaryDirectory() as folder:
+        os.environ["MPLCONFIGDIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["MPLCONFIGDIR"]

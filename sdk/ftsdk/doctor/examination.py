@@ -12,6 +12,7 @@ from ftsdk.doctor.findings import Findings
 from ftsdk.doctor.hardware import check_gpu, check_machine, has_gpu
 from ftsdk.doctor.libraries import check_tensorrt_libraries
 from ftsdk.doctor.packages import check_packages
+from ftsdk.doctor.privacy import check_privacy
 from ftsdk.engines.device_name import gpu_index
 
 
@@ -27,6 +28,7 @@ def examine(bundle: Path | None, device: str) -> Iterator[Findings]:
     index = gpu_index(device)
     yield check_machine()
     yield check_packages()
+    yield check_privacy()
     yield check_tensorrt_libraries()
     yield check_native()
     if device != "cpu":
