@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ class Server:
     """A server process of its own, and a client of it."""
 
     def __init__(
-        self, bundle: Path, *options: str, preexec: Callable[[], object] | None = None
+        self,
+        bundle: Path,
+        *options: str,
+        preexec: Callable[[], object] | None = None,
+        under: Sequence[str] = (),
     ) -> None:
         httpx = pytest.importorskip("httpx", reason="httpx is not installed (extra test)")
         pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
@@ -35,7 +39,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-c", "from ftsdk.serve.cli import main; main()"]
         arguments = ["--bundle", str(bundle), "--device", "cpu", "--port", str(self.port), *options]
-        self.process = subprocess.Popen([*command, *arguments], preexec_fn=preexec)
+        self.process = subprocess.Popen([*under, *command, *arguments], preexec_fn=preexec)
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def wait_until_ready(self) -> None:
