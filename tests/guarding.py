@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,10 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 """
 _CONNECT = re.compile(r"sin6?_port=htons\((\d+)\).*?(?:inet_addr\(|AF_INET6, )\"([^\"]*)\"")
+
+
+#: Seconds after which a command hangs; an export on a busy machine is long under way before.
+_LONGEST = 1200
 
 
 @dataclass(frozen=True)
@@ -67,16 +72,26 @@ class Guard:
 
         It has to succeed.
         """
-        done = subprocess.run(
-            self.command([sys.executable, "-c", started(entry), *arguments]),
+        with self.open([sys.executable, "-c", started(entry), *arguments], **environment) as child:
+            try:
+                printed, complained = child.communicate(timeout=_LONGEST)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)  # strace takes no child with it
+                raise
+        assert child.returncode == 0, printed + complained
+        return printed
+
+    def open(self, arguments: Sequence[str | Path], **environment: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            self.command(arguments),
             env=self.environment(**environment),
             cwd=self.folder / "work",
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
+            start_new_session=True,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def findings(self) -> list[str]:
         """Return every look-up, connection and file that nobody asked for."""

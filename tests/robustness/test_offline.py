@@ -76,12 +76,7 @@ def serve(job: Job) -> None:
     """The service, from its start over a page and an answer to its end."""
     port = free_port()
     options = ["--bundle", job.bundle, "--device", "cpu", "--port", str(port)]
-    process = subprocess.Popen(
-        job.guard.command([sys.executable, "-c", started("ftsdk.serve.cli:main"), *options]),
-        env=job.guard.environment(),
-        cwd=job.guard.folder / "work",
-        start_new_session=True,
-    )
+    process = job.guard.open([sys.executable, "-c", started("ftsdk.serve.cli:main"), *options])
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             wait_until_ready(client, process)
@@ -92,10 +87,10 @@ def serve(job: Job) -> None:
             assert answer.json()["report"]
     finally:
         os.killpg(process.pid, signal.SIGTERM)  # strace passes no signal on
-        process.wait(timeout=30)
+        process.communicate(timeout=60)
 
 
-def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(client: httpx.Client, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
