@@ -10,8 +10,8 @@ import pytest
 from support.fake_cuda import FakeCuda
 from support.fake_tensorrt import FakeTensorRt, fake_plan
 
-from ftsdk import stages
 from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.engines import loading
 from ftsdk.engines.cache import EngineCache, EngineKey
 from ftsdk.engines.plans import engine_keys
 from ftsdk.engines.tensorrt import runtime_name
@@ -39,7 +39,7 @@ def a_gpu(
     """Let the stages believe that there is a GPU with TensorRT."""
     memory = memory or FakeCuda()
     found = SimpleNamespace(major=int(trt.gpu[3]), minor=int(trt.gpu[4:]), name=b"")
-    monkeypatch.setattr(stages, "load_tensorrt", lambda: trt)
-    monkeypatch.setattr(stages, "this_gpu", lambda _: f"sm_{found.major}{found.minor}")
-    monkeypatch.setattr(stages, "cuda", lambda: memory)
+    monkeypatch.setattr(loading, "load_tensorrt", lambda: trt)
+    monkeypatch.setattr(loading, "this_gpu", lambda _: f"sm_{found.major}{found.minor}")
+    monkeypatch.setattr(loading, "cuda", lambda: memory)
     return memory

@@ -51,7 +51,7 @@ def transformers_rival(weights: Path, architecture: str, language_dtype: str) ->
         modules = _prepare(plan, _dtype(dtype), analyzer)
         table = plan.token_embeddings().to(_dtype(dtype))
         model = transformers_model(plan.language, table, *(modules[stage] for stage in _LANGUAGE))
-        analyzer.writer = TransformersWriter(model)
+        analyzer.chain.writer = TransformersWriter(model)
 
     return Rival(_name(f"eager, Transformers {transformers.__version__}", dtype), prepare)
 

@@ -13,37 +13,32 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.answer import AnswerBuilder, Located, Question, View, joined
+from ftsdk.analysis import Asked, LocatedPicture, View
 from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import NANO, Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
-from ftsdk.consistency import FACE_DETECTOR
-from ftsdk.decision import suspected_regions
-from ftsdk.engines.contract import Arrays, arrays
+from ftsdk.chain import Chain
+from ftsdk.engines.contract import arrays
+from ftsdk.engines.loading import load_engines
 from ftsdk.errors import FtsdkError, OptionError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
-from ftsdk.imaging.codec import decode_file
-from ftsdk.imaging.decode import FileDecoder, decode
-from ftsdk.imaging.faces import Framed, Framer, frame_whole, make_framer
+from ftsdk.imaging.decode import Color
+from ftsdk.imaging.faces import Framed, Framer, frame_whole
 from ftsdk.imaging.picture import MAX_PIXELS, Picture
-from ftsdk.language.embeddings import TokenEmbeddings
+from ftsdk.imaging.reader import PictureReader
 from ftsdk.language.options import Language
-from ftsdk.language.prompt import PromptBuilder
-from ftsdk.language.writer import StepWriter, Writer
+from ftsdk.question import Question, correction, known_regions
 from ftsdk.result import Failure, Result
-from ftsdk.stages import Known, Stages
+from ftsdk.result_builder import ResultBuilder, Text
+from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
 
-if TYPE_CHECKING:
-    from ftsdk.imaging.isolation import DecoderPool
-
 Image = Any
-Color = Literal["bgr", "rgb"]
 TRACE_LANGUAGE = Language()
 
 
@@ -84,19 +79,14 @@ class Analyzer:
         isolate_decoding: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self._decoders = _decoder_pool() if isolate_decoding else None
-        self._max_pixels = max_pixels
+        self._reader = PictureReader(isolate_decoding, max_pixels)
         self._bundle = open_bundle(bundle or NANO)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
-        embeddings = TokenEmbeddings(self._bundle.file(manifest.language.token_embeddings))
-        self._prompts = PromptBuilder(self._bundle, embeddings)
-        self.stages = Stages(self._bundle, device, threads, cache_bytes)
-        self._answers = AnswerBuilder(self._bundle, self.stages)
-        #: What says which part of a picture the model looks at.
-        self.framer = make_framer(manifest.framing, manifest.preprocessing.size, self._find_faces)
-        #: What turns the encoder's tensors into tokens; to compare, another may take its place.
-        self.writer: Writer = StepWriter(self.stages, embeddings, manifest.language)
+        loaded = load_engines(self._bundle, device, threads)
+        #: The stages, the prompt and the writer; see `Chain`.
+        self.chain = Chain(self._bundle, Stages(manifest, loaded, cache_bytes))
+        self._results = ResultBuilder(self._bundle, loaded.runtime, loaded.device)
 
     def analyze(
         self,
@@ -152,8 +142,9 @@ class Analyzer:
         `cancellation` stops it in the middle of a stage.
         """
         watch = Stopwatch(timeout, cancellation)
-        question = Question(self.known_regions(regions), None, report, self.language)
-        yield from self._answer(self._look(image, color, watch), watch, question)
+        chosen = known_regions(regions, self._bundle.manifest)
+        question = Question(chosen, None, report, self.language)
+        yield from self._answer(self._see(image, color, watch), question, watch)
 
     async def analyze_async(self, image: Image, **options: Any) -> Result:
         """Return what `analyze` does, without holding the event loop; takes what it takes.
@@ -220,18 +211,10 @@ class Analyzer:
                 found=result.provenance.bundle,
                 cure="refine it with an Analyzer of the bundle that made it",
             )
-        kept = (
-            [region.name for region in result.regions] if "regions" in result.corrections else None
-        )
-        question = Question(
-            regions=self.known_regions(kept if regions is None else regions),
-            mask_logits=self._answers.painted(result, mask),
-            report=result.report is not None,
-            language=self.language,
-        )
-        tensors: Known = {**result.image_tensors}
-        view = View(result.picture, result.face, result.limits, tensors, answered=result.others)
-        yield from self._answer(view, Stopwatch(timeout, cancellation), question)
+        question = correction(result, regions, mask, self._bundle.manifest, self.language)
+        view = View(result.picture, result.face, result.limits, result.image_tensors)
+        watch = Stopwatch(timeout, cancellation)
+        yield from self._answer((view,), question, watch, standing=result.others)
 
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True
@@ -259,30 +242,34 @@ class Analyzer:
         the start token, `report`; and `qformer_ids` where the model has them.
         """
         watch = Stopwatch()
-        named: dict[str, Any] = {}
-        question = Question(self.known_regions(regions), None, True, language)
-        result = _last(self._answer(self._look(image, color, watch), watch, question, named))
-        ids = np.array([result.report_ids], np.int64)
-        return {**named, "report_ids": ids, "report": result.report}
+        chosen = known_regions(regions, self._bundle.manifest)
+        question = Question(chosen, None, True, language)
+        asked = self.ask(self._see(image, color, watch), question, watch)
+        face = self.locate(asked[:1], question, watch).faces[0]
+        tensors = self.chain.encode(face.tensors, watch, face.key)
+        tokens = [*self.chain.write(tensors, language, watch)]
+        start = self._bundle.manifest.language.start_token
+        return {
+            **arrays(tensors),
+            "prompt": face.prompt,
+            "report_ids": np.array([[start, *(token for token, _ in tokens)]], np.int64),
+            "report": "".join(text for _, text in tokens),
+        }
 
     @property
     def bundle(self) -> Bundle:
         """The bundle that answers."""
         return self._bundle
 
-    def known_regions(self, regions: Sequence[str] | None) -> list[str] | None:
-        """Return the names in label order; None stays None.
-
-        Raises:
-            RegionError: a name is no label of this bundle.
-        """
-        return self._answers.known_regions(regions)
+    @property
+    def stages(self) -> Stages:
+        """What runs the stages."""
+        return self.chain.stages
 
     def close(self) -> None:
         """Free the engines; the analyzer cannot be used afterwards."""
         self.stages.close()
-        if self._decoders:
-            self._decoders.close()
+        self._reader.close()
 
     def __enter__(self) -> Analyzer:
         return self
@@ -295,43 +282,26 @@ class Analyzer:
     ) -> None:
         self.close()
 
-    def _look(self, image: Image, color: Color, watch: Stopwatch) -> View:
-        return self.encode(self.prepare(image, color, watch), watch)
+    def _see(self, image: Image, color: Color, watch: Stopwatch) -> tuple[View, ...]:
+        return self.look(self.prepare(image, color, watch), watch)
 
     def prepare(
         self, image: Image, color: Color, watch: Stopwatch, framer: Framer | None = None
-    ) -> View:
-        """Decode, frame the faces and preprocess; `framer` may take the analyzer's own's place.
+    ) -> tuple[View, ...]:
+        """Decode, frame the faces and preprocess; `framer` may take the chain's own's place.
 
-        This and the next three are the steps of an answer, for pipelines that run them apart.
+        This and the next four are the steps of an answer, for pipelines that run them apart.
         """
-        manifest = self._bundle.manifest
         with watch.measure("decode"):
-            picture = decode(
-                image,
-                color=color,
-                max_pixels=self._max_pixels,
-                file_decoder=self._file_decoder(watch),
-            )
+            picture = self._reader.read(image, color, watch)
         with watch.measure("face"):
-            framed = self._framed(picture, framer or self.framer)
+            framed = self._framed(picture, framer or self.chain.framer)
+        limits = self._bundle.manifest.limits
         with watch.measure("preprocess"):
-            first, *others = (
-                View(
-                    picture,
-                    face.box,
-                    (*face.notes, *manifest.limits),
-                    {"pixel_values": self.stages.pixel_values(face.pixels)},
-                )
+            return tuple(
+                View(picture, face.box, (*face.notes, *limits), self.chain.start(face.pixels))
                 for face in (framed, *framed.others)
             )
-        return replace(first, others=tuple(others))
-
-    def _file_decoder(self, watch: Stopwatch) -> FileDecoder:
-        return partial(self._decoders.decode, watch=watch) if self._decoders else decode_file
-
-    def _find_faces(self, inputs: Arrays) -> Arrays:
-        return arrays(self.stages.infer(FACE_DETECTOR, inputs, Stopwatch()))
 
     def _framed(self, picture: Picture, framer: Framer) -> Framed:
         make = partial(framer, picture.pixels)
@@ -339,88 +309,77 @@ class Analyzer:
             return make()
         return self.stages.cache.get_or_make(("face", picture.sha256, framer), make)
 
-    def encode(self, view: View, watch: Stopwatch) -> View:
-        """Let the vision stages see the faces, and return the foremost with their tensors."""
-        for face in (view, *view.others):
-            self.stages.run_both(
-                "vision_encoder", "forgery_prompter", face.tensors, watch, face.key
-            )
-        return self._answers.foremost(view)
+    def look(self, views: Sequence[View], watch: Stopwatch) -> tuple[View, ...]:
+        """Let the vision stages see the faces; first comes the most suspicious one."""
+        look = self.chain.look
+        seen = [replace(view, tensors=look(view.tensors, watch, view.key)) for view in views]
+        return self._results.foremost_first(seen)
 
-    def locate(self, view: View, question: Question, watch: Stopwatch) -> Located:
-        """Ask where: the prompt, and the mask that answers it."""
-        names = self._names(view, question)
-        with watch.measure("prompt"):
-            prompt = self._prompts.build(names)
-        tensors = view.tensors | prompt.tensors
-        key = (view.key, *names, question.painted)
-        if question.mask_logits is None:
-            self.stages.run("mask_decoder", tensors, watch, key)
-        else:
-            tensors["mask_logits"] = question.mask_logits
-        others = tuple(self.locate(face, question, watch) for face in view.others)
-        known = (*view.answered, *(other.answer for other in others))
-        answer = joined(self._answers.localised(view, tensors, names), known)
-        return Located(answer, prompt.text, tensors, key, others)
+    def ask(self, views: Sequence[View], question: Question, watch: Stopwatch) -> tuple[Asked, ...]:
+        """Turn each face's regions, the user's or those that the model suspects, into a prompt."""
+        asked, chosen = [], question.regions
+        for view in views:
+            names = self._results.suspected(view) if chosen is None else chosen
+            with watch.measure("prompt"):
+                asked.append(self._results.asked(view, names, self.chain.prompt(names)))
+        return tuple(asked)
+
+    def locate(
+        self,
+        asked: Sequence[Asked],
+        question: Question,
+        watch: Stopwatch,
+        standing: tuple[Result, ...] = (),
+    ) -> LocatedPicture:
+        """Mask each face; `standing` are answers to other faces of the picture that stay."""
+        located = []
+        for face in asked:
+            names = (region.name for region in face.regions)
+            key = (face.view.key, *names, question.mask_sha256)
+            if question.mask_logits is None:
+                tensors = self.chain.mask(face.tensors, watch, key)
+            else:
+                tensors = {**face.tensors, "mask_logits": question.mask_logits}
+            located.append(self._results.located(face, tensors, key))
+        return LocatedPicture.of(tuple(located), standing)
+
+    def explain(
+        self, located: LocatedPicture, question: Question, watch: Stopwatch
+    ) -> Iterator[Event]:
+        """Write about each face, if a report is wanted, and finish; yields the first's tokens."""
+        texts: list[Text] = []
+        for face in located.faces if question.report else ():
+            tokens = []
+            tensors = self.chain.encode(face.tensors, watch, face.key)
+            for token, text in self.chain.write(tensors, question.language, watch):
+                tokens.append(ReportToken(token, text))
+                if not texts:
+                    yield tokens[-1]
+            texts.append(Text.of(tokens))
+        yield Finished(self.result(located, question, watch, texts))
+
+    def result(
+        self,
+        located: LocatedPicture,
+        question: Question,
+        watch: Stopwatch,
+        texts: Sequence[Text] = (),
+    ) -> Result:
+        """Return the answer as far as it is known: without `texts`, all but the report."""
+        return self._results.result(located, texts, question.corrections, watch.timings())
 
     def _answer(
         self,
-        view: View,
-        watch: Stopwatch,
+        views: Sequence[View],
         question: Question,
-        named: dict[str, Any] | None = None,
+        watch: Stopwatch,
+        standing: tuple[Result, ...] = (),
     ) -> Iterator[Event]:
-        names = self._names(view, question)
-        yield RegionsFound(self._answers.regions(view.tensors, names))
-        located = self.locate(view, question, watch)
-        answer = located.answer
-        yield MaskReady(answer.probabilities, answer.regions, answer.score)
+        asked = self.ask(views, question, watch)
+        yield RegionsFound(asked[0].regions)
+        located = self.locate(asked, question, watch, standing)
+        yield MaskReady(located.probabilities, located.faces[0].regions, located.score)
         yield from self.explain(located, question, watch)
-        if named is not None:
-            named |= arrays(located.tensors) | {"prompt": located.prompt}
-
-    def _names(self, view: View, question: Question) -> list[str]:
-        suspected = suspected_regions(view.tensors, self._bundle.manifest)
-        return suspected if question.regions is None else question.regions
-
-    def explain(self, located: Located, question: Question, watch: Stopwatch) -> Iterator[Event]:
-        """Ask why, if a report is wanted, and finish the answer."""
-        ids: list[int] = []
-        words: list[str] = []
-        if question.report:
-            for token, text in self._write(located, question.language, watch):
-                ids.append(token)
-                words.append(text)
-                yield ReportToken(token, text)
-        others = [_last(self.explain(face, question, watch)) for face in located.others]
-        answer = replace(
-            located.answer,
-            report="".join(words) if question.report else None,
-            report_ids=(self._bundle.manifest.language.start_token, *ids) if ids else (),
-            corrections=question.corrections,
-            timings=watch.timings(),
-        )
-        yield Finished(joined(answer, others))
-
-    def _write(
-        self, located: Located, language: Language, watch: Stopwatch
-    ) -> Iterator[tuple[int, str]]:
-        self.stages.run("qformer", located.tensors, watch, located.key)
-        self.stages.run("language_encoder", located.tensors, watch, located.key)
-        ids = self.writer(located.tensors, language, watch.check)
-        pieces = self._prompts.tokenizer.decode_stream(ids)
-        while True:
-            with watch.measure("language_decoder"):
-                piece = next(pieces, None)
-            if piece is None:
-                return
-            yield piece
-
-
-def _decoder_pool() -> DecoderPool:
-    from ftsdk.imaging.isolation import DecoderPool  # only where it is asked for, and on Linux
-
-    return DecoderPool()
 
 
 def _last(events: Iterator[Event]) -> Result:

@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ftsdk.analyzer import Analyzer, Color, Image
+from ftsdk.analyzer import Analyzer, Image
 from ftsdk.events import Event
+from ftsdk.imaging.decode import Color
 from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameAnswer
 from ftsdk.streaming.pipeline import Reports

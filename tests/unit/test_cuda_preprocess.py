@@ -13,10 +13,9 @@ from fake_gpu import a_gpu, nano_with_engines
 from support.fake_cuda import FakeCuda
 from support.fake_tensorrt import FakeKernels, FakeTensorRt
 
-from ftsdk import stages
 from ftsdk._native.cuda import CudaKernels
 from ftsdk.analyzer import Analyzer
-from ftsdk.engines import cuda_preprocess
+from ftsdk.engines import cuda_preprocess, loading
 from ftsdk.engines.contract import DeviceTensor
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
 from ftsdk.errors import ArrayError, EngineLoadError, EngineRunError
@@ -72,7 +71,7 @@ def test_nano_answers_the_same_with_its_pictures_preprocessed_on_the_gpu(
 ) -> None:
     bundle = nano_with_engines(tmp_path)
     a_gpu(monkeypatch, FakeTensorRt(), cuda)
-    monkeypatch.setattr(stages, "load_kernels", lambda: FakeKernels(library, cuda))
+    monkeypatch.setattr(loading, "load_kernels", lambda: FakeKernels(library, cuda))
     with Analyzer(bundle.path, device="cuda") as on_gpu, Analyzer(device="cpu") as on_cpu:
         pixels = np.zeros((5, 5, 3), np.uint8)
         assert isinstance(on_gpu.stages.pixel_values(pixels), DeviceTensor)

@@ -21,7 +21,7 @@ def astronaut() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def framer() -> FaceFramer:
-    framer = Analyzer(device="cpu").framer
+    framer = Analyzer(device="cpu").chain.framer
     assert isinstance(framer, FaceFramer)
     return framer
 

@@ -10,12 +10,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from ftsdk import stages
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import NANO, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.consistency import FACE_DETECTOR, STAGES
+from ftsdk.engines import loading
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
+from ftsdk.engines.loading import load_engines
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
     AnalysisCancelledError,
@@ -25,7 +26,7 @@ from ftsdk.errors import (
     NumericalError,
     OptionError,
 )
-from ftsdk.stages import Stages, require_finite
+from ftsdk.stages import require_finite
 from ftsdk.stopwatch import Stopwatch
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
@@ -64,7 +65,7 @@ def test_a_graph_that_the_runtime_refuses_is_an_error(tmp_path: Path) -> None:
     bundle = open_bundle(tiny_bundle.write(tmp_path))
     for device in ("cpu", "auto"):
         with pytest.raises(EngineLoadError, match=r"vision_encoder\.onnx"):
-            Stages(bundle, device, 1, cache_bytes=0)
+            load_engines(bundle, device, 1)
 
 
 @pytest.mark.parametrize("asked", [0, 2])
@@ -78,8 +79,9 @@ def test_small_stages_of_few_rows_get_one_thread_unless_asked(
             given[path.stem] = threads
             super().__init__(path, device, threads)
 
-    monkeypatch.setattr(stages, "OnnxRuntimeEngine", Noting)
-    Stages(open_bundle(NANO), "cpu", asked, cache_bytes=0).close()
+    monkeypatch.setattr(loading, "OnnxRuntimeEngine", Noting)
+    for engine in load_engines(open_bundle(NANO), "cpu", asked).engines.values():
+        engine.close()
     few = {"qformer", "language_encoder", "language_decoder"}
     assert given == {stage: asked or int(stage in few) for stage in (*STAGES, FACE_DETECTOR)}
 

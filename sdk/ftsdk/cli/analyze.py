@@ -22,6 +22,7 @@ from ftsdk.cli.console import (
 )
 from ftsdk.errors import FtsdkError
 from ftsdk.files import Inputs
+from ftsdk.question import known_regions
 from ftsdk.result import Result
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
 
@@ -76,7 +77,7 @@ def analyze(
             if target:
                 inputs.refuse(target)
         analyzer = _open(bundle, device, beams)
-        analyzer.known_regions(chosen)
+        known_regions(chosen, analyzer.bundle.manifest)
     if any(picture.suffix.lower() in VIDEO_SUFFIXES for picture in pictures):
         if report or chosen:
             raise typer.BadParameter("a video takes no --report and no --regions")

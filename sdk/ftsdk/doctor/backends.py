@@ -77,7 +77,7 @@ def build_small_plan(trt: Any, capability: Any = None) -> bytes:
     Raises:
         EngineRunError: TensorRT built nothing.
     """
-    from ftsdk.engines.tensorrt import error_log
+    from ftsdk.engines.tensorrt_plan import error_log
 
     log = error_log(trt)
     builder = trt.Builder(log)

@@ -17,12 +17,14 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
-from ftsdk.analyzer import Analyzer, Color
-from ftsdk.answer import Located, Question, View
+from ftsdk.analysis import LocatedPicture, View
+from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, FtsdkError, SourceError
 from ftsdk.events import Finished
+from ftsdk.imaging.decode import Color
 from ftsdk.imaging.faces import FaceFramer, Framer
+from ftsdk.question import Question
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.streaming.answers import Frame, FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.change import ChangeDetector
@@ -38,6 +40,7 @@ _ANSWERS = 4
 # Seconds that the end of a watch waits for a camera's driver.
 _READER_PATIENCE = 1.0
 T = TypeVar("T")
+Views = tuple[View, ...]
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ class Pipeline:
         self._cancellation = Cancellation()
         self._failure: BaseException | None = None
         self._arrived = BoundedQueue[Arrived](QUEUED, settings.policy)
-        self._prepared = BoundedQueue[_Step[View | FtsdkError]](1)
+        self._prepared = BoundedQueue[_Step[Views | FtsdkError]](1)
         newest = settings.report == "on change"
-        self._changed = BoundedQueue[_Step[Located]](1, "newest only" if newest else "wait")
+        self._changed = BoundedQueue[_Step[LocatedPicture]](1, "newest only" if newest else "wait")
         self._answers = BoundedQueue[FrameAnswer](_ANSWERS)
         lanes = (self._read, self._prepare, self._mask, self._write)
         self._threads = [
@@ -191,11 +194,11 @@ class Pipeline:
             self._prepared.room()
         self._prepared.finish()
 
-    def _prepared_or_error(self, arrived: Arrived) -> View | FtsdkError:
+    def _prepared_or_error(self, arrived: Arrived) -> Views | FtsdkError:
         image, color = arrived.shot.image, self._settings.color
         try:
-            view = self._analyzer.prepare(image, color, arrived.watch, self._framer)
-            return _noted(view, arrived.shot.notes)
+            views = self._analyzer.prepare(image, color, arrived.watch, self._framer)
+            return _noted(views, arrived.shot.notes)
         except AnalysisCancelledError:
             raise
         except FtsdkError as error:  # told by the mask lane, in the frame's turn
@@ -209,11 +212,11 @@ class Pipeline:
                 self._mask_one(step.arrived, step.made)
         self._changed.finish()
 
-    def _mask_one(self, arrived: Arrived, view: View) -> None:
-        watch = arrived.watch
-        view = self._analyzer.encode(view, watch)
-        located = self._analyzer.locate(view, self._question, watch)
-        result = replace(located.answer, timings=watch.timings())
+    def _mask_one(self, arrived: Arrived, views: Views) -> None:
+        analyzer, question, watch = self._analyzer, self._question, arrived.watch
+        asked = analyzer.ask(analyzer.look(views, watch), question, watch)
+        located = analyzer.locate(asked, question, watch)
+        result = analyzer.result(located, question, watch)
         self.answer(FrameMasked(arrived.frame, result, *self._measured(arrived)))
         always = self._settings.report == "always"
         if always or (self._question.report and self._changes.changed(result)):
@@ -241,17 +244,14 @@ class Pipeline:
         self.answer(FrameFailed(arrived.frame, error, self._arrived.dropped))
 
 
-def _noted(view: View, notes: tuple[str, ...]) -> View:
-    """Return `view` with the source's notes on the picture before its own."""
-    if not notes:
-        return view
-    picture = replace(view.picture, notes=(*notes, *view.picture.notes))
-    others = tuple(replace(other, picture=picture) for other in view.others)
-    return replace(view, picture=picture, others=others)
+def _noted(views: Views, notes: tuple[str, ...]) -> Views:
+    """Return `views` with the source's notes on the picture before its own."""
+    picture = replace(views[0].picture, notes=(*notes, *views[0].picture.notes))
+    return tuple(replace(view, picture=picture) for view in views)
 
 
 def _framer_of(analyzer: Analyzer, source: Source) -> Framer:
-    framer = analyzer.framer
+    framer = analyzer.chain.framer
     if isinstance(framer, FaceFramer) and not source.unrelated:
         return FaceFollower(framer)
     return framer

@@ -7,8 +7,9 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
-from ftsdk.analyzer import Analyzer, Color
+from ftsdk.analyzer import Analyzer
 from ftsdk.errors import OptionError
+from ftsdk.imaging.decode import Color
 from ftsdk.streaming.answers import FrameAnswer, FrameMasked
 from ftsdk.streaming.journal import Journal
 from ftsdk.streaming.pipeline import Pipeline, Reports, Settings

@@ -1,0 +1,114 @@
+"""The chain from pixels to a report, over engines by stage name.
+
+    pixels -> pixel_values -> vision_encoder, forgery_prompter -> region_logits
+           -> prompt -> mask_decoder -> mask_logits
+                     -> qformer -> language_encoder -> language_decoder -> token ids -> text
+
+Tensors travel by the names of the bundle's manifest. No step writes to the tensors that it is
+given; each returns them with its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import Bundle
+from ftsdk.consistency import FACE_DETECTOR
+from ftsdk.decision import suspected_regions
+from ftsdk.engines.contract import Arrays, Tensors, arrays
+from ftsdk.imaging.faces import make_framer
+from ftsdk.language.embeddings import TokenEmbeddings
+from ftsdk.language.options import Language
+from ftsdk.language.prompt import Prompt, PromptBuilder
+from ftsdk.language.writer import StepWriter, Writer
+from ftsdk.stages import Stages
+from ftsdk.stopwatch import Stopwatch
+
+
+class Chain:
+    """Every step of an analysis, for whoever runs it: analyzers picture by picture, with
+    `look`, `prompt`, `mask`, `encode` and `write`; exporters stage by stage, with `advance`.
+
+    Args:
+        bundle: a bundle; of its files only tokenizers and embeddings are read here.
+        stages: its stages.
+
+    Attributes:
+        stages: what runs them.
+        embeddings: the language model's token embeddings.
+        framer: pixels to the faces that the model looks at.
+        prompts: regions to prompt.
+        writer: the encoder's tensors to token ids; to compare, another may take its place.
+    """
+
+    def __init__(self, bundle: Bundle, stages: Stages) -> None:
+        self._manifest = bundle.manifest
+        self.stages = stages
+        language = bundle.manifest.language
+        self.embeddings = TokenEmbeddings(bundle.file(language.token_embeddings))
+        self.prompts = PromptBuilder(bundle, self.embeddings)
+        size = bundle.manifest.preprocessing.size
+        self.framer = make_framer(bundle.manifest.framing, size, self._find_faces)
+        self.writer: Writer = StepWriter(stages, self.embeddings, language)
+
+    def start(self, pixels: NDArray[np.uint8]) -> Tensors:
+        """Return `pixel_values` [1, 3, S, S] float32 of what the model looks at.
+
+        `pixels` is [H, W, 3] uint8 BGR.
+        """
+        return {"pixel_values": self.stages.pixel_values(pixels)}
+
+    def look(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
+        """Add what the vision stages see in `pixel_values`; `key` stands for its content."""
+        stages = "vision_encoder", "forgery_prompter"
+        return {**tensors, **self.stages.run_both(*stages, tensors, watch, key)}
+
+    def prompt(self, regions: Sequence[str]) -> Prompt:
+        """Return the prompt about `regions`, in words and as tensors."""
+        return self.prompts.build(regions)
+
+    def mask(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
+        """Add `mask_logits` [1, M, M] to the tensors of the vision stages and the prompt."""
+        return {**tensors, **self.stages.run("mask_decoder", tensors, watch, key)}
+
+    def encode(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
+        """Add what the report is written from: `qformer_output`, `encoder_output`, their keys."""
+        for stage in ("qformer", "language_encoder"):
+            tensors = {**tensors, **self.stages.run(stage, tensors, watch, key)}
+        return tensors
+
+    def write(
+        self, tensors: Tensors, language: Language, watch: Stopwatch
+    ) -> Iterator[tuple[int, str]]:
+        """Yield the report's token ids and the text that each completes, from `encode`'s tensors.
+
+        Each token is timed as `language_decoder`, and the watch is checked before it.
+        """
+        ids = self.writer(tensors, language, watch.check)
+        pieces = self.prompts.tokenizer.decode_stream(ids)
+        while True:
+            with watch.measure("language_decoder"):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    def infer(self, stage: str, tensors: Tensors) -> Tensors:
+        """Return the outputs of one stage."""
+        return self.stages.infer(stage, tensors, Stopwatch())
+
+    def advance(self, stage: str, tensors: Tensors, outputs: Tensors) -> Tensors:
+        """Return `tensors` as the stage after `stage` finds them.
+
+        They hold the outputs of `stage` and, after the prompter, the prompt about what it suspects.
+        """
+        if stage != "forgery_prompter":
+            return {**tensors, **outputs}
+        regions = suspected_regions(outputs, self._manifest)
+        return {**tensors, **outputs, **self.prompt(regions).tensors}
+
+    def _find_faces(self, inputs: Arrays) -> Arrays:
+        return arrays(self.stages.infer(FACE_DETECTOR, inputs, Stopwatch()))

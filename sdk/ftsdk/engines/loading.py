@@ -1,0 +1,104 @@
+"""A bundle's engines on the device that was asked for: which runtime, and what it says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ftsdk.bundle import Bundle
+from ftsdk.engines.cache import EngineCache
+from ftsdk.engines.contract import Engine
+from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
+from ftsdk.engines.device_name import require_device_name
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
+from ftsdk.engines.plans import load_plans, was_built_for
+from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
+from ftsdk.errors import DeviceUnavailableError, EngineLoadError
+from ftsdk.imaging.preprocess import Preprocessing
+from ftsdk.manifest import Manifest
+
+#: Stages that see a few dozen rows, or one: their products are over before a second thread is
+#: awake, unless the weights are large. Compare `ft-bench --threads 1` with `--threads 2`.
+_FEW_ROWS, _SMALL_BYTES = ("qformer", "language_encoder", "language_decoder"), 16 << 20
+
+
+@dataclass(frozen=True)
+class LoadedEngines:
+    """What runs a bundle.
+
+    Attributes:
+        device: `cpu` or `cuda:N`.
+        runtime: its name and full version.
+        engines: by stage.
+        preprocessing: makes `pixel_values`, on the GPU where kernels and plans are.
+    """
+
+    device: str
+    runtime: str
+    engines: Mapping[str, Engine]
+    preprocessing: Preprocessing | CudaPreprocessing
+
+    @classmethod
+    def none(cls, manifest: Manifest) -> LoadedEngines:
+        """Return no engine yet, on the host, for those who bring their own."""
+        return cls("cpu", "", {}, _on_host(manifest))
+
+
+def load_engines(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
+    """Load every graph of a bundle.
+
+    Args:
+        bundle: a verified bundle.
+        device: `cpu`, `cuda`, `cuda:N`, or `auto` (CUDA where it works, else the CPU).
+        threads: threads inside one operator; 0 gives small stages one, and lets the runtime choose
+            for the others.
+
+    Raises:
+        OptionError: another device name.
+        DeviceUnavailableError: the device was asked for and cannot be used.
+        EngineLoadError: the runtime refused a graph.
+        EngineMismatchError, EngineCacheError: engines lie beside the bundle for this GPU and are
+            of something else, or damaged.
+    """
+    require_device_name(device)
+    if device != "auto":
+        return _load_on(bundle, device, threads)
+    try:
+        return _load_on(bundle, "cuda:0", threads)
+    except (DeviceUnavailableError, EngineLoadError):
+        return _load_on(bundle, "cpu", threads)
+
+
+def _load_on(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
+    if device in ("cuda", "cuda:0") and (built := _load_built(bundle, device)):
+        return built
+    runtime = f"onnxruntime {load_runtime().__version__}"
+    engines = {
+        name: OnnxRuntimeEngine(bundle.file(entry.graph), device, threads or _threads(bundle, name))
+        for name, entry in bundle.manifest.stages.items()
+    }
+    return LoadedEngines(device, runtime, engines, _on_host(bundle.manifest))
+
+
+def _on_host(manifest: Manifest) -> Preprocessing:
+    return Preprocessing(**manifest.preprocessing.model_dump())
+
+
+def _threads(bundle: Bundle, stage: str) -> int:
+    """Return 1 for a small stage of few rows, else 0, the runtime's own choice."""
+    return int(stage in _FEW_ROWS and bundle.manifest.graph_bytes(stage) < _SMALL_BYTES)
+
+
+def _load_built(bundle: Bundle, device: str) -> LoadedEngines | None:
+    """Load the engines that were built for the GPU that is here; None if none were."""
+    if not EngineCache.beside(bundle).folder.is_dir():
+        return None
+    trt = load_tensorrt()
+    gpu = this_gpu(trt)
+    if not was_built_for(bundle, gpu):
+        return None
+    kernels = load_kernels()
+    plans = load_plans(bundle, gpu, trt, cuda())
+    preprocessing = _on_host(bundle.manifest)
+    on_gpu = CudaPreprocessing(preprocessing, kernels, cuda()) if kernels else preprocessing
+    return LoadedEngines(device, runtime_name(trt), plans, on_gpu)
