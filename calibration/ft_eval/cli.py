@@ -9,7 +9,16 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, out, print_json, run_app, shown
+from ftsdk.cli.console import (
+    WORK_FAILED,
+    BundleOption,
+    err,
+    exit_on_error,
+    out,
+    print_json,
+    run_app,
+    shown,
+)
 from ftsdk.errors import OptionError
 
 if TYPE_CHECKING:
@@ -51,9 +60,7 @@ def evaluate(
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Masks of the forged, by their names."),
     ] = None,
-    bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")
-    ] = None,
+    bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also after JPEG, resizing, blur and noise.")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ftsdk.analysis import Asked, LocatedPicture, View
 from ftsdk.asynchronous import in_thread
-from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.bundle import Bundle, bundle_folder, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
 from ftsdk.engines.contract import arrays
@@ -46,7 +46,8 @@ class Analyzer:
     """A loaded bundle, to be used for many pictures and from several threads.
 
     Args:
-        bundle: a bundle directory; None is the nano model that comes with the package.
+        bundle: a bundle directory; None and `"nano"` are the model that comes with the package, and
+            a directory of that name is `"./nano"`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; never another than asked for.
         language: how reports are decoded; None is as the bundle says. The attribute of this name
             may be replaced between calls.
@@ -80,7 +81,7 @@ class Analyzer:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._reader = PictureReader(isolate_decoding, max_pixels)
-        self._bundle = open_bundle(bundle or NANO)
+        self._bundle = open_bundle(bundle_folder(bundle))
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
         loaded = load_engines(self._bundle, device, threads)

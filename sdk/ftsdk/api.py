@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.analyzer import Analyzer, Image
+from ftsdk.bundle import bundle_folder
 from ftsdk.events import Event
 from ftsdk.imaging.decode import Color
 from ftsdk.result import Result
@@ -18,7 +19,7 @@ from ftsdk.streaming.watching import watch_with
 
 
 @lru_cache(maxsize=2)
-def _analyzer(bundle: Path | None, device: str) -> Analyzer:
+def _analyzer(bundle: Path, device: str) -> Analyzer:
     return Analyzer(bundle, device=device)
 
 
@@ -34,7 +35,8 @@ def analyze(
 
     Args:
         image: path, bytes, binary file, Pillow image, or uint8 array [H, W, 3].
-        bundle: a bundle directory; None is the nano model that comes with the package.
+        bundle: a bundle directory; None and `"nano"` are the model that comes with the package, and
+            a directory of that name is `"./nano"`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         color: channel order of an array; `bgr` is as cv2.imread gives it.
         report: False stops after the mask.
@@ -82,7 +84,8 @@ def watch(
     Args:
         source: a picture, a folder, a video file, a camera number, an address such as
             `rtsp://...`, an iterable of pictures, or a function that returns one.
-        bundle: a bundle directory; None is the nano model that comes with the package.
+        bundle: a bundle directory; None and `"nano"` are the model that comes with the package, and
+            a directory of that name is `"./nano"`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         policy: what happens to frames that come faster than answers: `wait`, `drop oldest`,
             `drop newest` or `newest only`. None waits, or takes the newest of a live source.
@@ -119,4 +122,4 @@ def watch(
 
 
 def _resolved(bundle: Any, device: str) -> Analyzer:
-    return _analyzer(None if bundle is None else Path(bundle).resolve(), device)
+    return _analyzer(bundle_folder(bundle).resolve(), device)

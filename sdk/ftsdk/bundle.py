@@ -55,6 +55,14 @@ class Bundle:
         return self.path / name
 
 
+def bundle_folder(bundle: str | Path | None) -> Path:
+    """Return the directory of a bundle; None and the word `nano` are the one in the package.
+
+    A directory of that name is `"./nano"`, or `Path("nano")`.
+    """
+    return NANO if bundle is None or bundle == "nano" else Path(bundle)
+
+
 def open_bundle(path: str | Path) -> Bundle:
     """Parse the manifest and verify every file of the bundle at `path`.
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ftsdk.cli.console import (
     WORK_FAILED,
+    BundleOption,
     error_document,
     exit_on_error,
     out,
@@ -40,9 +41,7 @@ def analyze(
     pictures: Annotated[
         list[Path], typer.Argument(help="Pictures of any common format, or one video.")
     ],
-    bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")
-    ] = None,
+    bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     regions: Annotated[
         str | None,

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from ftsdk.batch.rows import Counts
-from ftsdk.cli.console import WORK_FAILED, err, exit_on_error, run_app, shown
+from ftsdk.cli.console import WORK_FAILED, BundleOption, err, exit_on_error, run_app, shown
 from ftsdk.text import json_text
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def batch(
             "--out", help="Answers, a JSON object a line; what is there is kept. - prints them."
         ),
     ],
-    bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
-    ] = None,
+    bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     retry: Annotated[
         bool, typer.Option("--retry", help="Analyse again what could not be analysed before.")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ftsdk.cli.console import err, exit_on_error, out, run_app
+from ftsdk.cli.console import BundleOption, err, exit_on_error, out, run_app
 from ftsdk.files import Inputs, saving
 from ftsdk.text import json_text, visible
 
@@ -31,9 +31,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", invoke_without_
 @app.callback(epilog=_EXAMPLE)
 def bench(
     context: typer.Context,
-    bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
-    ] = None,
+    bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(help="Inside one operator; 0 chooses by stage.")] = 0,
     beams: Annotated[int | None, typer.Option(help="Beam search with N beams.")] = None,

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def _bundle_folder(word: str) -> Path:
+    from ftsdk.bundle import bundle_folder
+
+    return bundle_folder(word)
+
+
+#: The option of every command that opens a bundle.
+BundleOption = Annotated[
+    Path | None,
+    typer.Option(
+        parser=_bundle_folder,
+        metavar="BUNDLE",
+        help="A bundle directory, or nano: the model in the package (./nano is a directory).",
+        show_default="nano",
+    ),
+]
 
 WORK_FAILED, WRONG_USE = 1, 2
 _WRONG_USE = (OptionError, OutputFormatError, OverwriteError, RegionError)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ftsdk.cli.console import (
     WORK_FAILED,
+    BundleOption,
     err,
     exit_on_error,
     out,
@@ -31,9 +32,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @app.command(epilog=_EXAMPLE)
 def doctor(
-    bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory. [default: the built-in nano model]")
-    ] = None,
+    bundle: BundleOption = None,
     device: Annotated[
         str, typer.Option(help="What has to work: auto (whatever is here), cpu, cuda or cuda:N.")
     ] = "auto",
@@ -70,10 +69,10 @@ def doctor(
 
 
 def _clear(bundle: Path | None, as_json: bool) -> None:
-    from ftsdk.bundle import NANO
+    from ftsdk.bundle import bundle_folder
     from ftsdk.engines.cache import EngineCache
 
-    cache = EngineCache.beside(bundle or NANO)
+    cache = EngineCache.beside(bundle_folder(bundle))
     if bundle and not bundle.is_dir() and not cache.folder.is_dir():
         raise typer.BadParameter(f"there is no bundle at {bundle}", param_hint="--bundle")
     freed = cache.clear()

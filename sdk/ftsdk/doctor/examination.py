@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.bundle import Bundle, bundle_folder, open_bundle
 from ftsdk.doctor.backends import check_native, check_onnxruntime, check_tensorrt
 from ftsdk.doctor.findings import Findings
 from ftsdk.doctor.hardware import check_gpu, check_machine, has_gpu
@@ -34,14 +34,14 @@ def examine(bundle: Path | None, device: str) -> Iterator[Findings]:
     if device != "cpu":
         yield check_gpu(index)
     yield from _guarded("TensorRT back ends", partial(check_tensorrt, on_gpu))
-    opened, findings = _check_bundle(bundle or NANO)
+    opened, findings = _check_bundle(bundle_folder(bundle))
     yield findings
     if opened is not None:
         graph = opened.file(_smallest_graph(opened))
         cuda = f"cuda:{index}" if on_gpu else None
         yield from _guarded("ONNX Runtime", partial(check_onnxruntime, graph, cuda))
         yield from _guarded("golden picture", partial(_golden, opened, device))
-    yield from _guarded("engines", partial(_engines, bundle or NANO))
+    yield from _guarded("engines", partial(_engines, bundle_folder(bundle)))
 
 
 def _guarded(name: str, check: Callable[[], Findings]) -> Iterator[Findings]:

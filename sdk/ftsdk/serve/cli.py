@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftsdk.cli.console import exit_on_error, out
+from ftsdk.cli.console import BundleOption, exit_on_error, out
 from ftsdk.errors import EngineNotInstalledError, OptionError
 from ftsdk.serve.hosts import HostName
 from ftsdk.serve.settings import BACKLOG, LOOPBACK_NAMES, LOOPBACK_PROXIES, Settings, is_loopback
@@ -21,9 +21,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @app.command(epilog=_EXAMPLE)
 def serve(
-    bundle: Annotated[
-        Path | None, typer.Option(help="A bundle directory; the built-in nano model if none.")
-    ] = None,
+    bundle: BundleOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

@@ -20,7 +20,7 @@ class Settings:
     """How the service runs.
 
     Attributes:
-        bundle: a bundle directory; None is the nano model that comes with the package.
+        bundle: a bundle directory; None is the model that comes with the package.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: threads inside one operator; 0 lets the runtime choose.
         workers: pictures that are analysed at the same time.
