@@ -26,6 +26,7 @@ from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameMasked
+from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.watching import watch_with
 
 #: Frames a second of the source, and the least seconds of a mask: 60 against 5.
@@ -94,7 +95,7 @@ def overload(seconds: Annotated[float, typer.Option(help="How long.")] = 600) ->
         analyzer.stages.replace(
             lambda stage, e: SlowEngine(e, MASK_SECONDS) if stage == "vision_encoder" else e
         )
-        for answer in watch_with(analyzer, camera(), policy="newest only"):
+        for answer in watch_with(analyzer, camera(), WatchOptions(policy="newest only")):
             if isinstance(answer, FrameMasked):
                 dropped = answer.dropped
                 latencies.append(answer.latency_ms)

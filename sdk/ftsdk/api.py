@@ -13,7 +13,7 @@ from ftsdk.events import Event
 from ftsdk.imaging.decode import Color
 from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameAnswer
-from ftsdk.streaming.pipeline import Reports
+from ftsdk.streaming.options import Reports, WatchOptions
 from ftsdk.streaming.queues import Policy
 from ftsdk.streaming.watching import watch_with
 
@@ -108,17 +108,8 @@ def watch(
         ...     if isinstance(answer, ftsdk.FrameReported):
         ...         print(answer.frame.seconds, answer.result.report)
     """
-    return watch_with(
-        _resolved(bundle, device),
-        source,
-        policy=policy,
-        report=report,
-        resume=resume,
-        retries=retries,
-        retry_wait=retry_wait,
-        timeout=timeout,
-        color=color,
-    )
+    options = WatchOptions(policy, report, resume, retries, retry_wait, timeout, color)
+    return watch_with(_resolved(bundle, device), source, options)
 
 
 def _resolved(bundle: Any, device: str) -> Analyzer:

@@ -12,6 +12,7 @@ from conftest import REPOSITORY
 import ftsdk
 from ftsdk.analyzer import Analyzer
 from ftsdk.errors import SourceError
+from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.watching import watch_with
 
 #: The bindings of GStreamer belong to the system's Python, wherever the tests' own lies.
@@ -57,7 +58,9 @@ def test_a_camera_that_dies_is_tried_again_and_then_reported() -> None:
     camera = Camera()
     try:
         with Analyzer(device="cpu") as analyzer:
-            answers = watch_with(analyzer, camera.address, retries=2, retry_wait=1.5, timeout=3.0)
+            answers = watch_with(
+                analyzer, camera.address, WatchOptions(retries=2, retry_wait=1.5, timeout=3.0)
+            )
             with closing(answers):
                 first = next(answers)
                 assert isinstance(first, ftsdk.FrameMasked)

@@ -16,6 +16,7 @@ from counting import counted
 import ftsdk
 from ftsdk.analyzer import Analyzer
 from ftsdk.errors import ImageFormatError, OptionError, SourceLostError
+from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.watching import watch_with
 
 PICTURES = REPOSITORY / "examples" / "pictures"
@@ -73,7 +74,9 @@ def test_masks_of_a_video_do_not_flicker(
 ) -> None:
     """Where the same face trembles by a pixel, the followed one is looked at in the same place."""
     trembling = [np.roll(stills[0], shift, axis=(0, 1)) for shift in ((0, 0), (1, 0), (0, 1))]
-    faces = {answer.result.face for answer in watch_with(nano, trembling, report="never")}
+    faces = {
+        answer.result.face for answer in watch_with(nano, trembling, WatchOptions(report="never"))
+    }
     assert len(faces) == 1
 
 
@@ -101,7 +104,9 @@ def paced(frames: int, image: np.ndarray) -> Iterator[np.ndarray]:
 def test_frames_that_come_too_fast_are_dropped_and_counted(
     nano: Analyzer, stills: tuple[np.ndarray, np.ndarray], policy: Any
 ) -> None:
-    answers = list(watch_with(nano, paced(40, stills[1]), policy=policy, report="never"))
+    answers = list(
+        watch_with(nano, paced(40, stills[1]), WatchOptions(policy=policy, report="never"))
+    )
     assert answers[-1].dropped == 40 - len(answers) > 0
     indices = [answer.frame.index for answer in answers]
     assert indices == sorted(set(indices))
@@ -117,16 +122,16 @@ def test_a_bad_picture_does_not_end_a_watch_and_a_stopped_one_goes_on(
     for name in ("a.jpg", "c.jpg", "d.jpg"):
         (folder / name).symlink_to(PICTURES / "portrait.jpg")
     (folder / "b.jpg").write_bytes(b"nothing")
-    first = watch_with(nano, folder, report="never", resume=journal)
+    first = watch_with(nano, folder, WatchOptions(report="never", resume=journal))
     assert next(first).frame.name == "a.jpg"
     failed = next(first)
     assert isinstance(failed, ftsdk.FrameFailed)
     assert isinstance(failed.error, ImageFormatError)
     assert next(first).frame.name == "c.jpg"
     first.close()  # type: ignore[attr-defined]
-    rest = [answer.frame.name for answer in watch_with(nano, folder, resume=journal)]
+    rest = [answer.frame.name for answer in watch_with(nano, folder, WatchOptions(resume=journal))]
     assert sorted(rest) == ["c.jpg", "c.jpg", "d.jpg", "d.jpg"]  # masked and reported
-    assert not list(watch_with(nano, folder, resume=journal))
+    assert not list(watch_with(nano, folder, WatchOptions(resume=journal)))
 
 
 def test_a_source_that_dies_is_opened_again_and_then_given_up(
@@ -140,7 +145,9 @@ def test_a_source_that_dies_is_opened_again_and_then_given_up(
             raise OSError("unplugged")
         yield from stills
 
-    watch = watch_with(nano, camera, policy="wait", report="never", retries=2, retry_wait=0)
+    watch = watch_with(
+        nano, camera, WatchOptions(policy="wait", report="never", retries=2, retry_wait=0)
+    )
     answers = [next(watch).frame.index for _ in range(4)]
     with pytest.raises(SourceLostError, match="unplugged"):
         next(watch)
@@ -154,7 +161,7 @@ def test_a_source_that_hangs_is_lost_after_the_time_out(nano: Analyzer) -> None:
         yield from ()
 
     with pytest.raises(SourceLostError, match="no frame in"):
-        list(watch_with(nano, hanging(), timeout=0.2))
+        list(watch_with(nano, hanging(), WatchOptions(timeout=0.2)))
 
 
 def test_closing_a_watch_stops_its_engines(video: Path) -> None:
@@ -180,4 +187,4 @@ def test_the_door_of_the_package_watches_too(video: Path) -> None:
 )
 def test_wrong_settings_are_refused_at_once(nano: Analyzer, video: Path, wrong: Any) -> None:
     with pytest.raises(OptionError):
-        watch_with(nano, video, **wrong)
+        watch_with(nano, video, WatchOptions(**wrong))

@@ -10,9 +10,10 @@ import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
 
+from ftsdk.asynchronous import Job, Work
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import QueueFullError
-from ftsdk.serve.workers import Job, Work, Workers
+from ftsdk.serve.workers import Workers
 
 
 async def _until(condition: object) -> None:

@@ -11,6 +11,7 @@ from ftsdk.batch.books import Book
 from ftsdk.batch.rows import Row
 from ftsdk.batch.sources import Listing
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked
+from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.sources import Shot, Source
 from ftsdk.streaming.watching import watch_with
 
@@ -43,7 +44,9 @@ def run_batch(
         told(row)
 
     source = _Pictures(listing, book, unseen)
-    for answer in watch_with(analyzer, source, report="always" if report else "never"):
+    for answer in watch_with(
+        analyzer, source, WatchOptions(report="always" if report else "never")
+    ):
         while not unseen.empty():
             write(unseen.get())
         if not (report and isinstance(answer, FrameMasked)):

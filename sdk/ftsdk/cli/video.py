@@ -25,6 +25,7 @@ from ftsdk.cli.console import (
 from ftsdk.errors import FtsdkError, OptionError, SourceEmptyError
 from ftsdk.files import Inputs, saving
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked, FrameReported
+from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.recording import open_recording
 from ftsdk.streaming.sources import Capture, VideoFacts, open_source
 from ftsdk.streaming.watching import watch_with
@@ -58,7 +59,9 @@ def analyze_video(
     assert isinstance(source, Capture)
     facts, account, saved = source.facts(), _Account(), None
     with _progress(facts.frames) as progress:
-        answers = watch_with(analyzer, source, report="on change" if report else "never")
+        answers = watch_with(
+            analyzer, source, WatchOptions(report="on change" if report else "never")
+        )
         told = _told(answers, account, progress, as_json)
         if save:
             saved = _save(told, save, path, facts, account)

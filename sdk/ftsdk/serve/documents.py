@@ -196,6 +196,7 @@ class ModelDocument(_Closed):
     region_threshold: float
     mask_threshold: float
     places: dict[str, list[list[tuple[float, float]]]]
+    region_words: dict[str, list[str]]
     has_score: bool
     limits: list[str]
     service: LimitsDocument

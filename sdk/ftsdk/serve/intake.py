@@ -9,12 +9,12 @@ from typing import Annotated, TypeVar
 from fastapi import Depends
 from starlette.requests import Request
 
+from ftsdk.asynchronous import Job, Work
 from ftsdk.cancellation import Cancellation
 from ftsdk.serve.clients import client_of
 from ftsdk.serve.service import Service
 from ftsdk.serve.streaming import messages
 from ftsdk.serve.uploads import read_body
-from ftsdk.serve.workers import Job, Work
 
 T = TypeVar("T")
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from ftsdk.asynchronous import Job
 from ftsdk.serve.documents import (
     MAX_REGIONS,
     REFINE_LIMITS,
@@ -22,7 +23,6 @@ from ftsdk.serve.message import Message
 from ftsdk.serve.service import Service
 from ftsdk.serve.streaming import messages, server_sent
 from ftsdk.serve.uploads import FIELD, Body, check_media_type
-from ftsdk.serve.workers import Job
 
 router = APIRouter(prefix="/v1")
 

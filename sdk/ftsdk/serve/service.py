@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 
 from ftsdk.analyzer import Analyzer
+from ftsdk.asynchronous import Work
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, NotReadyError
 from ftsdk.events import Event, Finished
 from ftsdk.imaging.layout import region_place
+from ftsdk.regions import face_region
 from ftsdk.report.credentials import read_credentials
 from ftsdk.report.edits import Edit, now
 from ftsdk.result import Result
@@ -28,7 +30,7 @@ from ftsdk.serve.metrics import Metrics
 from ftsdk.serve.painting import painted
 from ftsdk.serve.settings import Settings
 from ftsdk.serve.uploads import Body, Upload
-from ftsdk.serve.workers import Work, Workers
+from ftsdk.serve.workers import Workers
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.version import __version__
 
@@ -233,6 +235,7 @@ class Service:
             "region_threshold": manifest.region_threshold,
             "mask_threshold": manifest.mask_threshold,
             "places": {name: _outlines(name) for name in manifest.labels},
+            "region_words": {name: list(face_region(name).words) for name in manifest.labels},
             "has_score": manifest.score is not None,
             "limits": list(manifest.limits),
             "service": {

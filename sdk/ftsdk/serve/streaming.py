@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.requests import Request
 
+from ftsdk.asynchronous import Job, T
 from ftsdk.errors import AnalysisCancelledError
 from ftsdk.serve.documents import compact, error_document
 from ftsdk.serve.message import Message
 from ftsdk.serve.refusals import described
-from ftsdk.serve.workers import Job, T
 
 # What a worker has left to tell of its own time-out, before it is told in its place.
 _GRACE = 0.5

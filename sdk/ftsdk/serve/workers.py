@@ -13,17 +13,15 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from ftsdk.cancellation import Cancellation
+from ftsdk.asynchronous import Job, Work
 from ftsdk.errors import QueueFullError
 
 T = TypeVar("T")
-Work = Callable[[Cancellation], Generator[T, None, None]]
 # How much the newest analysis counts in the mean that Retry-After is made of.
 _NEWEST = 0.2
 #: Seconds that a request waits for a place in the queue.
@@ -31,57 +29,6 @@ PATIENCE = 5.0
 #: Requests that may wait for a place.
 _LINE = 64
 _REMEMBERED = 4096
-
-
-@dataclass(frozen=True)
-class _End:
-    error: BaseException | None = None
-
-
-class Job(Generic[T]):
-    """Work whose items arrive while a thread makes them."""
-
-    def __init__(self, leave: Callable[[Job[T]], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._leave = leave
-        # Bounded by what the work yields, which is one item a token.
-        self._arrived: asyncio.Queue[T | _End] = asyncio.Queue()
-        self._cancellation = Cancellation()
-
-    def work(self, make: Work[T]) -> None:
-        """Run in a worker's thread: hand over every item, and stop after one once cancelled."""
-        try:
-            with closing(make(self._cancellation)) as items:
-                for item in items:
-                    self.tell_loop(self._arrived.put_nowait, item)
-                    if self._cancellation.cancelled:
-                        return
-            self.tell_loop(self._arrived.put_nowait, _End())
-        except BaseException as error:
-            self.tell_loop(self._arrived.put_nowait, _End(error))
-
-    async def next(self) -> T | None:
-        """Return the next item, None at the end, or raise what the work raised."""
-        item = await self._arrived.get()
-        if not isinstance(item, _End):
-            return item
-        if item.error:
-            raise item.error
-        return None
-
-    def refuse(self, error: QueueFullError) -> None:
-        """End without having begun."""
-        self._arrived.put_nowait(_End(error))
-
-    def cancel(self) -> None:
-        """Give the work up; its thread stops within an operator of the graph that it runs."""
-        self._cancellation.cancel()
-        self._leave(self)
-
-    def tell_loop(self, call: Callable[..., object], *values: object) -> None:
-        """Call something on the event loop, from a thread."""
-        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(call, *values)
 
 
 @dataclass(eq=False)

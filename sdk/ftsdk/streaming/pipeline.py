@@ -15,25 +15,22 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from ftsdk.analysis import LocatedPicture, View
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, FtsdkError, SourceError
 from ftsdk.events import Finished
-from ftsdk.imaging.decode import Color
 from ftsdk.imaging.faces import FaceFramer, Framer
 from ftsdk.question import Question
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.streaming.answers import Frame, FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.change import ChangeDetector
 from ftsdk.streaming.following import FaceFollower
-from ftsdk.streaming.queues import BoundedQueue, Policy
+from ftsdk.streaming.options import WatchOptions
+from ftsdk.streaming.queues import BoundedQueue
 from ftsdk.streaming.sources import Shot, Source, lost
-
-#: When a report is written: where something changed since the last one, always, or never.
-Reports = Literal["on change", "always", "never"]
 
 QUEUED = 4
 _ANSWERS = 4
@@ -61,24 +58,12 @@ class _Step(Generic[T]):
     made: T
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a source is watched; see `ftsdk.watch`."""
-
-    policy: Policy
-    report: Reports
-    retries: int
-    retry_wait: float
-    timeout: float
-    color: Color
-
-
 class Pipeline:
     """One watch: four threads that end when the source ends, or when it is closed."""
 
-    def __init__(self, analyzer: Analyzer, source: Source, settings: Settings) -> None:
-        self._analyzer, self._source, self._settings = analyzer, source, settings
-        self._question = Question(None, None, settings.report != "never", analyzer.language)
+    def __init__(self, analyzer: Analyzer, source: Source, options: WatchOptions) -> None:
+        self._analyzer, self._source, self._options = analyzer, source, options
+        self._question = Question(None, None, options.report != "never", analyzer.language)
         self._framer = _framer_of(analyzer, source)
         self._changes = ChangeDetector()
         self._start = time.perf_counter()
@@ -86,9 +71,9 @@ class Pipeline:
         self._stopped = threading.Event()
         self._cancellation = Cancellation()
         self._failure: BaseException | None = None
-        self._arrived = BoundedQueue[Arrived](QUEUED, settings.policy)
+        self._arrived = BoundedQueue[Arrived](QUEUED, options.policy or "wait")
         self._prepared = BoundedQueue[_Step[Views | FtsdkError]](1)
-        newest = settings.report == "on change"
+        newest = options.report == "on change"
         self._changed = BoundedQueue[_Step[LocatedPicture]](1, "newest only" if newest else "wait")
         self._answers = BoundedQueue[FrameAnswer](_ANSWERS)
         lanes = (self._read, self._prepare, self._mask, self._write)
@@ -113,7 +98,7 @@ class Pipeline:
                 if answer is not None:
                     yield answer
                 elif self._stalled():
-                    raise lost(self._source.name, f"no frame in {self._settings.timeout:g} s")
+                    raise lost(self._source.name, f"no frame in {self._options.timeout:g} s")
             if self._failure:
                 raise self._failure
         finally:
@@ -125,7 +110,7 @@ class Pipeline:
         self._abort()
         reader, *others = self._threads
         for thread in others:
-            thread.join(timeout=self._settings.timeout)
+            thread.join(timeout=self._options.timeout)
         reader.join(timeout=_READER_PATIENCE)
 
     def _abort(self) -> None:
@@ -167,13 +152,13 @@ class Pipeline:
             except SourceError as raised:
                 error = raised
             failures += 1
-            if failures > self._settings.retries or self._stopped.is_set():
+            if failures > self._options.retries or self._stopped.is_set():
                 raise error
-            self._stopped.wait(self._settings.retry_wait)
+            self._stopped.wait(self._options.retry_wait)
 
     def _timed(self, shots: Iterator[Shot]) -> Iterator[Shot]:
         while not self._stopped.is_set():
-            if self._settings.policy == "wait":
+            if self._options.policy == "wait":
                 self._arrived.room()
             self._read_since = time.perf_counter()
             shot = next(shots, None)
@@ -185,7 +170,7 @@ class Pipeline:
     def _stalled(self) -> bool:
         since = self._read_since
         waited = 0.0 if since is None else time.perf_counter() - since
-        return waited > self._settings.timeout and not len(self._arrived)
+        return waited > self._options.timeout and not len(self._arrived)
 
     def _prepare(self) -> None:
         self._prepared.room()
@@ -195,7 +180,7 @@ class Pipeline:
         self._prepared.finish()
 
     def _prepared_or_error(self, arrived: Arrived) -> Views | FtsdkError:
-        image, color = arrived.shot.image, self._settings.color
+        image, color = arrived.shot.image, self._options.color
         try:
             views = self._analyzer.prepare(image, color, arrived.watch, self._framer)
             return _noted(views, arrived.shot.notes)
@@ -218,7 +203,7 @@ class Pipeline:
         located = analyzer.locate(asked, question, watch)
         result = analyzer.result(located, question, watch)
         self.answer(FrameMasked(arrived.frame, result, *self._measured(arrived)))
-        always = self._settings.report == "always"
+        always = self._options.report == "always"
         if always or (self._question.report and self._changes.changed(result)):
             self._changed.put(_Step(arrived, located))
 

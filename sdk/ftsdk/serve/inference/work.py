@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.asynchronous import Work
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import RequestError
 from ftsdk.imaging.encode import encode_png
@@ -35,7 +36,6 @@ from ftsdk.serve.inference.documents import (
 from ftsdk.serve.inference.tensors import Given, assign, encode_binary, encode_json, shape_of
 from ftsdk.serve.service import Asked, Service
 from ftsdk.serve.uploads import Upload, clean_name
-from ftsdk.serve.workers import Work
 
 _COLORS = ("bgr", "rgb")
 

@@ -254,6 +254,7 @@ async function loadModel() {
     }
   }
   panel.labels = state.model.labels;
+  panel.words = state.model.region_words;
   $("model").textContent = `${state.model.bundle} on ${state.model.device}`;
   $("model").hidden = false;
   if (!state.current?.answer) setThreshold(state.model.mask_threshold);

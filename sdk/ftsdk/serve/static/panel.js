@@ -11,6 +11,7 @@ export class Panel {
   constructor(onRegion) {
     this.onRegion = onRegion;
     this.labels = [];
+    this.words = {};
   }
 
   /** Show everything that is known of an item; called once when it is selected. */
@@ -84,7 +85,7 @@ export class Panel {
 
   finished(answer) {
     $("report").setAttribute("aria-busy", "false");
-    linkTerms($("report"), answer.report || "The model wrote nothing.", this.labels, this.onRegion);
+    linkTerms($("report"), answer.report || "The model wrote nothing.", this.words, this.onRegion);
     $("others").hidden = !answer.others.length;
     $("others").replaceChildren(...answer.others.map((other) => element("li", `${other.finding} ${other.report ?? ""}`)));
     $("actions").hidden = false;

@@ -14,24 +14,29 @@ export function scoreNote(answer) {
   return `The score is a calibrated likelihood, not proof. From ${answer.score_threshold.toFixed(2)} on, this model calls a picture suspicious.${meaning}`;
 }
 
-/** Fill `target` with the text; every name of `labels` becomes a button that calls `onTerm`. */
-export function linkTerms(target, text, labels, onTerm) {
+/** List where `text` speaks of regions: [start, end, region]; `words` is `region_words` of the API. */
+export function findTerms(text, words) {
+  const region = new Map(Object.entries(words).flatMap(([name, forms]) => forms.map((word) => [word, name])));
+  return [...text.matchAll(/[a-z]+/gi)]
+    .filter((match) => region.has(match[0].toLowerCase()))
+    .map((match) => [match.index, match.index + match[0].length, region.get(match[0].toLowerCase())]);
+}
+
+/** Fill `target` with the text; every word that speaks of a region becomes a button for `onTerm`. */
+export function linkTerms(target, text, words, onTerm) {
   target.textContent = "";
-  if (!labels.length) return void target.append(text);
-  const names = [...labels].sort((a, b) => b.length - a.length).join("|");
-  const pattern = new RegExp(`\\b(${names})(e?s)?\\b`, "gi");
   let from = 0;
-  for (const match of text.matchAll(pattern)) {
-    target.append(text.slice(from, match.index));
+  for (const [start, end, region] of findTerms(text, words)) {
+    target.append(text.slice(from, start));
     const term = document.createElement("button");
     term.type = "button";
     term.className = "term";
-    term.textContent = match[0];
-    term.dataset.region = match[1].toLowerCase();
+    term.textContent = text.slice(start, end);
+    term.dataset.region = region;
     term.setAttribute("aria-pressed", "false");
-    term.addEventListener("click", () => onTerm(term.dataset.region));
+    term.addEventListener("click", () => onTerm(region));
     target.append(term);
-    from = match.index + match[0].length;
+    from = end;
   }
   target.append(text.slice(from));
 }
