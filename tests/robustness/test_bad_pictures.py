@@ -61,10 +61,28 @@ def test_truncation_at_every_sixteenth(way: str, sixteenth: int) -> None:
         decode(data[: len(data) * sixteenth // 16])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["png", "webp", "lossless webp"])
 def test_one_byte_less(way: str) -> None:
     with pytest.raises(ImageTruncatedError):
         decode(encoded(way)[:-1])
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("way", ["jpeg", "progressive", "restarts"])
+def test_a_jpeg_without_its_end_marker_is_whole(way: str, missing: int) -> None:
+    data = encoded(way)
+    picture = decode(data[:-missing])
+    np.testing.assert_array_equal(picture.pixels, decode(data).pixels)
+    assert picture.notes == ("The file lacks its end marker; all of its pixels are there.",)
+    assert not picture.damaged
+
+
+@pytest.mark.parametrize("way", ["jpeg", "progressive", "restarts"])
+def test_a_jpeg_that_lacks_more_is_cut_off(way: str) -> None:
+    data = encoded(way)
+    for missing in (5, 10, 100):
+        with pytest.raises(ImageTruncatedError):
+            decode(data[:-missing])
 
 
 @pytest.mark.parametrize("way", ["jpeg", "progressive", "restarts", "png"])

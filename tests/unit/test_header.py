@@ -74,6 +74,9 @@ def test_bytes_after_the_end_are_legal(way: str) -> None:
 def test_any_cut_is_noticed(way: str, share: float) -> None:
     data = encoded(way)
     cut = data[: int(share * len(data))]
+    if WAYS[way][0] == "JPEG" and len(cut) > data.rindex(b"\xff\xda") + 14:
+        assert not read_header(cut).ended  # decoding tells whether the scan is all there
+        return
     expected = (ImageTruncatedError, ImageFormatError) if len(cut) < 12 else ImageTruncatedError
     with pytest.raises(expected):
         read_header(cut)
@@ -85,8 +88,7 @@ def test_thumbnail_in_exif_does_not_end_the_picture() -> None:
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = whole[:2] + segment + whole[2:]
     assert read_header(data).width == 128
-    with pytest.raises(ImageTruncatedError):
-        read_header(data[:-2])
+    assert not read_header(data[:-2]).ended
 
 
 def test_wrong_sum_is_damage() -> None:
@@ -124,9 +126,9 @@ def test_scans_are_bounded_by_the_pixels_that_they_go_over() -> None:
 def test_runs_of_ff_are_read_once(end: bytes) -> None:
     """From each of them anew would take hours: the run is long, and nothing follows it."""
     run = b"\xff" * 4_000_000 + end
-    for data in (b"\xff\xd8" + run, encoded("jpeg")[:-2] + run):
-        with pytest.raises(ImageTruncatedError):
-            read_header(data)
+    with pytest.raises(ImageTruncatedError):
+        read_header(b"\xff\xd8" + run)
+    assert not read_header(encoded("jpeg")[:-2] + run).ended
     assert read_header(b"\xff\xd8" + run[:-1] + encoded("jpeg")[2:]).width == 128
 
 

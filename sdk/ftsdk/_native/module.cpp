@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "dispatch.h"
+#include "jpeg_scans.h"
 #include "resample.h"
 #include "upsample.h"
 
@@ -63,6 +64,27 @@ void upsample_cut(const MapArray& map, float threshold, const Output<bool>& outp
                       output.data());
 }
 
+nb::object jpeg_faults(const nb::bytes& file) {
+  ftsdk::JpegFaults faults;
+  bool known = false;
+  {
+    const auto* data = static_cast<const uint8_t*>(file.data());
+    const size_t size = file.size();
+    nb::gil_scoped_release release;
+    known = ftsdk::check_jpeg(data, size, &faults);
+  }
+  if (!known) return nb::none();
+  nb::dict found;
+  found["missing"] = faults.missing;
+  found["surplus"] = faults.surplus;
+  found["codes"] = faults.codes;
+  found["padding"] = faults.padding;
+  found["restarts"] = faults.restarts;
+  found["zero_runs"] = faults.zero_runs;
+  found["ranges"] = faults.ranges;
+  return found;
+}
+
 }  // namespace
 
 NB_MODULE(kernels, module) {
@@ -73,5 +95,6 @@ NB_MODULE(kernels, module) {
   module.def("upsample", &upsample, nb::arg("map").noconvert(), nb::arg("output").noconvert());
   module.def("upsample_cut", &upsample_cut, nb::arg("map").noconvert(), nb::arg("threshold"),
              nb::arg("output").noconvert());
+  module.def("jpeg_faults", &jpeg_faults, nb::arg("file"));
   module.def("avx2_available", &ftsdk::avx2_available);
 }

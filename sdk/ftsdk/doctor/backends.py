@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.doctor.findings import Findings, broken_package
+from ftsdk.doctor.findings import Findings
 from ftsdk.errors import (
     EngineAnswerError,
     EngineLoadError,
     EngineNotInstalledError,
     EngineRunError,
+    PackageBrokenError,
 )
 
 
@@ -138,8 +139,8 @@ def check_native() -> Findings:
     found = Findings("native kernels")
     try:
         kernels = importlib.import_module("ftsdk._native")
-    except ImportError as error:
-        found.add("import", broken_package(str(error)))
+    except PackageBrokenError as error:
+        found.add("import", error)
         return found
     found.facts["AVX2"] = "used" if kernels.avx2_available() else "not on this processor"
     with found.collecting("arithmetic"):

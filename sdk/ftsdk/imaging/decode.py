@@ -183,7 +183,8 @@ def _too_many_bytes(size: int, max_pixels: int) -> ImageSizeError:
 def _picture(data: bytes, name: str, max_pixels: int, file_decoder: FileDecoder) -> Picture:
     decoded = file_decoder(data, max_pixels)
     digest = hashlib.sha256(data).hexdigest()
-    return freeze(decoded.pixels, digest, name, _notes(decoded.header, name))
+    notes = [*_notes(decoded.header, name), *filter(None, [decoded.damage])]
+    return replace(freeze(decoded.pixels, digest, name, notes), damaged=decoded.damage is not None)
 
 
 def _notes(header: Header, name: str) -> list[str]:
@@ -198,6 +199,7 @@ def _notes(header: Header, name: str) -> list[str]:
         "Transparency was dropped.": header.alpha,
         "CMYK was converted without a colour profile.": header.cmyk,
         "The embedded colour profile was not applied.": header.profile,
+        "The file lacks its end marker; all of its pixels are there.": not header.ended,
     }
     return [note for note, applies in notes.items() if applies]
 

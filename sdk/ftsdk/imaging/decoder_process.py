@@ -95,4 +95,5 @@ def _answer(data: bytes, max_pixels: int, memory: int) -> dict[str, Any]:
     written = 0
     while written < len(pixels):
         written += os.pwrite(memory, pixels[written:], written)
-    return {"shape": decoded.pixels.shape, "header": asdict(decoded.header)}
+    header = asdict(decoded.header)
+    return {"shape": decoded.pixels.shape, "header": header, "damage": decoded.damage}

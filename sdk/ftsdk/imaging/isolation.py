@@ -114,8 +114,10 @@ class _Process:
             raise _read_error(document)
         height, width, channels = map(int, document["shape"])
         check_size(width, height, max_pixels)
-        header = _read_header(document)
-        return Decoded(self._read_pixels((height, width, channels)), header)
+        header, damage = _read_header(document), document["damage"]
+        if not isinstance(damage, str | None):
+            raise TypeError(damage)
+        return Decoded(self._read_pixels((height, width, channels)), header, damage)
 
     def _read_pixels(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         pixels = np.empty(shape, np.uint8)

@@ -29,6 +29,7 @@ class Picture:
         name: the file's name, or what kind of source it was.
         notes: what was dropped or changed on the way, one sentence each.
         path: the file that it was read from by its path; None for all else.
+        damaged: the file's data is damaged, so that a part of the pixels is not the picture's.
     """
 
     pixels: NDArray[np.uint8]
@@ -36,6 +37,7 @@ class Picture:
     name: str
     notes: tuple[str, ...] = ()
     path: Path | None = None
+    damaged: bool = False
 
     @property
     def height(self) -> int:

@@ -25,6 +25,7 @@ class Header:
         cmyk: whether the file holds four printing colours.
         profile: whether the file carries an ICC colour profile.
         planar: whether each colour's pixels are stored apart.
+        ended: whether the end marker is there; without it, whether all data is, decoding tells.
     """
 
     format: Format
@@ -37,6 +38,7 @@ class Header:
     cmyk: bool = False
     profile: bool = False
     planar: bool = False
+    ended: bool = True
 
 
 def truncated(kind: Format, expected: str, found: str) -> ImageTruncatedError:

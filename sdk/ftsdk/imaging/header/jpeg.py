@@ -22,6 +22,7 @@ _MAX_SEGMENTS = 10_000
 # A progressive picture needs some ten scans; each goes over all of its pixels again.
 _MAX_SCANS, _MAX_SCANNED_PIXELS = 100, 2_000_000_000
 _COMPONENTS = (1, 3, 4)
+_END = b"\xff\xd9"
 # No run of zeros, which can be a legal end of blocks; and no marker.
 _PADDING = b"\x5a\xc3\x96" * 32
 
@@ -50,19 +51,19 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def read(data: bytes) -> Header:
-    """Walk the whole file to its end marker.
+    """Walk the whole file to its end marker, or to where a scan's data end without one.
 
     Raises:
         ImageFormatError: a kind of JPEG that is not supported.
-        ImageTruncatedError: the file has no end marker, or lacks scans before it.
+        ImageTruncatedError: the file ends within a segment, or lacks scans.
         ImageDamagedError: segments in an impossible order.
         ImageLimitError: too many segments or scans.
     """
     frame: Header | None = None
     components = b""
-    turn, profile = 1, False
+    turn, profile, ended = 1, False, True
     scans: list[bytes] = []
-    for marker, body, _ in _segments(data):
+    for marker, body, start in _segments(data):
         if marker in _FRAMES and frame is None:
             frame, components = _frame(marker, body), body[6::3]
         elif marker == _APP1 and body[:6] == b"Exif\0\0" and turn == 1:
@@ -71,11 +72,13 @@ def read(data: bytes) -> Header:
             profile = True
         elif marker == _SOS:
             scans.append(body)
+        elif marker == _EOI:
+            ended = start < len(data)
     if frame is None or not scans:
         raise damaged("JPEG", "a frame header and a scan", "none")
     _check_work(len(scans), frame.width * frame.height)
     _check_scans(components, scans)
-    return replace(frame, orientation=turn, profile=profile)
+    return replace(frame, orientation=turn, profile=profile, ended=ended)
 
 
 def check_part(data: bytes, most_scans: int) -> None:
@@ -83,6 +86,11 @@ def check_part(data: bytes, most_scans: int) -> None:
     scans = sum(segment.marker == _SOS for segment in _segments(data))
     if scans > most_scans:
         raise too_costly("JPEG", f"at most {most_scans} scans in a part of a TIFF", f"{scans}")
+
+
+def ended(data: bytes) -> bytes:
+    """Return the file with the end marker that it lacks."""
+    return data.rstrip(b"\xff") + _END
 
 
 def padded(data: bytes) -> bytes:
@@ -119,10 +127,13 @@ def _check_scans(components: bytes, scans: list[bytes]) -> None:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Yield each segment up to and with the end marker."""
-    at = 2
+    """Yield each segment up to and with the end marker, at the file's end where a scan lacks it."""
+    at, marker = 2, _SOI
     for _ in range(_MAX_SEGMENTS):
         found = _NEXT_MARKER.search(data, at)
+        if found is None and marker == _SOS:
+            yield _Segment(_EOI, b"", len(data))
+            return
         if found is None:
             raise truncated("JPEG", "an end marker (FF D9)", f"the end of data at byte {len(data)}")
         at = found.end()
