@@ -32,7 +32,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/mypy --strict examples/*.py
 
 docs: $(VENV)/docs.stamp
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(VENV)/release.stamp
 	$(BIN)/python -m build
@@ -61,7 +61,7 @@ $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
 
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) -e ".[bench,c2pa,cpu,eval,export,nf4,rtx,serve,test,train,video$(PAGE)]"
+	$(INSTALL) -e ".[bench,c2pa,cpu,docs,eval,export,nf4,rtx,serve,test,train,video$(PAGE)]"
 	touch $@
 
 $(VENV)/docs.stamp: $(BUILD) | $(BIN)/python

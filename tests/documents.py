@@ -22,7 +22,10 @@ DOCUMENTS = [
     REPOSITORY / "training" / "README.md",
 ]
 #: In Python: a device and a camera that are not here.
-STAND_INS = {'"cuda:0"': '"cpu"', '"rtsp://camera/1"': '"video.mp4"'}
+STAND_INS = {
+    re.compile(r"\"cuda(:0)?\""): '"cpu"',
+    re.compile(r"\"rtsp://[^\"]+\""): '"video.mp4"',
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,13 @@ def commands() -> list[Command]:
             line, _, shown = block.partition("\n")
             found.append(Command(snippet.place, line, shown))
     return found
+
+
+def with_stand_ins(code: str) -> str:
+    """Return Python of a document as it can run here."""
+    for absent, here in STAND_INS.items():
+        code = absent.sub(here, code)
+    return code
 
 
 def furnish(folder: Path) -> None:

@@ -64,7 +64,7 @@ class Analyzer:
         EngineError: no runtime, or not on this device.
         OptionError: decoding cannot be isolated here.
 
-    Example:
+    Examples:
         >>> with ftsdk.Analyzer(device="cpu") as analyzer:
         ...     print(analyzer.analyze("face.jpg").report)
     """
@@ -220,7 +220,13 @@ class Analyzer:
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True
     ) -> Iterator[Result | Failure]:
-        """Yield a Result a picture, in order, or a Failure where one could not be analysed."""
+        """Yield a Result a picture, in order, or a Failure where one could not be analysed.
+
+        Args:
+            images: what `analyze` takes, one after the other; read as the answers are.
+            color: channel order of arrays.
+            report: False stops after each mask.
+        """
         for index, image in enumerate(images):
             try:
                 yield self.analyze(image, color=color, report=report)
@@ -237,6 +243,12 @@ class Analyzer:
         color: Color = "bgr",
     ) -> dict[str, Any]:
         """Return every named tensor of the chain, to see where two devices or models differ.
+
+        Args:
+            image: what `analyze` takes.
+            regions: names to use in place of the regions that the model finds.
+            language: how the report is decoded; greedy by default.
+            color: channel order of an array.
 
         Always among them: `pixel_values`, `region_logits`, `image_embeds`, `mask_logits`,
         `qformer_output`, `prompt`, `prompt_ids`, `encoder_output`, `report_ids` [1, T] int64 with

@@ -44,7 +44,7 @@ def analyze(
     Raises:
         FtsdkError: see `ftsdk.errors`.
 
-    Example:
+    Examples:
         >>> result = ftsdk.analyze("face.jpg")
         >>> print(result.finding, result.report)
     """
@@ -59,7 +59,22 @@ def stream(
     color: Color = "bgr",
     report: bool = True,
 ) -> Iterator[Event]:
-    """Yield RegionsFound, MaskReady, ReportToken..., Finished for one picture; see `analyze`."""
+    """Yield RegionsFound, MaskReady, ReportToken..., Finished as they become known.
+
+    Args:
+        image: path, bytes, binary file, Pillow image, or uint8 array [H, W, 3].
+        bundle: a bundle directory; None is the nano model that comes with the package.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        color: channel order of an array; `bgr` is as cv2.imread gives it.
+        report: False stops after the mask, with Finished.
+
+    Raises:
+        FtsdkError: see `ftsdk.errors`; those of the picture come with the first event.
+
+    Examples:
+        >>> for event in ftsdk.stream("face.jpg"):
+        ...     print(event)
+    """
     return _resolved(bundle, device).stream(image, color=color, report=report)
 
 
@@ -103,7 +118,7 @@ def watch(
         SourceLostError: it died and did not come back; what arrived before was yielded first.
         OptionError: an argument is outside its range.
 
-    Example:
+    Examples:
         >>> for answer in ftsdk.watch("rtsp://camera/stream", retries=10):
         ...     if isinstance(answer, ftsdk.FrameReported):
         ...         print(answer.frame.seconds, answer.result.report)

@@ -15,10 +15,14 @@ class Cancellation:
     ONNX Runtime stops between two operators of the stage under way; a runtime that cannot stop
     ends the analysis with that stage. The analysis then raises AnalysisCancelledError.
 
-    Example:
+    Examples:
+        >>> import threading
         >>> given_up = ftsdk.Cancellation()
-        >>> threading.Timer(5, given_up.cancel).start()
-        >>> analyzer.analyze("face.jpg", cancellation=given_up)
+        >>> alarm = threading.Timer(5, given_up.cancel)
+        >>> alarm.start()
+        >>> with ftsdk.Analyzer() as analyzer:
+        ...     result = analyzer.analyze("face.jpg", cancellation=given_up)
+        >>> alarm.cancel()
     """
 
     def __init__(self) -> None:
@@ -51,6 +55,9 @@ class Cancellation:
     @contextmanager
     def calling(self, stop: Callable[[], None]) -> Iterator[None]:
         """Call `stop` as soon as `cancel` is called inside the block.
+
+        Args:
+            stop: what ends the work under way; called from the thread that cancels.
 
         Raises:
             AnalysisCancelledError: `cancel` was called before, or the block failed after it.

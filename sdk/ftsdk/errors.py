@@ -82,6 +82,12 @@ class FtsdkError(Exception):
         expected: what would have been right.
         found: what was there instead.
         cure: what the user can do now; a command where there is one.
+
+    Examples:
+        >>> try:
+        ...     ftsdk.analyze("nowhere.jpg")
+        ... except ftsdk.FtsdkError as error:
+        ...     print(error.what, error.cure)
     """
 
     def __init__(self, what: str, *, expected: str, found: str, cure: str) -> None:

@@ -12,15 +12,34 @@ from ftsdk.result import Region, Result
 
 @dataclass(frozen=True)
 class RegionsFound:
-    """The regions that the model suspects, in the model's label order; may be empty."""
+    """The model suspects some regions, or none.
+
+    Attributes:
+        regions: in the model's label order; may be empty. Their areas are not known yet.
+
+    Examples:
+        >>> event = next(ftsdk.stream("face.jpg"))
+        >>> print([(region.name, region.probability) for region in event.regions])
+    """
 
     regions: tuple[Region, ...]
 
 
 @dataclass(frozen=True)
 class MaskReady:
-    """Where: manipulation probability of the whole picture as in `Result.probabilities`, and the
-    regions' areas under it; `score` is the calibrated likelihood of manipulation or None."""
+    """The model has said where, before it says why.
+
+    Attributes:
+        probabilities: manipulation probability of the whole picture, as in `Result.probabilities`:
+            [M, M] float32, or of the picture's own aspect ratio and 0 outside the face.
+        regions: those of `RegionsFound`, with their areas under the mask.
+        score: calibrated likelihood of manipulation, 0 to 1; None if the model has none.
+
+    Examples:
+        >>> for event in ftsdk.stream("face.jpg", report=False):
+        ...     if isinstance(event, ftsdk.MaskReady):
+        ...         print(event.score, (event.probabilities > 0.5).mean())
+    """
 
     probabilities: NDArray[np.float32]
     regions: tuple[Region, ...]
@@ -29,9 +48,16 @@ class MaskReady:
 
 @dataclass(frozen=True)
 class ReportToken:
-    """A token of the report; the `text` of all of them together is the report.
+    """A token of the report.
 
-    `text` is empty while a word is incomplete.
+    Attributes:
+        id: the token's number in the bundle's tokenizer.
+        text: what it adds to the report; empty while a word is incomplete. The texts of all tokens
+            together are the report.
+
+    Examples:
+        >>> events = ftsdk.stream("face.jpg")
+        >>> print("".join(event.text for event in events if isinstance(event, ftsdk.ReportToken)))
     """
 
     id: int
@@ -40,9 +66,29 @@ class ReportToken:
 
 @dataclass(frozen=True)
 class Finished:
-    """The whole answer; always last."""
+    """The whole answer; always last.
+
+    Attributes:
+        result: what `ftsdk.analyze` would have returned.
+
+    Examples:
+        >>> *_, finished = ftsdk.stream("face.jpg")
+        >>> print(finished.result.finding)
+    """
 
     result: Result
 
 
 Event = RegionsFound | MaskReady | ReportToken | Finished
+"""What `ftsdk.stream` and `Analyzer.stream` yield.
+
+Examples:
+    >>> def show(event: ftsdk.Event) -> None:
+    ...     match event:
+    ...         case ftsdk.RegionsFound(regions):
+    ...             print(regions)
+    ...         case ftsdk.ReportToken(text=text):
+    ...             print(text, end="")
+    >>> for event in ftsdk.stream("face.jpg"):
+    ...     show(event)
+"""

@@ -100,7 +100,7 @@ _KNOWN = {region.name: region for region in REGIONS}
 def face_region(name: str) -> FaceRegion:
     """Return what is known of the region called `name`, a label of any bundle.
 
-    Example:
+    Examples:
         >>> face_region("tooth").phrase
         'teeth'
     """

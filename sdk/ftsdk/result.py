@@ -36,6 +36,10 @@ class Region:
         probability: the model's own, 0 to 1, also where a user chose the region.
         area: share of the region's usual place in an aligned face that the mask covers, 0 to 1;
             None before the mask is known.
+
+    Examples:
+        >>> for region in ftsdk.analyze("face.jpg").regions:
+        ...     print(region.name, region.probability, region.area)
     """
 
     name: str
@@ -82,6 +86,14 @@ class Result:
         image_tensors: what `Analyzer.refine` needs of the picture, by tensor name.
         others: the answers to the picture's other faces, each of its own mask and score.
         operating_point: name of the rule that `score_threshold` follows, such as `fpr_0.05`.
+
+    Examples:
+        >>> result = ftsdk.analyze("face.jpg")
+        >>> print(result.finding, result.report, result.warnings)
+        >>> result.mask.shape == (result.picture.height, result.picture.width)
+        True
+        >>> paths = result.save("answers/")
+        >>> page = result.to_html("report.html", analyst="Ada", original="face.jpg")
     """
 
     picture: Picture
@@ -198,7 +210,11 @@ class Result:
         }
 
     def to_json(self, indent: int | None = 2) -> str:
-        """Return `to_dict` as JSON text."""
+        """Return `to_dict` as JSON text.
+
+        Args:
+            indent: spaces a level; None is one line.
+        """
         return json_text(self.to_dict(), indent)
 
     def to_html(
@@ -287,7 +303,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture of a batch that could not be analysed."""
+    """A picture of a batch that could not be analysed.
+
+    Attributes:
+        name: its path, or its number in the batch, from 0.
+        error: why.
+
+    Examples:
+        >>> with ftsdk.Analyzer() as analyzer:
+        ...     for answer in analyzer.analyze_many(["face.jpg", "nowhere.jpg"]):
+        ...         if isinstance(answer, ftsdk.Failure):
+        ...             print(answer.name, answer.error.cure)
+    """
 
     name: str
     error: FtsdkError

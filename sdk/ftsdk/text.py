@@ -40,7 +40,7 @@ def visible(text: str, keep: str = "") -> str:
         text: anything, lone surrogates included; a byte of a file name that is no UTF-8 is `\xe9`.
         keep: unsafe characters that are meant, such as line ends.
 
-    Example:
+    Examples:
         >>> visible("caf\udce9\x1b[2J.jpg")
         'caf\\xe9\\x1b[2J.jpg'
     """

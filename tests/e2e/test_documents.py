@@ -7,6 +7,7 @@ document shows below one has to be what it prints.
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import importlib.util
 import os
@@ -17,12 +18,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import griffe
 import pytest
 import tomllib
 import typer
 from conftest import REPOSITORY
-from documents import DOCUMENTS, STAND_INS, Command, commands, furnish, snippets
+from documents import DOCUMENTS, Command, commands, furnish, snippets, with_stand_ins
 from serving import Server
+
+import ftsdk
 
 COMMANDS = commands()
 CALLS = [(command, call) for command in COMMANDS for call in command.calls()]
@@ -49,10 +53,29 @@ def test_python_runs(
     names: dict[str, Any] = {}
     for snippet in snippets("python"):
         if snippet.document == document:
-            text = snippet.text
-            for absent, here in STAND_INS.items():
-                text = text.replace(absent, here)
+            text = with_stand_ins(snippet.text)
             exec(compile("\n" * snippet.line + text, str(document), "exec"), names)
+
+
+class ShownOutput(doctest.OutputChecker):
+    """Takes any output of an example that shows none."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return not want or super().check_output(want, got, optionflags)
+
+
+@pytest.mark.parametrize("name", ftsdk.__all__)
+def test_the_example_of_a_docstring_runs(
+    name: str, desk: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(desk, tmp_path / "desk", symlinks=True, copy_function=os.link)
+    monkeypatch.chdir(tmp_path / "desk")
+    package = griffe.load("ftsdk", search_paths=[REPOSITORY / "sdk"])
+    text = with_stand_ins(package[name].docstring.value)
+    example = doctest.DocTestParser().get_doctest(text, {"ftsdk": ftsdk}, name, None, None)
+    assert example.examples
+    failed, _ = doctest.DocTestRunner(ShownOutput()).run(example)
+    assert failed == 0
 
 
 def test_there_is_python_and_there_are_commands() -> None:

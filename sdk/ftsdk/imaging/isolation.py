@@ -163,7 +163,7 @@ class DecoderPool:
         OptionError: this is no Linux, or a frozen program, which has no interpreter to start.
         InstallationError: no process can be started.
 
-    Example:
+    Examples:
         >>> with closing(DecoderPool()) as pool:
         ...     decode("face.jpg", file_decoder=partial(pool.decode, watch=Stopwatch(timeout=3)))
     """

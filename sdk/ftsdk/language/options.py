@@ -25,6 +25,11 @@ class Language:
 
     Raises:
         OptionError: a value is outside its range, or beams are combined with sampling.
+
+    Examples:
+        >>> as_the_authors = ftsdk.Language(beams=5)
+        >>> with ftsdk.Analyzer(language=as_the_authors) as analyzer:
+        ...     print(analyzer.analyze("face.jpg").report)
     """
 
     beams: int = 1

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 class HostName:
     """A host as a header names it: `name` or `name:port`, in lower case.
 
-    Example:
+    Examples:
         >>> HostName.parse("Pictures.example.org:8443")
         HostName(name='pictures.example.org', port=8443)
     """

@@ -16,6 +16,10 @@ class Frame:
         index: how many frames the source gave before it, dropped ones counted.
         name: its path inside a folder, or its number.
         seconds: its place in a video; else s from the start of the watch to its arrival.
+
+    Examples:
+        >>> answer = next(ftsdk.watch("video.mp4"))
+        >>> print(answer.frame.index, answer.frame.seconds)
     """
 
     index: int
@@ -32,6 +36,11 @@ class FrameMasked:
         result: the answer without words.
         latency_ms: from the frame's arrival to this answer.
         dropped: frames that were dropped so far, of the whole source.
+
+    Examples:
+        >>> for answer in ftsdk.watch("video.mp4", report="never"):
+        ...     if isinstance(answer, ftsdk.FrameMasked):
+        ...         print(answer.frame.seconds, answer.result.mask.mean(), answer.latency_ms)
     """
 
     frame: Frame
@@ -44,7 +53,16 @@ class FrameMasked:
 class FrameReported:
     """The whole answer to a frame that was masked before; later frames may come in between.
 
-    Attributes: see `FrameMasked`.
+    Attributes:
+        frame: which one.
+        result: the answer with words.
+        latency_ms: from the frame's arrival to this answer.
+        dropped: frames that were dropped so far, of the whole source.
+
+    Examples:
+        >>> for answer in ftsdk.watch("video.mp4"):
+        ...     if isinstance(answer, ftsdk.FrameReported):
+        ...         print(answer.frame.seconds, answer.result.report)
     """
 
     frame: Frame
@@ -61,6 +79,11 @@ class FrameFailed:
         frame: which one.
         error: why.
         dropped: frames that were dropped so far, of the whole source.
+
+    Examples:
+        >>> for answer in ftsdk.watch("suspicious/", report="never"):
+        ...     if isinstance(answer, ftsdk.FrameFailed):
+        ...         print(answer.frame.name, answer.error.cure)
     """
 
     frame: Frame
@@ -69,3 +92,10 @@ class FrameFailed:
 
 
 FrameAnswer = FrameMasked | FrameReported | FrameFailed
+"""What `ftsdk.watch` yields.
+
+Examples:
+    >>> def late(answer: ftsdk.FrameAnswer) -> bool:
+    ...     return not isinstance(answer, ftsdk.FrameFailed) and answer.latency_ms > 1000
+    >>> print(sum(map(late, ftsdk.watch("video.mp4"))))
+"""
