@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,10 @@ from ftsdk.streaming.watching import watch_with
 @lru_cache(maxsize=2)
 def _analyzer(bundle: Path, device: str) -> Analyzer:
     return Analyzer(bundle, device=device)
+
+
+# An analyzer is of no use in a forked child: the next call opens one of its own.
+os.register_at_fork(after_in_child=_analyzer.cache_clear)
 
 
 def analyze(

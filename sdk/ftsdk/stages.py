@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,8 +14,10 @@ from numpy.typing import NDArray
 from ftsdk.cache import PictureCache
 from ftsdk.engines.contract import DeviceTensor, Engine, Tensor, Tensors
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing
+from ftsdk.engines.forked import ForkedEngine, end_at_once, never_free
 from ftsdk.engines.loading import LoadedEngines
 from ftsdk.errors import NumericalError
+from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.manifest import Manifest
 from ftsdk.stopwatch import Stopwatch
 
@@ -42,6 +46,8 @@ class Stages:
         score = manifest.score
         self._read_here = {"region_logits", "mask_logits", score.tensor if score else ""}
         self._engines, self._preprocessing = dict(loaded.engines), loaded.preprocessing
+        self._on_host = manifest.preprocessing.model_dump()
+        _OPEN.add(self)
 
     def pixel_values(self, picture: NDArray[np.uint8]) -> Tensor:
         """Return `pixel_values` [1, 3, S, S] float32 of pixels [H, W, 3] uint8 BGR.
@@ -103,6 +109,13 @@ class Stages:
     def _make(self, stage: str, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
         return self.cache.get_or_make((stage, key), partial(self.infer, stage, tensors, watch))
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: neither use nor free what the parent loaded, nor its locks."""
+        self.cache = PictureCache(0)
+        self.replace(lambda _, engine: ForkedEngine(engine))
+        never_free(self._preprocessing)
+        self._preprocessing = Preprocessing(**self._on_host)
+
     def close(self) -> None:
         """Free every graph and forget every picture."""
         self.cache.clear()
@@ -110,6 +123,17 @@ class Stages:
             engine.close()
         if isinstance(self._preprocessing, CudaPreprocessing):
             self._preprocessing.close()
+
+
+def _leave_all() -> None:
+    for stages in list(_OPEN):
+        stages.leave_to_parent()
+    if _OPEN:
+        end_at_once()
+
+
+_OPEN: weakref.WeakSet[Stages] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_leave_all)
 
 
 def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:

@@ -70,7 +70,8 @@ def _run(listing: Listing, book: Book, bundle: Path | None, device: str, report:
     todo = sum(entry.name not in book.done for entry in listing.entries)
     if not todo:
         return
-    with Analyzer(bundle, device=device) as analyzer, _progress() as progress:
+    opened = Analyzer(bundle, device=device, isolate_decoding=True)
+    with opened as analyzer, _progress() as progress:
         task = progress.add_task("", total=todo)
 
         def told(row: Row) -> None:
