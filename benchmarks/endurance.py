@@ -23,7 +23,7 @@ from benchmarks.marked import marked_picture
 from benchmarks.sections import MarkdownTable, measured_here
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
-from ftsdk.engines.contract import Binding, Engine, Tensors
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
 from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameMasked
 from ftsdk.streaming.options import WatchOptions
@@ -43,11 +43,11 @@ class SlowEngine(Engine):
 
     def infer(
         self, inputs: Tensors, cancellation: Cancellation | None = None
-    ) -> dict[str, NDArray[np.generic]]:
+    ) -> Tensors:
         time.sleep(self._seconds)
         return self._engine.infer(inputs, cancellation)
 
-    def bind(self, inputs: Tensors, outputs: Tensors) -> Binding:
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
         return self._engine.bind(inputs, outputs)
 
     def close(self) -> None:

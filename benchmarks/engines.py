@@ -55,8 +55,8 @@ def measure(
         bundle = open_bundle(path)
         for name, entry in bundle.manifest.stages.items():
             if not stage or name in stage:
-                size = graph_bytes(bundle.path / entry.graph) / 1e6
-                rows.append((path, name, entry.precision, f"{size:.1f}"))
+                megabytes = f"{graph_bytes(bundle.path / entry.graph) / 1e6:.1f}"
+                rows.append((path, name, entry.precision, megabytes))
     table = MarkdownTable([*head, "peak GB"])
     for path, name, precision, size in track(rows, "building", console=err):
         found = [_in_a_process(path, name, one) for one in gpu]

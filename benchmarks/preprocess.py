@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -29,16 +30,17 @@ Step = Callable[[], object]
 
 
 def area_and_normalise(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Do with OpenCV and numpy what `Preprocessing.pixel_values` does, area-averaged."""
+    """Turn a picture [H, W, 3] uint8 BGR into pixel values [1, 3, 224, 224] float32 with OpenCV."""
     side = PREPROCESSING.size
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     scaled = small[:, :, ::-1].astype(np.float32) / 255
-    normalised = (scaled - np.float32(PREPROCESSING.mean)) / np.float32(PREPROCESSING.std)
+    mean, std = (np.array(value, np.float32) for value in (PREPROCESSING.mean, PREPROCESSING.std))
+    normalised = np.asarray((scaled - mean) / std, np.float32)
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))[None]
 
 
 def portable(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Take the path of processors without AVX2."""
+    """Do the same as ftsdk does it on processors without AVX2."""
     settings = PREPROCESSING
     return resize_normalise(
         picture,
@@ -69,9 +71,9 @@ def main() -> None:
         picture = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
         ours, plain, theirs = best_milliseconds(
             [
-                lambda p=picture: PREPROCESSING.pixel_values(p),
-                lambda p=picture: portable(p),
-                lambda p=picture: area_and_normalise(p),
+                partial(PREPROCESSING.pixel_values, picture),
+                partial(portable, picture),
+                partial(area_and_normalise, picture),
             ],
             repetitions=30,
         )
@@ -81,9 +83,9 @@ def main() -> None:
         target = height, width
         ours, cutting, theirs = best_milliseconds(
             [
-                lambda t=target: heatmap(probabilities, *t),
-                lambda t=target: cut(probabilities, *t),
-                lambda t=target: cv2.resize(probabilities, t[::-1]),
+                partial(heatmap, probabilities, *target),
+                partial(cut, probabilities, *target),
+                partial(cv2.resize, probabilities, target[::-1]),
             ],
             repetitions=30,
         )

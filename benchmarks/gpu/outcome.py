@@ -77,8 +77,8 @@ def _child(sender: Connection, name: str, work: Work, arguments: tuple[Any, ...]
     try:
         place, figures = work(*arguments)
         outcome = Outcome(name, "passed", place, figures=figures)
-    except Skipped as reason:
-        outcome = Outcome(name, "skipped", reason=str(reason))
+    except Skipped as skipped:
+        outcome = Outcome(name, "skipped", reason=str(skipped))
     except ImportError as error:
         reason = f"{error}; pip install 'ftsdk[gpu,export,rtx]'"
         outcome = Outcome(name, "skipped", reason=reason)

@@ -88,8 +88,8 @@ def _answers(analyzer: Analyzer, stored: Stored | None = None) -> dict[str, NDAr
     from ftsdk.language.decoder import StepDecoder
     from ftsdk.language.embeddings import TokenEmbeddings
 
-    bundle, kept = analyzer.bundle, {}
-    manifest = bundle.manifest
+    bundle, manifest = analyzer.bundle, analyzer.bundle.manifest
+    kept: dict[str, NDArray[Any]] = {}
     embeddings = TokenEmbeddings(bundle.file(manifest.language.token_embeddings))
     decoder = analyzer.stages["language_decoder"]
     for index, picture in enumerate(PICTURES):

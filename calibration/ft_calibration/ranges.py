@@ -108,7 +108,7 @@ class _Strict(BaseModel):
 
 
 class Range(_Strict):
-    """One tensor's range.
+    """What INT8 makes of one activation: the magnitude that it ends at, and the error it makes.
 
     Attributes:
         limit: the magnitude that 127 stands for.
@@ -136,7 +136,7 @@ class Ranges(_Strict):
     stages: dict[str, StageRanges]
 
     def of_graph(self, stage: str, graph_sha256: str) -> dict[str, Range]:
-        """Return a stage's ranges.
+        """Return the ranges of a stage's activations, by tensor name.
 
         Raises:
             RangesError: they were observed in another graph.

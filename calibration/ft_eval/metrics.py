@@ -67,7 +67,7 @@ def mask_scores(predicted: Mask, truth: Mask) -> MaskScores:
 
 
 def auc(untouched: Values, forged: Values) -> float | None:
-    """Return the area under the ROC curve: how often a forged picture scores higher.
+    """Return the area under the ROC curve of scores [N] and [M]: how often a forged one is higher.
 
     Ties count half (Mann and Whitney's U, divided by the number of pairs). None without pairs.
     """
@@ -79,7 +79,7 @@ def auc(untouched: Values, forged: Values) -> float | None:
 
 
 def found_at(untouched: Values, forged: Values, rate: float) -> float | None:
-    """Return the share of forged scores above all but `rate` of the untouched ones.
+    """Return the share of forged scores [M] above all but `rate` of the untouched [N].
 
     None without pairs, or where fewer than 1 / `rate` untouched pictures could tell that rate.
     """
@@ -90,12 +90,12 @@ def found_at(untouched: Values, forged: Values, rate: float) -> float | None:
 
 
 def share_at_least(values: Values, threshold: float) -> float | None:
-    """Return the share of `values` that reach `threshold`; None without values."""
+    """Return the share of `values` [N] that reach `threshold`; None without values."""
     return float((values >= threshold).mean()) if len(values) else None
 
 
 def calibration_error(untouched: Values, forged: Values, bins: int = BINS) -> float | None:
-    """Return the expected calibration error of likelihoods in 0..1, both classes weighing half.
+    """Return the expected calibration error of likelihoods [N] and [M], both classes weighing half.
 
     Sum over equal-width bins of weight x |share forged - mean likelihood| (Naeini et al., 2015).
     The classes weigh the same because a likelihood is calibrated for even odds: a data set's own

@@ -58,5 +58,8 @@ DISTORTIONS: dict[str, Distortion] = {
 
 
 def distort(image: Pixels, name: str, seed: int) -> Pixels:
-    """Return `image` after the distortion `name`; the same seed gives the same noise."""
+    """Return a picture [H, W, 3] uint8 BGR after the distortion `name`; a seed makes one noise.
+
+    Its size stays, but for `screenshot_0.8`.
+    """
     return DISTORTIONS[name](image, np.random.default_rng(seed))

@@ -61,7 +61,10 @@ def match_colour(patch: Image, target: Image, mask: Mask, strength: float) -> Im
 
 
 def poisson(patch: Image, target: Image, mask: Mask) -> Image:
-    """Clone `patch` into `target` where `mask`, by gradients (Pérez et al., 2003)."""
+    """Clone `patch` into `target`, [H, W, 3] uint8, where `mask` [H, W] bool is set.
+
+    By gradients: Pérez et al., "Poisson Image Editing" (2003), as OpenCV has it.
+    """
     inside = np.zeros(mask.shape, np.uint8)
     inside[2:-2, 2:-2] = mask[2:-2, 2:-2]
     ys, xs = np.nonzero(inside)

@@ -21,13 +21,13 @@ def jpeg(image: Image, quality: int) -> Image:
 
 
 def add_noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
-    """Return `image` with Gaussian noise of `sigma` grey levels."""
+    """Return `image` [H, W, 3] uint8 with Gaussian noise of `sigma` grey levels of 255."""
     noise = rng.standard_normal(image.shape, dtype=np.float32) * sigma
     return np.clip(np.round(image + noise), 0, 255).astype(np.uint8)
 
 
 def add_grain(image: Image, sigma: float, rng: np.random.Generator) -> Image:
-    """Return `image` with noise of `sigma` grey levels as cameras leave it.
+    """Return `image` [H, W, 3] uint8 with noise of `sigma` grey levels as cameras leave it.
 
     It spreads over neighbouring pixels, since a camera interpolates its colours, and is alike in
     the three channels in part.
@@ -40,7 +40,7 @@ def add_grain(image: Image, sigma: float, rng: np.random.Generator) -> Image:
 
 
 def rescale(image: Image, factor: float, down: int, up: int) -> Image:
-    """Return `image` resized by `factor` and back to its size, with OpenCV's methods."""
+    """Return `image` [H, W, 3] uint8 resized by `factor` and back, with OpenCV's methods."""
     small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=down)
     return cv2.resize(small, image.shape[1::-1], interpolation=up)
 

@@ -27,7 +27,7 @@ def _tile(made: Forgery, size: int) -> Image:
 
 
 def contact_sheet(forgeries: Iterable[Forgery], columns: int = 4, size: int = 192) -> Image:
-    """Return one BGR picture: each forgery plain and with its mask's outline, in `columns`."""
+    """Return one picture [H, W, 3] uint8 BGR: each forgery plain and with its mask's outline."""
     tiles = [_tile(made, size) for made in forgeries]
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-len(tiles) % columns)

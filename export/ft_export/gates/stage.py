@@ -21,7 +21,7 @@ Tensors = Mapping[str, NDArray[np.generic]]
 
 
 def compare(stage: str, found: Tensors, reference: Tensors) -> list[GateEntry]:
-    """Measure each float tensor of `reference` against `found`.
+    """Measure each float tensor of `reference`, of any shape, against its namesake in `found`.
 
     Raises:
         GateError: a tensor has another shape.

@@ -34,7 +34,7 @@ def observe(
         graph: a float32 graph.
         scratch: a directory for a graph that also yields `tensors`; it lives as long as the call.
         tensors: names of values inside the graph; inputs and outputs may be among them.
-        inputs: each one call's tensors by name.
+        inputs: each one call's tensors by name, in the shapes and types that the graph takes.
         seen: called with a tensor's name and value; the array may not be kept.
     """
     model = onnx.load(graph, load_external_data=False)

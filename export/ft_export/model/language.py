@@ -41,7 +41,7 @@ class LanguageDims:
 
 
 def relative_buckets(buckets: int, max_distance: int) -> Tensor:
-    """Return T5's bucket of each distance 0..max_distance: exact at first, then logarithmic.
+    """Return T5's bucket of each distance, [max_distance + 1] int64: exact, then logarithmic.
 
     Raffel et al., "Exploring the Limits of Transfer Learning" (2020), section 2.1. A table, so
     that no runtime's logarithm decides at a bucket's edge; farther distances share the last one.

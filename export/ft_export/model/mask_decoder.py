@@ -94,7 +94,7 @@ class PerceptronStack(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
 
     def hidden(self, tokens: Tensor) -> Tensor:
-        """Return what the last layer is given."""
+        """Return `tokens` [B, N, width] after all layers but the last one, whose input this is."""
         for layer in self.layers[:-1]:
             tokens = nn.functional.relu(layer(tokens))
         return tokens

@@ -133,7 +133,10 @@ def run(graph: Path, inputs: Inputs) -> Timed:
 def observe_ranges(
     source: Path, scratch: Path, inputs: Inputs, rule: Rule
 ) -> tuple[dict[str, Range], list[TensorDict]]:
-    """Return the range of every tensor that INT8 would round, and the graph's outputs."""
+    """Return the range of each activation that INT8 would round, by tensor name, and the outputs.
+
+    `inputs` and the outputs are one dictionary a call, from tensor name to array.
+    """
     products = find_products(load_graph(source))
     histograms = {product.activation: Histogram() for product in products}
 
@@ -149,5 +152,5 @@ def observe_ranges(
 
 
 def feeds(samples: Inputs, names: Sequence[str]) -> list[TensorDict]:
-    """Return of each sample the tensors that a stage takes."""
+    """Return of each sample, tensors by name, only those called `names`."""
     return [{name: sample[name] for name in names} for sample in samples]

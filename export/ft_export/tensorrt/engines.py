@@ -107,7 +107,7 @@ def build_engines(
 
 
 def find_target(name: str) -> Target:
-    """Return what `name` stands for.
+    """Return the GPU to build for that a name means: `sm_89`, or `this` for the one that is here.
 
     Raises:
         OptionError: no target of that name.
@@ -135,7 +135,9 @@ def find_target(name: str) -> Target:
 def build_plan(
     graph: Path, profile: Mapping[str, Axis], target: Target, steps: Steps, stage: str
 ) -> Any:
-    """Return a plan's bytes.
+    """Build one stage's graph into a plan for a GPU, and return its bytes.
+
+    Where the GPU's memory is short, the build is tried again with less workspace.
 
     Raises:
         EngineBuildError: TensorRT refused, or the build would not fit into memory.

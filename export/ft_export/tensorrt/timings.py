@@ -19,14 +19,14 @@ class Timings:
         self.content = content
 
     def attach(self, trt: ModuleType, config: Any) -> None:
-        """Let a build use what is known, or start afresh where TensorRT does not take it."""
+        """Give a build the kernel times measured so far, or none where TensorRT refuses them."""
         if not _kept_by(trt):
             return
         if not config.set_timing_cache(config.create_timing_cache(self.content), False):
             config.set_timing_cache(config.create_timing_cache(b""), False)
 
     def keep(self, trt: ModuleType, config: Any) -> None:
-        """Take what a build has learnt."""
+        """Remember the kernel times that a build has measured, so that the next one is faster."""
         if _kept_by(trt):
             self.content = bytes(config.get_timing_cache().serialize())
 

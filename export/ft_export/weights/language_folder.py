@@ -158,7 +158,7 @@ class _Index(BaseModel):
 
 
 def bfloat16_rounded(tensor: Tensor) -> Tensor:
-    """Return float32 values as the authors hold them: rounded to bfloat16."""
+    """Return a tensor of any shape as float32, rounded to bfloat16 as the authors hold it."""
     return tensor.to(torch.bfloat16).float()
 
 

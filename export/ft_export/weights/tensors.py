@@ -60,7 +60,7 @@ class LazyTensor:
     name: str
 
     def read(self) -> Tensor:
-        """Return the tensor as the file holds it."""
+        """Return the tensor in the shape and type that it has in its file."""
         return self.file.tensors()[self.name]()
 
 
@@ -138,7 +138,7 @@ class Checkpoint:
         return name in self._tensors
 
     def tensor(self, name: str) -> Tensor:
-        """Return one tensor as it is in its file.
+        """Return one tensor in the shape and type that it has in its file.
 
         Raises:
             TensorMissingError: no file has it.
