@@ -21,5 +21,4 @@ def framer_of(bundle: Bundle) -> Framer:
     def infer(inputs: Arrays) -> Arrays:
         return arrays(engine().infer(inputs))
 
-    manifest = bundle.manifest
-    return make_framer(manifest.framing, manifest.preprocessing.size, infer)
+    return make_framer(bundle.manifest, infer)

@@ -30,6 +30,7 @@ from ftsdk.manifest import (
     PreprocessingEntry,
     PromptEntry,
     ScoreEntry,
+    ValidityEntry,
     stage_graph,
 )
 
@@ -93,6 +94,7 @@ class ModelPlan:
     region_threshold: float
     mask_threshold: float
     score: ScoreEntry | None
+    validity: ValidityEntry
     limits: tuple[str, ...]
     licence: str
 
@@ -144,6 +146,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
         region_threshold=0.5,
         mask_threshold=0.5,
         score=None,
+        validity=ValidityEntry(),
         limits=_PUBLISHED_LIMITS,
         licence="that of the published weights",
     )
@@ -209,6 +212,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         region_threshold=facts["region_threshold"],
         mask_threshold=facts["mask_threshold"],
         score=_score_entry(facts["score"]),
+        validity=ValidityEntry.model_validate_json(json.dumps(facts["validity"])),
         limits=_NANO_LIMITS,
         licence=_NANO_LICENCE,
     )
@@ -229,4 +233,5 @@ def _score_entry(facts: dict[str, object]) -> ScoreEntry:
     points = dict(facts["operating_points"])  # type: ignore[call-overload]
     default = points.pop("default")
     name = next(name for name, value in points.items() if value == default)
-    return ScoreEntry.model_validate({**facts, "operating_points": points, "default": name})
+    entry = {**facts, "operating_points": points, "default": name}
+    return ScoreEntry.model_validate_json(json.dumps(entry))

@@ -17,6 +17,7 @@ from ftsdk.engines.contract import Tensors
 from ftsdk.imaging.framing import Box, united
 from ftsdk.imaging.picture import Picture
 from ftsdk.result import Region, Result
+from ftsdk.validity import NO_FACTS, FaceFacts
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,24 @@ class View:
         face: the square of it that the model sees; None for all of it.
         limits: what limits every answer to this face.
         tensors: `pixel_values`, and what the vision stages made of them.
+        score_threshold: from which score on the picture is suspicious; None without a score.
+        facts: what says whether the model was made for the picture.
     """
 
     picture: Picture
     face: Box | None
     limits: tuple[str, ...]
     tensors: Tensors
+    score_threshold: float | None
+    facts: FaceFacts
+
+    @classmethod
+    def of_result(cls, result: Result) -> View:
+        """Return a face again as it was seen for an answer to it."""
+        return cls(
+            result.picture, result.face, result.limits, result.image_tensors,
+            result.score_threshold, NO_FACTS,
+        )  # fmt: skip
 
     @property
     def key(self) -> Hashable:

@@ -23,6 +23,7 @@ from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import Bundle, bundle_folder, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
+from ftsdk.decision import score_threshold
 from ftsdk.engines.contract import arrays
 from ftsdk.engines.loading import load_engines
 from ftsdk.errors import FtsdkError, OptionError
@@ -37,6 +38,7 @@ from ftsdk.result import Failure, Result
 from ftsdk.result_builder import ResultBuilder, Text
 from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
+from ftsdk.validity import facts_of
 
 Image = Any
 TRACE_LANGUAGE = Language()
@@ -139,13 +141,23 @@ class Analyzer:
     ) -> Generator[Event, None, None]:
         """Yield RegionsFound, MaskReady, ReportToken..., Finished as they become known.
 
+        Of a picture that the model was not made for Finished alone; see `Result.cannot_tell`.
+
         Takes what `analyze` takes. Closing the generator stops the engine within one token;
         `cancellation` stops it in the middle of a stage.
         """
         watch = Stopwatch(timeout, cancellation)
         chosen = known_regions(regions, self._bundle.manifest)
         question = Question(chosen, None, report, self.language)
-        yield from self._answer(self._see(image, color, watch), question, watch)
+        views = self.prepare(image, color, watch)
+        unanswered = self.unanswered(views, watch)
+        if unanswered is None:
+            views = self.look(views, watch)
+            unanswered = self.unanswered(views, watch)
+        if unanswered is None:
+            yield from self._answer(views, question, watch)
+        else:
+            yield Finished(unanswered)
 
     async def analyze_async(self, image: Image, **options: Any) -> Result:
         """Return what `analyze` does, without holding the event loop; takes what it takes.
@@ -213,7 +225,7 @@ class Analyzer:
                 cure="refine it with an Analyzer of the bundle that made it",
             )
         question = correction(result, regions, mask, self._bundle.manifest, self.language)
-        view = View(result.picture, result.face, result.limits, result.image_tensors)
+        view = View.of_result(result)
         watch = Stopwatch(timeout, cancellation)
         yield from self._answer((view,), question, watch, standing=result.others)
 
@@ -309,12 +321,29 @@ class Analyzer:
             picture = self._reader.read(image, color, watch)
         with watch.measure("face"):
             framed = self._framed(picture, framer or self.chain.framer)
-        limits = self._bundle.manifest.limits
+        manifest, faces = self._bundle.manifest, (framed, *framed.others)
+        threshold = score_threshold(manifest, len(faces))
         with watch.measure("preprocess"):
+            facts = facts_of(picture, framed, manifest.validity)
             return tuple(
-                View(picture, face.box, (*face.notes, *limits), self.chain.start(face.pixels))
-                for face in (framed, *framed.others)
+                View(
+                    picture,
+                    face.box,
+                    (*face.notes, *manifest.limits),
+                    self.chain.start(face.pixels),
+                    threshold,
+                    facts,
+                )
+                for face in faces
             )
+
+    def unanswered(self, views: Sequence[View], watch: Stopwatch) -> Result | None:
+        """Return the answer to a picture that the model was not made for; None if it was.
+
+        To be asked after `prepare`, and again after `look`, which tells the score.
+        """
+        why = self._results.cannot_tell(views)
+        return self._results.unanswered(views[0], why, watch.timings()) if why else None
 
     def _framed(self, picture: Picture, framer: Framer) -> Framed:
         make = partial(framer, picture.pixels)
@@ -324,9 +353,10 @@ class Analyzer:
 
     def look(self, views: Sequence[View], watch: Stopwatch) -> tuple[View, ...]:
         """Let the vision stages see the faces; first comes the most suspicious one."""
-        look = self.chain.look
-        seen = [replace(view, tensors=look(view.tensors, watch, view.key)) for view in views]
-        return self._results.foremost_first(seen)
+        tensors, keys = [view.tensors for view in views], [view.key for view in views]
+        seen = self.chain.look_at_all(tensors, watch, keys)
+        pairs = zip(views, seen, strict=True)
+        return self._results.foremost_first([replace(view, tensors=one) for view, one in pairs])
 
     def ask(self, views: Sequence[View], question: Question, watch: Stopwatch) -> tuple[Asked, ...]:
         """Turn each face's regions, the user's or those that the model suspects, into a prompt."""

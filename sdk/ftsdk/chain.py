@@ -19,6 +19,7 @@ from ftsdk.bundle import Bundle
 from ftsdk.consistency import FACE_DETECTOR
 from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import Arrays, Tensors, arrays
+from ftsdk.engines.profile import MOST_FACES
 from ftsdk.imaging.faces import make_framer
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.options import Language
@@ -50,8 +51,7 @@ class Chain:
         language = bundle.manifest.language
         self.embeddings = TokenEmbeddings(bundle.file(language.token_embeddings))
         self.prompts = PromptBuilder(bundle, self.embeddings)
-        size = bundle.manifest.preprocessing.size
-        self.framer = make_framer(bundle.manifest.framing, size, self._find_faces)
+        self.framer = make_framer(bundle.manifest, self._find_faces)
         self.writer: Writer = StepWriter(stages, self.embeddings, language)
 
     def start(self, pixels: NDArray[np.uint8]) -> Tensors:
@@ -65,6 +65,27 @@ class Chain:
         """Add what the vision stages see in `pixel_values`; `key` stands for its content."""
         stages = "vision_encoder", "forgery_prompter"
         return {**tensors, **self.stages.run_both(*stages, tensors, watch, key)}
+
+    def look_at_all(
+        self, faces: Sequence[Tensors], watch: Stopwatch, keys: Sequence[Hashable]
+    ) -> list[Tensors]:
+        """Do what `look` does for several faces, a few in a batch, which bounds memory.
+
+        What is seen of a face does not depend on the faces beside it.
+        """
+        seen: list[Tensors] = []
+        for start in range(0, len(faces), MOST_FACES):
+            some, key = faces[start : start + MOST_FACES], tuple(keys[start : start + MOST_FACES])
+            if len(some) == 1:
+                seen.append(self.look(some[0], watch, key[0]))
+                continue
+            batch = np.concatenate([np.asarray(face["pixel_values"]) for face in some])
+            together = self.look({"pixel_values": batch}, watch, key)
+            seen.extend(
+                {name: np.asarray(value)[index : index + 1] for name, value in together.items()}
+                for index in range(len(some))
+            )
+        return seen
 
     def prompt(self, regions: Sequence[str]) -> Prompt:
         """Return the prompt about `regions`, in words and as tensors."""

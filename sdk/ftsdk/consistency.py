@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ftsdk.manifest import Manifest
 
@@ -75,8 +76,16 @@ def _cache(prefix: str, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _score(manifest: Manifest) -> Iterator[str]:
+    band = manifest.validity.unsure_scores
+    if band and (manifest.score is None or not 0 <= band[0] < band[1] <= 1):
+        yield "the unsure scores are no part of the score's range"
+    if manifest.validity.needs_face and FACE_DETECTOR not in manifest.stages:
+        yield f"a face is needed, and there is no {FACE_DETECTOR}"
     if manifest.score is None:
         return
+    tail = manifest.score.untouched_tail or ()
+    if any(one[0] >= rarer[0] or one[1] <= rarer[1] for one, rarer in pairwise(tail)):
+        yield "the tail of untouched scores does not rise in score and fall in share"
     if manifest.score.default not in manifest.score.operating_points:
         yield f"the score has no operating point {manifest.score.default}"
     seen = (manifest.stages[stage].outputs for stage in ("vision_encoder", "forgery_prompter"))

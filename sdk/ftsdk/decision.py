@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,10 +65,44 @@ def manipulation_score(tensors: Tensors, manifest: Manifest) -> float | None:
     return float(sigmoid(np.array(logit / entry.temperature + entry.bias)))
 
 
-def score_threshold(manifest: Manifest) -> float | None:
-    """Return the score from which a picture is suspicious; None where the model has no score."""
+def score_threshold(manifest: Manifest, faces: int = 1) -> float | None:
+    """Return the score from which a picture is suspicious; None where the model has no score.
+
+    More `faces` raise it where the bundle knows by how much: they are no more chances for a false
+    alarm.
+    """
     entry = manifest.score
-    return entry.operating_points[entry.default] if entry else None
+    if entry is None:
+        return None
+    threshold = entry.operating_points[entry.default]
+    tail = entry.untouched_tail
+    return threshold_for(faces, threshold, tail) if tail and faces > 1 else threshold
+
+
+def share_of_untouched(score: float, tail: Sequence[tuple[float, float]]) -> float:
+    """Return which share of untouched faces scores at least `score`, as measured.
+
+    `tail` is `untouched_tail` of the manifest. Between its points logarithms of shares are
+    interpolated; beyond them the nearest point's share holds.
+    """
+    scores, shares = np.array(tail, np.float64).T
+    return float(np.exp(np.interp(score, scores, np.log(shares))))
+
+
+def threshold_for(faces: int, threshold: float, tail: Sequence[tuple[float, float]]) -> float:
+    """Return the score from which a picture of `faces` faces is suspicious.
+
+    With one face a picture is called suspicious in vain as often as `threshold` does; with more,
+    each would add its chance. Šidák's correction keeps the picture's rate: 1 - (1 - a)^(1 / n) a
+    face (Z. Šidák, JASA 62, 1967). A rate that is rarer than what was measured gets the highest
+    score that was.
+    """
+    scores, shares = np.array(tail, np.float64).T
+    alone = share_of_untouched(threshold, tail)
+    each = -np.expm1(np.log1p(-alone) / faces)
+    # np.interp wants rising places; shares fall as scores rise.
+    found = float(np.interp(np.log(each), np.log(shares[::-1]), scores[::-1]))
+    return max(found, threshold)
 
 
 def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

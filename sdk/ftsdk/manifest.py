@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 _Positive = Annotated[float, Field(gt=0)]
+_Share = Annotated[float, Field(gt=0, lt=1)]
 
 #: Of a stage's matrices; everything else in a graph is float32 unless its runtime needs otherwise.
 Precision = Literal["float32", "float16", "int8", "int4", "nf4"]
@@ -78,13 +79,37 @@ class GenerationEntry(_Strict):
 
 
 class ScoreEntry(_Strict):
-    """likelihood = sigmoid(logit / temperature + bias); thresholds by operating point."""
+    """likelihood = sigmoid(logit / temperature + bias); thresholds by operating point.
+
+    `untouched_tail` holds (score, share of untouched faces that score at least that), from the
+    lowest score to the highest: with it a picture of many faces has no more false alarms than one
+    of a single face. None where that was not measured.
+    """
 
     tensor: str
     temperature: float = Field(gt=0)
     bias: float
     operating_points: dict[str, float]
     default: str
+    untouched_tail: tuple[tuple[float, _Share], ...] | None = Field(default=None, min_length=2)
+
+
+class ValidityEntry(_Strict):
+    """What the model was made for; beyond it the answer is "cannot tell". None: not measured.
+
+    Attributes:
+        needs_face: a picture without a face is beyond it.
+        smallest_face: px across, of the frame in the picture.
+        unsure_scores: a picture's score from the first up to the second says nothing.
+        lowest_jpeg_quality: of the file, as libjpeg counts it, 1 to 100.
+        lowest_sharpness: as `ftsdk.validity.sharpness` measures it.
+    """
+
+    needs_face: bool = False
+    smallest_face: int | None = Field(default=None, gt=0)
+    unsure_scores: tuple[float, float] | None = None
+    lowest_jpeg_quality: int | None = Field(default=None, ge=1, le=100)
+    lowest_sharpness: float | None = Field(default=None, gt=0)
 
 
 class GateEntry(_Strict):
@@ -165,6 +190,7 @@ class Manifest(_Strict):
     language: LanguageEntry
     generation: GenerationEntry
     score: ScoreEntry | None
+    validity: ValidityEntry = ValidityEntry()
     stages: dict[str, StageEntry]
     golden_picture: str
     golden_tensors: str

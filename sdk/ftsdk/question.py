@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.errors import ArrayError, RegionError
+from ftsdk.errors import ArrayError, OptionError, RegionError
 from ftsdk.imaging.framing import cut_out
 from ftsdk.language.options import Language
 from ftsdk.manifest import Manifest
@@ -68,7 +68,15 @@ def correction(
     Raises:
         RegionError: a name is no label of this bundle.
         ArrayError: the mask has another dtype or shape.
+        OptionError: there is no answer to correct.
     """
+    if result.cannot_tell:
+        raise OptionError(
+            "there is no answer to correct",
+            expected="a result with an answer",
+            found=result.finding,
+            cure="pass a picture that the model was made for",
+        )
     if regions is None and "regions" in result.corrections:
         regions = [region.name for region in result.regions]
     if mask is None and "mask" in result.corrections:

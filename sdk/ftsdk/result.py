@@ -17,12 +17,13 @@ from ftsdk.errors import FtsdkError
 from ftsdk.imaging.framing import Box
 from ftsdk.imaging.picture import Picture
 from ftsdk.text import json_text, path_of
+from ftsdk.validity import CannotTell
 
 if TYPE_CHECKING:
     from ftsdk.files import Inputs
     from ftsdk.report.edits import Edit
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Side in px at which the mask of a face inside a larger picture is held against regions.
 _FACE_SIDE = 256
 
@@ -77,7 +78,8 @@ class Result:
         region_probabilities: every label's probability.
         report: the text; None if none was asked for.
         report_ids: its token ids, the start token first; empty without a report.
-        score: calibrated likelihood of manipulation, 0 to 1; None if the model has none.
+        score: calibrated likelihood of manipulation, 0 to 1; None if the model has none, or where
+            there is no answer.
         score_threshold: the operating point that `finding` uses; None without a score.
         corrections: what a user decided in the model's place: `regions`, `mask`, both or nothing.
         limits: what limits every answer to this picture by this model.
@@ -86,6 +88,8 @@ class Result:
         image_tensors: what `Analyzer.refine` needs of the picture, by tensor name.
         others: the answers to the picture's other faces, each of its own mask and score.
         operating_point: name of the rule that `score_threshold` follows, such as `fpr_0.05`.
+        cannot_tell: why there is no answer: then no score, no regions, no report, and an empty
+            mask; None where there is one.
 
     Examples:
         >>> result = ftsdk.analyze("face.jpg")
@@ -113,6 +117,7 @@ class Result:
     image_tensors: Mapping[str, NDArray[np.generic]] = field(repr=False, compare=False)
     others: tuple[Result, ...] = ()
     operating_point: str | None = None
+    cannot_tell: CannotTell | None = None
 
     @cached_property
     def heatmap(self) -> NDArray[np.float32]:
@@ -151,6 +156,8 @@ class Result:
     @property
     def finding(self) -> str:
         """One plain sentence that claims no more than the model does."""
+        if self.cannot_tell:
+            return f"Cannot tell. {self.cannot_tell.detail}"
         share = float(cut_mask(self.probabilities, self.mask_threshold).mean())
         where = f"the mask covers {share:.1%} of the picture" if share else "the mask is empty"
         if self.score is None or self.score_threshold is None:
@@ -180,6 +187,7 @@ class Result:
             },
             "face": asdict(self.face) if self.face else None,
             "finding": self.finding,
+            "cannot_tell": asdict(self.cannot_tell) if self.cannot_tell else None,
             "score": self.score,
             "score_threshold": self.score_threshold,
             "operating_point": self.operating_point,

@@ -17,7 +17,6 @@ from ftsdk.decision import (
     manipulation_score,
     mask_probabilities,
     region_probabilities,
-    score_threshold,
     suspected_regions,
 )
 from ftsdk.engines.contract import Tensors, arrays
@@ -27,6 +26,7 @@ from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.prompt import Prompt
 from ftsdk.result import Provenance, Region, Result
+from ftsdk.validity import CannotTell, beyond, unsure
 from ftsdk.version import __version__
 
 
@@ -61,6 +61,37 @@ class ResultBuilder:
         scores = [manipulation_score(view.tensors, self._manifest) or 0.0 for view in views]
         first = int(np.argmax(scores))
         return (views[first], *views[:first], *views[first + 1 :])
+
+    def cannot_tell(self, views: Sequence[View]) -> CannotTell | None:
+        """Return why nothing can be said of a picture, as far as is known; None if it can."""
+        limits, entry = self._manifest.validity, self._manifest.score
+        why = beyond(views[0].facts, limits)
+        if why or entry is None or entry.tensor not in views[0].tensors:
+            return why
+        scores = (manipulation_score(view.tensors, self._manifest) for view in views)
+        return unsure(max(score for score in scores if score is not None), limits)
+
+    def unanswered(self, view: View, why: CannotTell, timings: Mapping[str, float]) -> Result:
+        """Return the answer to a picture of which nothing can be said."""
+        size = self._manifest.mask_size
+        return Result(
+            picture=view.picture,
+            face=None,
+            probabilities=np.zeros((size, size), np.float32),
+            mask_threshold=self._manifest.mask_threshold,
+            regions=(),
+            region_probabilities={},
+            report=None,
+            report_ids=(),
+            score=None,
+            score_threshold=None,
+            corrections=(),
+            limits=(),
+            timings=timings,
+            provenance=self._provenance(view.picture),
+            image_tensors={},
+            cannot_tell=why,
+        )
 
     def suspected(self, view: View) -> list[str]:
         """Return the regions that the model suspects, in label order."""
@@ -135,7 +166,7 @@ class ResultBuilder:
             report=text.report if text else None,
             report_ids=(start, *text.ids) if text and text.ids else (),
             score=score,
-            score_threshold=score_threshold(manifest),
+            score_threshold=view.score_threshold,
             corrections=corrections,
             limits=view.limits,
             timings=timings,

@@ -72,7 +72,7 @@ def test_json_is_one_object_a_picture_and_nothing_else(
     expected = mini.analyze(face)
     assert first["report"] == second["report"] == expected.report
     assert set(first) == set(expected.to_dict())
-    assert failure["schema_version"] == first["schema_version"] == 1
+    assert failure["schema_version"] == first["schema_version"] == 2
     assert failure["picture"]["name"] == str(bad)
     assert failure["error"]["class"] == "ImageFormatError"
     assert all(failure["error"][part] for part in ("what", "expected", "found", "cure"))

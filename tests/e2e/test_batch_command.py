@@ -80,7 +80,7 @@ def test_every_file_is_answered_failed_or_left_out_and_the_summary_tells(
     (folder / "linked").symlink_to(folder.parent)
     done = run(folder, "--out", answers)
     assert done.exit_code == 1
-    assert "3 answered (1 suspected), 1 failed, 2 left out" in done.stdout
+    assert "3 answered (1 suspected, 0 cannot tell), 1 failed, 2 left out" in done.stdout
     assert "broken.jpg" in done.stderr
     assert "left out linked" in done.stderr
     assert {*rows(answers)} == {

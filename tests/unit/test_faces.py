@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import skimage.data
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.imaging.faces import MOST_FACES, FaceFramer, frame_boxes, frame_whole, make_framer
+from ftsdk.bundle import open_bundle
+from ftsdk.imaging.faces import (
+    MOST_FACES,
+    FaceFramer,
+    WholeFramer,
+    frame_boxes,
+    frame_whole,
+    make_framer,
+)
 from ftsdk.imaging.framing import Box, cut_out
+from tests import tiny_bundle
 
 SIZE = 384
 
@@ -42,16 +53,27 @@ def test_an_aligned_picture_is_taken_whole(framer: FaceFramer, astronaut: np.nda
     assert framed.pixels.shape == (box.side, box.side, 3)
 
 
-def test_a_model_of_whole_pictures_never_crops(astronaut: np.ndarray) -> None:
-    make = make_framer("picture", SIZE, lambda _: pytest.fail("no face is looked for"))
-    assert make is frame_whole
-    assert make(astronaut).box is None
+def test_a_model_of_whole_pictures_never_crops(tmp_path: Path, astronaut: np.ndarray) -> None:
+    manifest = open_bundle(tiny_bundle.write(tmp_path)).manifest
+    framer = make_framer(manifest, lambda _: pytest.fail("no face is looked for"))
+    assert framer is frame_whole
+    assert framer(astronaut).box is None
+
+
+def test_a_model_of_whole_pictures_may_need_a_face_in_them(
+    framer: FaceFramer, astronaut: np.ndarray
+) -> None:
+    whole = WholeFramer(framer.detector)
+    assert whole(astronaut).pixels is astronaut
+    assert whole(astronaut).box is None
+    assert whole(astronaut).face_side == framer.boxes(astronaut)[0].side
+    assert whole(np.zeros((300, 400, 3), np.uint8)).face_side is None
 
 
 def test_no_face_is_said(framer: FaceFramer) -> None:
     framed = framer(np.full((300, 400, 3), 128, np.uint8))
     assert framed.box is None
-    assert "No face was found" in framed.notes[0]
+    assert framed.face_side is None
 
 
 def test_each_of_several_faces_is_framed_the_largest_first(
@@ -74,15 +96,27 @@ def test_each_of_several_faces_is_framed_the_largest_first(
 
 def test_a_turned_head_is_enlarged_in_one_step_and_never_shrunk(astronaut: np.ndarray) -> None:
     for side in (100, 500):
-        framed = frame_boxes(astronaut, [Box(20, 10, side, 30.0)], SIZE)
+        framed = frame_boxes(astronaut, [Box(20, 10, side, 30.0)], SIZE, MOST_FACES)
         assert framed.pixels.shape == (max(side, SIZE), max(side, SIZE), 3)
 
 
 def test_of_a_crowd_the_largest_are_framed(astronaut: np.ndarray) -> None:
     boxes = [Box(10 * index, 0, 200 - index) for index in range(MOST_FACES + 4)]
-    framed = frame_boxes(astronaut, boxes, SIZE)
+    framed = frame_boxes(astronaut, boxes, SIZE, MOST_FACES)
     assert [face.box for face in (framed, *framed.others)] == boxes[:MOST_FACES]
     assert f"the {MOST_FACES} largest were" in framed.notes[0]
+
+
+def test_faces_below_the_smallest_are_left_out_and_said(
+    framer: FaceFramer, astronaut: np.ndarray
+) -> None:
+    large, small = Box(150, 32, 151), Box(10, 300, 63)
+    framed = framer.frame(astronaut, [large, small], MOST_FACES)
+    assert framed.box == large
+    assert framed.others == ()
+    assert framed.notes == ("1 more face was found, too small to be analysed.",)
+    alone = framer.frame(astronaut, [small], MOST_FACES)
+    assert (alone.box, alone.face_side) == (small, 63)
 
 
 def test_a_small_face_is_said(framer: FaceFramer, astronaut: np.ndarray) -> None:

@@ -52,7 +52,7 @@ def test_the_json_has_exactly_the_documented_fields(result: Result) -> None:
         "ftsdk", "bundle", "bundle_sha256", "precision",
         "runtime", "device", "picture_sha256", "created",
     }  # fmt: skip
-    assert answer["schema_version"] == 1
+    assert answer["schema_version"] == 2
     assert json.loads(result.to_json(indent=None)) == answer
 
 

@@ -15,7 +15,7 @@ from ftsdk.bundle import NANO, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.consistency import FACE_DETECTOR, STAGES
 from ftsdk.engines import loading
-from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors, arrays
 from ftsdk.engines.loading import load_engines
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
@@ -200,3 +200,18 @@ def test_a_stage_that_needs_the_other_waits_for_it() -> None:
         nano.stages.cache.clear()
         found = nano.analyze(picture, report=False)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_faces_in_a_batch_are_seen_as_alone() -> None:
+    random = np.random.default_rng(0)
+    faces = [
+        {"pixel_values": random.normal(size=(1, 3, 384, 384)).astype(np.float32)} for _ in range(5)
+    ]
+    with Analyzer(device="cpu", threads=1, cache_bytes=0) as nano:
+        together = nano.chain.look_at_all(faces, Stopwatch(), range(len(faces)))
+        for face, seen in zip(faces, together, strict=True):
+            alone = arrays(nano.chain.look(face, Stopwatch(), None))
+            assert seen.keys() == alone.keys()
+            for name, expected in alone.items():
+                most = 1e-5 * max(1.0, float(np.abs(expected).max()))
+                assert np.abs(np.asarray(seen[name]) - expected).max() <= most

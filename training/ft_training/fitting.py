@@ -21,6 +21,8 @@ from .store import Sample, Store
 
 #: Seeds of the histories that calibration pictures get; untouched ones are seen under each.
 _HISTORIES = (5, 6, 7)
+#: Px across of the smallest frame of which an answer is given.
+_SMALLEST_FACE = 64
 #: How far mask logits may fall.
 _QUIET = np.arange(0.0, 8.1, 0.5)
 
@@ -102,4 +104,9 @@ def fit_calibration(model: Nano, run: Path) -> dict[str, Any]:
     decoder = model.mask_decoder
     decoder.certain.fill_(logit_of(score["operating_points"]["default"], score))
     decoder.quiet.fill_(_best_quiet(model, seen, samples, threshold))
-    return {"score": score, "region_threshold": threshold, "mask_threshold": 0.5}
+    return {
+        "score": score,
+        "validity": {"needs_face": True, "smallest_face": _SMALLEST_FACE},
+        "region_threshold": threshold,
+        "mask_threshold": 0.5,
+    }

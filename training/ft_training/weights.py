@@ -16,6 +16,7 @@ from ft_forge import LABELS
 from .language import PROMPT, Reporter
 from .model import DIMENSIONS, Nano
 
+FACE_DETECTOR = Path(__file__).parents[1] / "nano" / "face_detector.onnx"
 MASK_SIZE = DIMENSIONS["vision_encoder"]["image_size"] // 2
 
 
@@ -72,7 +73,8 @@ def write_weights(
 ) -> None:
     """Write `architecture.json`, `nano.safetensors`, `language/` and `calibration.json`.
 
-    The folder is built beside its place and renamed into it.
+    The face detector is the one beside the shipped weights. The folder is built beside its place,
+    and renamed into it.
     """
     building = folder.with_name(folder.name + ".building")
     shutil.rmtree(building, ignore_errors=True)
@@ -81,6 +83,7 @@ def write_weights(
     save_file(_tensors(model, reporter), building / "nano.safetensors")
     reporter.save(building / "language")
     (building / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
+    shutil.copyfile(FACE_DETECTOR, building / FACE_DETECTOR.name)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

@@ -166,6 +166,7 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
         ),
         generation=plan.generation,
         score=plan.score,
+        validity=plan.validity,
         stages={
             FACE_DETECTOR: StageEntry(
                 graph=stage_graph(FACE_DETECTOR),

@@ -26,12 +26,14 @@ class Counts:
     Attributes:
         answered: those that were analysed.
         suspected: those of them whose score reaches its threshold.
+        cannot_tell: those of them that the model was not made for.
         failed: those that could not be analysed.
         left_out: those that are no pictures.
     """
 
     answered: int = 0
     suspected: int = 0
+    cannot_tell: int = 0
     failed: int = 0
     left_out: int = 0
 
@@ -43,6 +45,7 @@ class Counts:
             self.left_out += 1
         else:
             self.answered += 1
+            self.cannot_tell += row["cannot_tell"] is not None
             score, threshold = row["score"], row["score_threshold"]
             self.suspected += None not in (score, threshold) and score >= threshold
 

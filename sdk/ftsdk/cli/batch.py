@@ -116,8 +116,8 @@ def _show(book: Book, as_json: bool, *, to_stderr: bool) -> None:
 
 def _sentence(counts: Counts) -> str:
     return (
-        f"{counts.answered} answered ({counts.suspected} suspected), {counts.failed} failed, "
-        f"{counts.left_out} left out"
+        f"{counts.answered} answered ({counts.suspected} suspected, {counts.cannot_tell} cannot "
+        f"tell), {counts.failed} failed, {counts.left_out} left out"
     )
 
 

@@ -13,8 +13,8 @@ Axis = tuple[int, int, int]
 
 #: Beams that a plan takes at most; ONNX Runtime takes any number.
 MOST_BEAMS = 8
-#: Faces of a picture, or parts of it, that a plan takes at once.
-MOST_FACES = 16
+#: Faces of a picture that a plan takes at once.
+MOST_FACES = 4
 #: Report tokens that a plan takes at least.
 LEAST_TOKENS = 128
 

@@ -24,6 +24,7 @@ from ftsdk.errors import (
 )
 from ftsdk.imaging.codec import Decoded, decode_file, turned
 from ftsdk.imaging.header import Header
+from ftsdk.imaging.jpeg_quality import jpeg_quality
 from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
 from ftsdk.imaging.pillow import is_16_bit, is_translucent, orientation_of, pixels_of
 from ftsdk.text import name_of, visible
@@ -184,7 +185,9 @@ def _picture(data: bytes, name: str, max_pixels: int, file_decoder: FileDecoder)
     decoded = file_decoder(data, max_pixels)
     digest = hashlib.sha256(data).hexdigest()
     notes = [*_notes(decoded.header, name), *filter(None, [decoded.damage])]
-    return replace(freeze(decoded.pixels, digest, name, notes), damaged=decoded.damage is not None)
+    picture = freeze(decoded.pixels, digest, name, notes)
+    quality = jpeg_quality(data) if decoded.header.format == "JPEG" else None
+    return replace(picture, damaged=decoded.damage is not None, jpeg_quality=quality)
 
 
 def _notes(header: Header, name: str) -> list[str]:

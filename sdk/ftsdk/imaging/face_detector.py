@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import cv2
@@ -127,19 +128,16 @@ class FaceDetector:
         """Return the faces that are seen at `scale`, in as many parts as that takes."""
         small = shrunk(pixels, scale)
         down, across = (range(0, max(side - SIDE + _STEP, 1), _STEP) for side in small.shape[:2])
-        corners = [(x, y) for y in down for x in across]
-        seen = np.zeros((len(corners), SIDE, SIDE, 3), np.uint8)
-        for part, (x, y) in zip(seen, corners, strict=True):
-            inside = small[y : y + SIDE, x : x + SIDE]
-            part[: inside.shape[0], : inside.shape[1]] = inside
-        values = np.ascontiguousarray(seen[..., ::-1].transpose(0, 3, 1, 2), np.float32)
-        outputs = self._infer({FACE_INPUT: values})
-        parts = ({name: outputs[name][i] for name in FACE_OUTPUTS} for i in range(len(corners)))
-        return distinct([
-            face
-            for part, corner in zip(parts, corners, strict=True)
-            for face in read_faces(part, corner, scale)
-        ])  # fmt: skip
+        faces: list[Face] = []
+        for top, left in product(down, across):
+            inside = small[top : top + SIDE, left : left + SIDE]
+            seen = np.zeros((SIDE, SIDE, 3), np.uint8)
+            seen[: inside.shape[0], : inside.shape[1]] = inside
+            values = np.ascontiguousarray(seen[None, ..., ::-1].transpose(0, 3, 1, 2), np.float32)
+            outputs = self._infer({FACE_INPUT: values})
+            part = {name: outputs[name][0] for name in FACE_OUTPUTS}
+            faces.extend(read_faces(part, (left, top), scale))
+        return distinct(faces)
 
 
 def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

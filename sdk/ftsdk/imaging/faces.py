@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.imaging.face_detector import FaceDetector, Infer
-from ftsdk.imaging.framing import Box, Framing, cut_out
+from ftsdk.imaging.framing import Box, cut_out
+from ftsdk.manifest import Manifest
 
 #: A frame that overlaps the picture this much (intersection over union) is the picture.
 _ALIGNED = 0.7
@@ -27,12 +28,14 @@ class Framed:
         box: where that is; None for the whole picture.
         notes: what a reader of the answer must know about the choice.
         others: the picture's smaller faces.
+        face_side: px across of the largest face's frame; None where none was found or looked for.
     """
 
     pixels: NDArray[np.uint8]
     box: Box | None
     notes: tuple[str, ...] = ()
     others: tuple[Framed, ...] = ()
+    face_side: int | None = None
 
 
 #: Says what of a picture `[H, W, 3]` uint8 BGR the model is to look at.
@@ -44,57 +47,83 @@ def frame_whole(pixels: NDArray[np.uint8]) -> Framed:
     return Framed(pixels, None)
 
 
+class WholeFramer:
+    """Frames the whole picture, and says how large its largest face is.
+
+    Args:
+        detector: finds the faces.
+    """
+
+    def __init__(self, detector: FaceDetector) -> None:
+        self._detector = detector
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
+        faces = self._detector(pixels)
+        return Framed(pixels, None, face_side=faces[0].frame().side if faces else None)
+
+
 class FaceFramer:
     """Frames every face of a picture.
 
     Args:
         detector: finds them.
         size: side in px that the model will see.
+        smallest: px across of the smallest frame that the model was made for.
     """
 
-    def __init__(self, detector: FaceDetector, size: int) -> None:
-        self._detector, self.size = detector, size
+    def __init__(self, detector: FaceDetector, size: int, smallest: int) -> None:
+        self.detector = detector
+        self.size, self.smallest = size, smallest
 
     def boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Return the frame of each face of `pixels` `[H, W, 3]` uint8 BGR, the largest first."""
-        return [face.frame() for face in self._detector(pixels)]
+        return [face.frame() for face in self.detector(pixels)]
 
     def boxes_near(self, pixels: NDArray[np.uint8], box: Box) -> list[Box]:
         """Return the frames of the faces that are about where `box` was; takes one look."""
-        return [face.frame() for face in self._detector.near(pixels, box)]
+        return [face.frame() for face in self.detector.near(pixels, box)]
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
-        return frame_boxes(pixels, self.boxes(pixels), self.size)
+        return self.frame(pixels, self.boxes(pixels), MOST_FACES)
+
+    def frame(self, pixels: NDArray[np.uint8], boxes: Sequence[Box], most: int) -> Framed:
+        """Return at most so many faces of `boxes`, or the largest if all of them are too small."""
+        large = [box for box in boxes if box.side >= self.smallest]
+        framed = frame_boxes(pixels, large or boxes[:1], self.size, most)
+        left = len(boxes) - len(large) if large else 0
+        if not left:
+            return framed
+        were = "face was" if left == 1 else "faces were"
+        note = f"{left} more {were} found, too small to be analysed."
+        faces = (replace(face, notes=(*face.notes, note)) for face in (framed, *framed.others))
+        first, *others = faces
+        return replace(first, others=tuple(others))
 
 
-def make_framer(framing: Framing, size: int, infer: Infer) -> Framer:
-    """Return what frames pictures for a model.
-
-    Args:
-        framing: what the model was trained on.
-        size: side in px that it will see.
-        infer: runs the bundle's face detector; not called for whole pictures.
-    """
-    return frame_whole if framing == "picture" else FaceFramer(FaceDetector(infer), size)
+def make_framer(manifest: Manifest, infer: Infer) -> Framer:
+    """Return what frames pictures for a bundle's model; `infer` runs its face detector."""
+    validity = manifest.validity
+    if manifest.framing == "picture":
+        return WholeFramer(FaceDetector(infer)) if validity.needs_face else frame_whole
+    size = manifest.preprocessing.size
+    return FaceFramer(FaceDetector(infer), size, validity.smallest_face or 0)
 
 
-def frame_boxes(
-    pixels: NDArray[np.uint8], boxes: Sequence[Box], size: int, most: int = MOST_FACES
-) -> Framed:
+def frame_boxes(pixels: NDArray[np.uint8], boxes: Sequence[Box], size: int, most: int) -> Framed:
     """Return the first `most` faces of `boxes`, the largest first.
 
     It is the whole picture where that is the first face, or where there is no box. `size` is the
     side in px that the model will see: a head smaller than that is turned and enlarged at once.
     """
     if not boxes:
-        return Framed(pixels, None, ("No face was found; the whole picture was analysed.",))
+        return Framed(pixels, None)
     if is_whole(boxes[0], pixels):
-        return Framed(pixels, None, _notes(boxes[0], 1, most))
+        return Framed(pixels, None, _notes(boxes[0], 1, most), face_side=boxes[0].side)
     first, *others = (
         Framed(cut_out(pixels, box, max(box.side, size)), box, _notes(box, len(boxes), most))
         for box in boxes[:most]
     )
-    return replace(first, others=tuple(others))
+    return replace(first, others=tuple(others), face_side=boxes[0].side)
 
 
 def _notes(box: Box, found: int, most: int) -> tuple[str, ...]:

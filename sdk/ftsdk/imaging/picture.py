@@ -30,6 +30,7 @@ class Picture:
         notes: what was dropped or changed on the way, one sentence each.
         path: the file that it was read from by its path; None for all else.
         damaged: the file's data is damaged, so that a part of the pixels is not the picture's.
+        jpeg_quality: at which a JPEG file was saved, 1 to 100, as its table tells; else None.
     """
 
     pixels: NDArray[np.uint8]
@@ -38,6 +39,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     path: Path | None = None
     damaged: bool = False
+    jpeg_quality: int | None = None
 
     @property
     def height(self) -> int:

@@ -128,6 +128,8 @@ def _meter(share: float) -> Html:
 
 
 def _words(result: Result) -> Html:
+    if result.cannot_tell:
+        return element("p", "Nothing is said of a picture that the model was not made for.")
     if result.report is None:
         return element("p", "No text was asked for.")
     return element("blockquote", result.report or "The model wrote nothing.")

@@ -14,6 +14,8 @@ _FPR = "fpr_"
 
 def score_note(result: Result) -> str:
     """Say what the score of `result` means, or why there is none."""
+    if result.cannot_tell:
+        return "There is no score, no mask and no text: the model was not made for this picture."
     if result.score is None or result.score_threshold is None:
         return (
             "This model gives no overall score: it says where a manipulation would be, not "

@@ -16,6 +16,7 @@ from ftsdk.imaging.encode import encode_png
 from ftsdk.result import SCHEMA_VERSION
 from ftsdk.serve.analyses import ID_PATTERN, Analysis
 from ftsdk.serve.bodies import JsonLimits
+from ftsdk.validity import Reason
 
 MAX_REGIONS = 64
 MAX_RUNS = 1_000_000
@@ -77,6 +78,13 @@ class FaceDocument(_Closed):
     angle: float
 
 
+class CannotTellDocument(_Closed):
+    """Why there is no answer."""
+
+    reason: Reason
+    detail: str
+
+
 class OtherFaceDocument(_Closed):
     """The answer to a face beside the most suspicious one."""
 
@@ -116,6 +124,7 @@ class AnalysisDocument(BaseModel):
     picture: PictureDocument
     face: FaceDocument | None
     finding: str
+    cannot_tell: CannotTellDocument | None
     score: float | None
     score_threshold: float | None
     operating_point: str | None

@@ -20,6 +20,7 @@ from ftsdk.report.edits import Edit
 from ftsdk.result import Provenance, Region, Result
 from ftsdk.serve.analyses import Analysis
 from ftsdk.serve.uploads import Upload
+from ftsdk.validity import CannotTell, Reason
 
 _PLAIN = (
     "mask_threshold", "region_probabilities", "report", "report_ids", "score", "score_threshold",
@@ -118,8 +119,13 @@ def _fields(result: Result) -> dict[str, Any]:
         "regions": [asdict(region) for region in result.regions],
         "provenance": asdict(result.provenance),
         "face": asdict(result.face) if result.face else None,
+        "cannot_tell": asdict(result.cannot_tell) if result.cannot_tell else None,
         **{name: _plain(getattr(result, name)) for name in _PLAIN},
     }
+
+
+def _cannot_tell(fields: dict[str, Any] | None) -> CannotTell | None:
+    return CannotTell(Reason(fields["reason"]), fields["detail"]) if fields else None
 
 
 def _plain(value: Any) -> Any:
@@ -148,6 +154,7 @@ def _face(fields: dict[str, Any], picture: Picture, path: Path) -> Result:
     return Result(
         picture=picture,
         face=Box(**fields["face"]) if fields["face"] else None,
+        cannot_tell=_cannot_tell(fields["cannot_tell"]),
         probabilities=probabilities,
         regions=tuple(Region(**region) for region in fields["regions"]),
         provenance=Provenance(**fields["provenance"]),

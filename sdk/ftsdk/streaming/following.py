@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.imaging.faces import FaceFramer, Framed, frame_boxes
+from ftsdk.imaging.faces import FaceFramer, Framed
 from ftsdk.imaging.framing import Box
 
 #: A found face this near to the followed one, in sides and degrees, is the detector's noise:
@@ -37,7 +37,7 @@ class FaceFollower:
     def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
         """Return what the model is to look at."""
         self._boxes = self._next(pixels)
-        return frame_boxes(pixels, self._boxes, self._framer.size, most=1)
+        return self._framer.frame(pixels, self._boxes, most=1)
 
     def _next(self, pixels: NDArray[np.uint8]) -> Sequence[Box]:
         self._since_search += 1

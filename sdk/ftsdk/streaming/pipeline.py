@@ -199,8 +199,14 @@ class Pipeline:
 
     def _mask_one(self, arrived: Arrived, views: Views) -> None:
         analyzer, question, watch = self._analyzer, self._question, arrived.watch
-        asked = analyzer.ask(analyzer.look(views, watch), question, watch)
-        located = analyzer.locate(asked, question, watch)
+        unanswered = analyzer.unanswered(views, watch)
+        if unanswered is None:
+            views = analyzer.look(views, watch)
+            unanswered = analyzer.unanswered(views, watch)
+        if unanswered:
+            self.answer(FrameMasked(arrived.frame, unanswered, *self._measured(arrived)))
+            return
+        located = analyzer.locate(analyzer.ask(views, question, watch), question, watch)
         result = analyzer.result(located, question, watch)
         self.answer(FrameMasked(arrived.frame, result, *self._measured(arrived)))
         always = self._options.report == "always"

@@ -85,7 +85,8 @@ export class Panel {
 
   finished(answer) {
     $("report").setAttribute("aria-busy", "false");
-    linkTerms($("report"), answer.report || "The model wrote nothing.", this.words, this.onRegion);
+    const unwritten = answer.cannot_tell ? "" : "The model wrote nothing.";
+    linkTerms($("report"), answer.report || unwritten, this.words, this.onRegion);
     $("others").hidden = !answer.others.length;
     $("others").replaceChildren(...answer.others.map((other) => element("li", `${other.finding} ${other.report ?? ""}`)));
     $("actions").hidden = false;

@@ -4,6 +4,9 @@ export const percent = (share) => `${Number((100 * share).toFixed(1))}%`;
 
 /** Say what the score means, and what it does not. */
 export function scoreNote(answer) {
+  if (answer.cannot_tell) {
+    return "There is no score, no mask and no text: the model was not made for this picture.";
+  }
   if (answer.score === null) {
     return "This model gives no overall score: it says where a manipulation would be, not whether there is one.";
   }
