@@ -16,7 +16,7 @@ from ft_export.model.architecture import (
     VisionTransformer,
 )
 from ft_export.model.language import LanguageDims
-from ft_export.weights.random_model import Rehearsal, write_weights
+from ft_export.weights.random_model import RandomModel, write_weights
 
 ARCHITECTURE = ForgeryTalkerArchitecture(
     image_size=100,
@@ -65,8 +65,8 @@ T5 = "a-t5"
 
 def write(folder: Path, seed: int = 5) -> Path:
     """Write the folder: the vision file beside the vocabulary, and the T5 in three shards."""
-    rehearsal = Rehearsal(ARCHITECTURE, LANGUAGE, vocabulary=210, positions=90, seed=seed)
-    write_weights(rehearsal, folder, lambda _: None)
+    model = RandomModel(ARCHITECTURE, LANGUAGE, vocabulary=210, positions=90, seed=seed)
+    write_weights(model, folder, lambda _: None)
     (folder / "eva_vit_g.pth").rename(folder / "bert-base-uncased" / "eva_vit_g.pth")
     _shard(folder / T5, 3)
     architecture = folder.with_suffix(".json")

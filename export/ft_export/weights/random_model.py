@@ -1,4 +1,4 @@
-"""Random weights in the published layout and sizes, to rehearse the whole journey offline.
+"""Random weights in the published layout and sizes, to try the whole journey offline.
 
 `python -m ft_export.weights.random_model --architecture xl --out DIR` writes the folder that a
 download would leave; the texts of such a model mean nothing, its times and memory do.
@@ -48,7 +48,7 @@ Shapes = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class RandomModel:
     """What to write: the architecture, the language model's size, and how text is cut."""
 
     architecture: ForgeryTalkerArchitecture
@@ -58,14 +58,14 @@ class Rehearsal:
     seed: int = 0
 
 
-def write_weights(rehearsal: Rehearsal, out: Path, progress: Callable[[str], None]) -> None:
+def write_weights(model: RandomModel, out: Path, progress: Callable[[str], None]) -> None:
     """Write the published layout below `out`, one file at a time; `progress` gets their names.
 
     As in a download, a file's tensors lie under the names that it has there, and nothing else.
     """
-    generator = torch.Generator().manual_seed(rehearsal.seed)
-    folder = rehearsal.architecture.language_model.folder or "flant5xl"
-    for file, (tensors, dtype) in _files(rehearsal, folder).items():
+    generator = torch.Generator().manual_seed(model.seed)
+    folder = model.architecture.language_model.folder or "flant5xl"
+    for file, (tensors, dtype) in _files(model, folder).items():
         progress(file)
         path = out / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +75,9 @@ def write_weights(rehearsal: Rehearsal, out: Path, progress: Callable[[str], Non
         else:
             torch.save({"model": state} if path.suffix == ".pth" else state, path)
     _write_index(out / folder)
-    config = json.dumps(language_folder.config_of(rehearsal.language))
+    config = json.dumps(language_folder.config_of(model.language))
     (out / folder / "config.json").write_text(config, encoding="utf-8")
-    _write_tokenizers(rehearsal, out / folder, out / "bert-base-uncased")
+    _write_tokenizers(model, out / folder, out / "bert-base-uncased")
 
 
 def _write_index(folder: Path) -> None:
@@ -89,14 +89,14 @@ def _write_index(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _files(rehearsal: Rehearsal, folder: str) -> dict[str, tuple[Shapes, torch.dtype]]:
+def _files(model: RandomModel, folder: str) -> dict[str, tuple[Shapes, torch.dtype]]:
     """Return what each file holds, as tensors on the meta device, and in which precision."""
-    architecture, dims = rehearsal.architecture, rehearsal.language
+    architecture, dims = model.architecture, model.language
     with torch.device("meta"):
         vision = _named(VisionEncoder(architecture), weights.vision_name)
         prompter = _named(ForgeryPrompter(architecture), weights.prompter_name)
         mask_decoder = _named(MaskDecoder(architecture, dims.d_model), weights.mask_name)
-        qformer = QFormer(architecture, rehearsal.vocabulary, rehearsal.positions)
+        qformer = QFormer(architecture, model.vocabulary, model.positions)
         encoder = LanguageEncoder(dims, architecture.qformer.width)
         language = _named(encoder, language_folder.encoder_name)
         language |= _named(LanguageDecoder(dims), language_folder.decoder_name)
@@ -164,19 +164,19 @@ def _random(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     return scaled / math.sqrt(_HEAD_WIDTH) if name.endswith("Attention.q.weight") else scaled
 
 
-def _write_tokenizers(rehearsal: Rehearsal, t5: Path, bert: Path) -> None:
+def _write_tokenizers(model: RandomModel, t5: Path, bert: Path) -> None:
     """Write vocabularies that hold the prompt's words, so that it has a realistic length."""
     text = PUBLISHED_PROMPT.with_regions.replace("{regions}", "").lower()
     words = sorted({*text.replace(",", " ").replace(".", " ").replace(":", " ").split(),
-                    *rehearsal.architecture.labels, ",", ".", ":"})  # fmt: skip
+                    *model.architecture.labels, ",", ".", ":"})  # fmt: skip
     bert.mkdir(exist_ok=True)
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     pieces = [*_BERT_SPECIAL, *words, *letters, *(f"##{letter}" for letter in letters)]
-    filler = (f"[unused{number}]" for number in range(rehearsal.vocabulary))
+    filler = (f"[unused{number}]" for number in range(model.vocabulary))
     pieces = list(dict.fromkeys(pieces))
-    pieces += [next(filler) for _ in range(rehearsal.vocabulary - 1 - len(pieces))]
+    pieces += [next(filler) for _ in range(model.vocabulary - 1 - len(pieces))]
     (bert / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    _t5_tokenizer(words, letters, rehearsal.language.vocabulary).save(str(t5 / "tokenizer.json"))
+    _t5_tokenizer(words, letters, model.language.vocabulary).save(str(t5 / "tokenizer.json"))
 
 
 def _t5_tokenizer(words: list[str], letters: list[str], vocabulary: int) -> Tokenizer:
@@ -210,13 +210,13 @@ def main(
         described = load_architecture(architecture)
         if architecture not in LANGUAGE_DIMS or isinstance(described, NanoArchitecture):
             raise ArchitectureError(
-                "only the published sizes can be rehearsed by name",
+                "only the published sizes are known by name",
                 expected=" or ".join(LANGUAGE_DIMS),
                 found=architecture,
                 cure="pass --architecture xl",
             )
-        rehearsal = Rehearsal(described, LANGUAGE_DIMS[architecture], seed=seed)
-        write_weights(rehearsal, out, lambda file: err.print(f"writing {out / file}"))
+        model = RandomModel(described, LANGUAGE_DIMS[architecture], seed=seed)
+        write_weights(model, out, lambda file: err.print(f"writing {out / file}"))
 
 
 if __name__ == "__main__":
