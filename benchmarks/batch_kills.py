@@ -10,9 +10,10 @@ what the analyzer gives alone.
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -23,14 +24,15 @@ from typing import Annotated, Any
 import cv2
 import typer
 
+import ftsdk.batch.run  # noqa: F401  (once, for every child)
 from ftsdk.analyzer import Analyzer
 from ftsdk.batch.rows import name_in
+from ftsdk.cli import batch
 from ftsdk.imaging.decode import decode
 
 PICTURES = Path(__file__).resolve().parent.parent / "examples" / "pictures"
 #: Of twenty files, one cannot be decoded and one is no picture.
 _BROKEN, _TEXT, _PERIOD = 7, 13, 20
-_COMMAND = [sys.executable, "-c", "from ftsdk.cli.batch import main; main()"]
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Outcome:
 
     Attributes:
         kills: how often the process was killed.
-        rows_at_kill: rows that were there after each kill that left any new ones.
+        rows_at_kill: kills that left new rows.
         torn: kills that left part of a row.
         retried: runs that were started with --retry.
     """
@@ -67,22 +69,37 @@ def write_folder(folder: Path, count: int) -> None:
         path.with_suffix(".jpg").write_bytes(content if whole else content[:-2000])
 
 
+def start(arguments: list[str]) -> int:
+    """Run the command in a forked child, which has everything imported, and return its process."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in (1, 2):
+            os.dup2(null, number)
+        sys.argv = ["ft-batch", *arguments, "--device", "cpu", "--no-report"]
+        batch.main()
+    except SystemExit as ended:
+        os._exit(int(ended.code or 0))
+    finally:
+        os._exit(70)
+
+
 def kill_once(folder: Path, out: Path, wait: float, retry: bool) -> bool:
     """Start the command, and kill it `wait` s after its first new row; False if it ended before."""
     before = out.stat().st_size if out.exists() else 0
-    command = [*_COMMAND, str(folder), "--out", str(out), "--device", "cpu", "--no-report"]
-    with subprocess.Popen(
-        [*command, *(["--retry"] if retry else [])],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as running:  # fmt: skip
-        deadline = time.monotonic() + 60
-        while running.poll() is None and time.monotonic() < deadline:
-            if out.exists() and out.stat().st_size != before:
-                break
-            time.sleep(0.005)
-        time.sleep(wait)
-        running.kill()
-        return running.wait() < 0
+    child = start([str(folder), "--out", str(out), *(["--retry"] if retry else [])])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if out.exists() and out.stat().st_size != before:
+            break
+        time.sleep(0.005)
+    if ended[0]:
+        return False
+    time.sleep(wait)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def whole_rows(out: Path) -> tuple[list[dict[str, Any]], bool]:
@@ -140,9 +157,8 @@ def main(
             seen.retried += retry
             seen.rows_at_kill += len(after) > len(rows)
             rows = after
-        command = [*_COMMAND, str(folder), "--out", str(out), "--device", "cpu", "--no-report"]
-        done = subprocess.run(command, capture_output=True, check=False)
-        assert done.returncode == 1, "failures are there"
+        _, status = os.waitpid(start([str(folder), "--out", str(out)]), 0)
+        assert os.waitstatus_to_exitcode(status) == 1, "there are failures to be told"
         after, torn = whole_rows(out)
         assert not torn
         check_kept(rows, after, retried=False)
