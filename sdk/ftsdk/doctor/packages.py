@@ -21,7 +21,7 @@ _RELEVANT = (
     "ftsdk", "numpy", "opencv", "onnxruntime", "tokenizers", "pydantic", "tensorrt", "cuda-",
 )  # fmt: skip
 #: Import names that several packages fill, and what to install in place of them all.
-_SHARED = {
+SHARED = {
     "onnxruntime": '"ftsdk[gpu]" on an NVIDIA GPU, else "ftsdk[cpu]"',
     "cv2": "'opencv-python<5'",
 }
@@ -51,11 +51,11 @@ def check_packages(path: Sequence[str] | None = None) -> Findings:
         path: where to look; None is `sys.path`.
     """
     found = Findings("packages", facts=dict(versions(path)))
-    for module, install in _SHARED.items():
+    for module, install in SHARED.items():
         packages = [*providers(module, path)]
         found.faults += faults_of(module, packages, install)
     with found.collecting("OpenCV"):
-        importlib.import_module("cv2")
+        importlib.import_module("ftsdk.imaging")
     return found
 
 
