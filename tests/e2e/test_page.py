@@ -189,3 +189,17 @@ def test_a_token_is_asked_for_once(start: Start, tmp_path: Path, browser: Any) -
     page.reload()
     answered(page)
     page.close()
+
+
+def test_a_picture_without_a_face_is_said_to_be_one_and_cannot_be_corrected(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit(next(iter(SIZES)))
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (300, 200), (90, 90, 90)).save(blank)
+    drop(page, blank.name, blank.read_bytes())
+    assert page.inner_text("#finding").startswith("Cannot tell.")
+    assert page.inner_text("#report").strip() == ""
+    assert page.inner_text("#chips").strip() == ""
+    assert page.locator("#correct").is_hidden()
+    assert page.locator("#open-report").is_visible()

@@ -90,6 +90,8 @@ export class Panel {
     $("others").hidden = !answer.others.length;
     $("others").replaceChildren(...answer.others.map((other) => element("li", `${other.finding} ${other.report ?? ""}`)));
     $("actions").hidden = false;
+    $("correct").hidden = Boolean(answer.cannot_tell); // there is nothing to correct
+    if (answer.cannot_tell) $("chips").textContent = "";
     this.links(answer);
     this.about(answer);
   }
