@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import psutil
 import pytest
-from picture_files import save, scene
+import skimage.data
+from picture_files import save
 from PIL import Image
 
 from ftsdk.bundle import NANO
@@ -87,8 +89,9 @@ def free_port() -> int:
 
 
 def face_png(mark: int = 0) -> bytes:
-    """Return a small picture; each mark makes another."""
-    pixels = scene(96, 80)
+    """Return a small picture of a face, 104 x 100; each mark makes another."""
+    portrait = skimage.data.astronaut()[:208, 120:320]
+    pixels = cv2.resize(portrait, (100, 104), interpolation=cv2.INTER_AREA)
     pixels[:8, :8] = mark % 256, mark // 256 % 256, 128
     return save(Image.fromarray(pixels), "PNG")
 
