@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.10 or later, a C++17 compiler and make.
+# `make demo` and `make test` need Python 3.11 or later, a C++17 compiler and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

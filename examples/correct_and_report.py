@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ def main(picture: str, report: str, regions: str, analyst: str) -> None:
         # The words are written again; the vision encoder does not run again.
         corrected = analyzer.refine(found, regions=chosen, mask=painted)
     print("Corrected:", corrected.report)
-    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    at = datetime.now(UTC).isoformat(timespec="seconds")
     edit = Edit(at=at, by=analyst, regions=tuple(chosen), mask=True)
     corrected.to_html(report, analyst=analyst, edits=[edit], original=Path(picture))
     print("The report is in", report)

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,7 +124,7 @@ def _run_all(checks: Checks, chosen: Path | None) -> None:
 def _document(checks: Checks) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "gpu": gpu_or_none(),
         "machine": check_machine().facts,

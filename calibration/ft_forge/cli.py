@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +28,7 @@ _console = Console()
 _SHEET = 48
 
 
-class Split(str, Enum):
+class Split(StrEnum):
     """Which identities the faces are taken from."""
 
     TRAIN = "train"

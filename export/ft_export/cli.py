@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import Enum
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 _EXAMPLE = "Example: ft-export model_parameter/ --architecture xl --out xl.bundle"
 
 
-class LanguageForm(str, Enum):
+class LanguageForm(StrEnum):
     """What `--language` takes: the manifest's words."""
 
     INT4 = "int4"
@@ -37,7 +39,7 @@ class LanguageForm(str, Enum):
     FLOAT32 = "float32"
 
 
-class EncoderForm(str, Enum):
+class EncoderForm(StrEnum):
     """What `--encoders` takes."""
 
     FLOAT32 = "float32"
@@ -46,7 +48,7 @@ class EncoderForm(str, Enum):
     INT8_FLOAT16 = "int8-float16"
 
 
-class Rule(str, Enum):
+class Rule(StrEnum):
     """How INT8 ranges are cut."""
 
     MINMAX = "minmax"
@@ -267,5 +269,7 @@ def _progress(steps: int) -> Iterator[Callable[[str, str], None]]:
 
 
 def main() -> None:
-    """Run the command."""
-    app()
+    """Run the command; what torch's compiler would leave in the temporary folder goes with it."""
+    with TemporaryDirectory() as folder:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
+        app()

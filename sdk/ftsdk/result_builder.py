@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -186,5 +186,5 @@ class ResultBuilder:
             runtime=self._runtime,
             device=self._device,
             picture_sha256=picture.sha256,
-            created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )

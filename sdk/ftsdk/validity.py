@@ -7,7 +7,7 @@ calibrated, and one that was not measured is left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from ftsdk.manifest import ValidityEntry
 _SHARPNESS_SIDE = 256
 
 
-class Reason(str, Enum):
+class Reason(StrEnum):
     """Why a picture cannot be told."""
 
     NO_FACE = "no face"

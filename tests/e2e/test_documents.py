@@ -15,12 +15,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import griffe
 import pytest
-import tomllib
 import typer
 from conftest import REPOSITORY
 from documents import DOCUMENTS, Command, commands, furnish, snippets, with_stand_ins

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from exports import FLOAT32
 
 import ftsdk
+from ftsdk.bundle import NANO
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "examples" / "pictures"
@@ -62,3 +64,9 @@ def test_the_committed_weights_export_to_the_shipped_bundle(
     assert found["report"] == expected["report"]
     for name in ("region_logits", "mask_logits", "score_logits", "encoder_output"):
         assert np.abs(found[name] - expected[name]).max() < 1e-3
+
+
+@pytest.mark.parametrize("graph", sorted(NANO.rglob("*.onnx")), ids=lambda path: path.stem)
+def test_the_lowest_runtime_reads_each_graph(graph: Path) -> None:
+    """ONNX Runtime 1.31 refuses what onnx writes unless it is told: IR version 14."""
+    assert onnx.load(graph, load_external_data=False).ir_version == 10

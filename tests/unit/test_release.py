@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-
 import tomllib
+
 from conftest import REPOSITORY
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version

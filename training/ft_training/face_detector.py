@@ -23,6 +23,8 @@ from onnx import version_converter
 from ftsdk.consistency import FACE_INPUT, FACE_OUTPUTS
 from ftsdk.imaging.face_detector import SIDE
 
+#: That of the other graphs; onnx would write its newest, which older runtimes refuse.
+IR_VERSION = 10
 #: SHA-256 of the published file.
 PUBLISHED = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 
@@ -48,7 +50,9 @@ def convert(published: onnx.ModelProto) -> onnx.ModelProto:
     )
     opset = published.opset_import
     model = onnx.helper.make_model(made, opset_imports=opset, producer_name="ftsdk")
-    return version_converter.convert_version(model, OPSET)
+    converted = version_converter.convert_version(model, OPSET)
+    converted.ir_version = IR_VERSION
+    return converted
 
 
 def _tensor(name: str, channels: int, side: int) -> onnx.ValueInfoProto:

@@ -8,7 +8,7 @@ stopped; `export` may be run at any time and takes the latest checkpoints.
 from __future__ import annotations
 
 import json
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +30,7 @@ SEED = 1
 CALIBRATION = "calibrated.json"
 
 
-class Part(str, Enum):
+class Part(StrEnum):
     """The steps of the recipe, in order."""
 
     ALL = "all"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
         measured = rates(lambda: analyzer.analyze(bench.picture), callers, plan.rate_seconds)
         document = {
             "schema_version": SCHEMA_VERSION,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "conditions": conditions(analyzer, plan.threads),
             "settings": _settings(plan, analyzer, bench),
             **times(bench.samples),

@@ -89,7 +89,7 @@ async def read_body(request: Request, limit: int, seconds: float, hold: Hold) ->
         raise _too_large(limit, announced)
     try:
         return await asyncio.wait_for(_collect(request, limit, hold), seconds)
-    except (TimeoutError, asyncio.TimeoutError) as error:
+    except TimeoutError as error:
         raise RequestError(
             "the upload took too long",
             expected=f"the whole body within {seconds:g} s",
