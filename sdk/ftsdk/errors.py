@@ -41,6 +41,7 @@ FtsdkError
 │   ├── OutputFormatError         the file is there, and is no output of this command
 │   └── OutputLockedError         another run is writing it
 ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
+├── AnalysisFailedError         a step raised what is no error of ftsdk's own
 ├── DataError                   a data set is at fault
 │   ├── DataNotFoundError         no data set at that path
 │   └── RecordError               a record lacks a field or contradicts itself
@@ -273,6 +274,10 @@ class OutputLockedError(OutputError):
 
 class AnalysisCancelledError(FtsdkError):
     """The caller cancelled the analysis, or its time-out passed."""
+
+
+class AnalysisFailedError(FtsdkError):
+    """A step of an analysis raised what is no error of ftsdk's own; that is its cause."""
 
 
 class DataError(FtsdkError):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ftsdk.cancellation import Cancellation
-from ftsdk.errors import AnalysisCancelledError, OptionError
+from ftsdk.errors import AnalysisCancelledError, AnalysisFailedError, FtsdkError, OptionError
 
 
 class Stopwatch:
@@ -55,11 +55,25 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, step: str) -> Iterator[None]:
-        """Add the time inside to `step`; checks before it."""
+        """Add the time inside to `step`; checks before it.
+
+        Raises:
+            AnalysisFailedError: the block raised what is no error of ftsdk's own, such as a
+                library's or a failed allocation.
+        """
         self.check()
         start = time.perf_counter()
         try:
             yield
+        except FtsdkError:
+            raise
+        except Exception as error:
+            raise AnalysisFailedError(
+                f"a step of the analysis failed: {step}",
+                expected="tensors, or an error of ftsdk's own",
+                found=f"{type(error).__name__}: {error}",
+                cure="leave this picture out; with its cause above, please report it",
+            ) from error
         finally:
             spent = (time.perf_counter() - start) * 1e3
             self.milliseconds[step] = self.milliseconds.get(step, 0.0) + spent

@@ -98,7 +98,9 @@ def _imdecode(data: bytes, header: Header) -> NDArray[np.uint8]:
         raise _refused(header, "compressed data that OpenCV refuses")
     if pixels.shape != (header.height, header.width, 3):
         raise _refused(header, f"pixels of shape {list(pixels.shape)}")
-    return (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8, copy=False)
+    if pixels.dtype == np.uint16:
+        return (pixels.view(np.uint16) >> 8).astype(np.uint8)
+    return pixels.astype(np.uint8, copy=False)
 
 
 def _flags(header: Header) -> int:

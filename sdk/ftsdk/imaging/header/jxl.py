@@ -73,7 +73,7 @@ def _codestream(data: bytes) -> int:
             (length,) = struct.unpack_from(">Q", data, at + 8)
             head = 16
         if kind in (b"jxlc", b"jxlp"):
-            start = at + head + 4 * (kind == b"jxlp")
+            start: int = at + head + 4 * (kind == b"jxlp")
             if data[start : start + 2] == CODESTREAM:
                 return start
             raise damaged("JPEG XL", "a codestream in its box", "another signature")
