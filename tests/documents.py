@@ -99,7 +99,7 @@ def furnish(folder: Path) -> None:
         shutil.copy(PICTURES / "portrait_forged.jpg", folder / f"{name}.jpg")
     for name in ("archive", "suspicious", "pictures"):
         shutil.copytree(PICTURES, folder / name, ignore=shutil.ignore_patterns("*.py"))
-    for name in ("faces", "set", "FACES", "SET", "FRESH"):
+    for name in ("faces", "set", "FACES", "SET", "FRESH", "photographs", "swaps", "masks"):
         (folder / name).mkdir()
     for name in ("xl.bundle", "xl8.bundle", "small.bundle"):
         shutil.copytree(NANO, folder / name)

@@ -46,7 +46,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_python_runs(
-    document: Path, desk: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    document: Path,
+    desk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     shutil.copytree(desk, tmp_path / "desk", symlinks=True, copy_function=os.link)
     monkeypatch.chdir(tmp_path / "desk")
@@ -54,7 +58,15 @@ def test_python_runs(
     for snippet in snippets("python"):
         if snippet.document == document:
             text = with_stand_ins(snippet.text)
+            if SERVICE.removeprefix("http://") in text:
+                text = text.replace(SERVICE.removeprefix("http://"), server_of(request))
             exec(compile("\n" * snippet.line + text, str(document), "exec"), names)
+
+
+def server_of(request: pytest.FixtureRequest) -> str:
+    """Return host and port of a service that is there."""
+    server: Server = request.getfixturevalue("server")
+    return server.url.removeprefix("http://")
 
 
 class ShownOutput(doctest.OutputChecker):
