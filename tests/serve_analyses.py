@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from picture_files import encoded
 
+from ftsdk.answer import Provenance, Region
 from ftsdk.imaging.decode import decode
 from ftsdk.report.credentials import Credentials
 from ftsdk.report.edits import Edit
-from ftsdk.result import Provenance, Region, Result
+from ftsdk.result import Result
 from ftsdk.serve.analyses import Analysis, new_id
 
 

@@ -16,8 +16,9 @@ from ft_eval.robustness import distort
 from ft_eval.text_metrics import DocumentFrequencies
 from ft_forge.mmtt import Record
 from ftsdk.analyzer import Analyzer
+from ftsdk.answer import Provenance
 from ftsdk.errors import DataError, FtsdkError
-from ftsdk.result import Failure, Provenance, Result
+from ftsdk.result import Failure, Result
 
 SCHEMA_VERSION = 1
 #: The pictures as they are, among the names of distortions.

@@ -18,12 +18,13 @@ from ftsdk.version import __version__
 
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer
+    from ftsdk.answer import Region
     from ftsdk.api import analyze, stream, watch
     from ftsdk.cancellation import Cancellation
     from ftsdk.errors import FtsdkError
     from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
     from ftsdk.language.options import Language
-    from ftsdk.result import Failure, Region, Result
+    from ftsdk.result import Failure, Result
     from ftsdk.streaming.answers import (
         Frame,
         FrameAnswer,
@@ -48,7 +49,7 @@ _HOMES = {
     "FtsdkError": "ftsdk.errors",
     "Language": "ftsdk.language.options",
     "MaskReady": "ftsdk.events",
-    "Region": "ftsdk.result",
+    "Region": "ftsdk.answer",
     "RegionsFound": "ftsdk.events",
     "ReportToken": "ftsdk.events",
     "Result": "ftsdk.result",

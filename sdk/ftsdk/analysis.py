@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.answer import Region
 from ftsdk.engines.contract import Tensors
 from ftsdk.imaging.framing import Box, united
 from ftsdk.imaging.picture import Picture
-from ftsdk.result import Region, Result
+from ftsdk.result import Result
 from ftsdk.validity import NO_FACTS, FaceFacts
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.result import Region, Result
+from ftsdk.answer import Region
+from ftsdk.result import Result
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.analysis import Asked, Located, LocatedPicture, View
+from ftsdk.answer import Provenance, Region
 from ftsdk.bundle import Bundle
 from ftsdk.decision import (
     cut_mask,
@@ -25,7 +26,7 @@ from ftsdk.imaging.framing import place
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.prompt import Prompt
-from ftsdk.result import Provenance, Region, Result
+from ftsdk.result import Result
 from ftsdk.validity import CannotTell, beyond, unsure
 from ftsdk.version import __version__
 

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picture_files import encoded
 
+from ftsdk.answer import Provenance, Region
 from ftsdk.errors import OptionError
 from ftsdk.imaging.decode import decode
 from ftsdk.report.edits import Edit
 from ftsdk.report.markup import element
 from ftsdk.report.words import CAUTION, score_note
-from ftsdk.result import Provenance, Region, Result
+from ftsdk.result import Result
 
 _ATTACK = "\"><script>alert('x')</script><img src=x onerror=y>"
 

@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.answer import Answer
 from ftsdk.imaging.drawing import colour_heatmap
 from ftsdk.report.markup import Html, element, join
-from ftsdk.result import Result
 
 MAX_SIDE = 1280
 """Pixels that a figure has at most on a side; a page shows no more."""
 _QUALITY = 90
 
 
-def figures(result: Result) -> Html:
+def figures(result: Answer) -> Html:
     """Return the picture, its overlay and its heat map, side by side."""
     name = result.picture.name
     return element(

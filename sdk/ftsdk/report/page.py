@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ftsdk.answer import Answer, Region
 from ftsdk.errors import OptionError
 from ftsdk.report.credentials import NOT_HANDED_IN, Credentials, read_credentials
 from ftsdk.report.edits import Edit, now
 from ftsdk.report.figures import MAX_SIDE, figures
 from ftsdk.report.markup import Html, element, join
 from ftsdk.report.words import CAUTION, score_note
-from ftsdk.result import Region, Result
 
 _STYLE = Path(__file__).with_name("report.css")
 # Nothing in the file may run or load, even if something slipped past the escaping.
@@ -21,7 +21,7 @@ Rows = Iterable[tuple[str, str]]
 
 
 def render(
-    result: Result,
+    result: Answer,
     *,
     analyst: str | None = None,
     edits: Sequence[Edit] = (),
@@ -54,7 +54,7 @@ def render(
     return _document(f"Report on {result.picture.name}", body)
 
 
-def _checked_credentials(result: Result, original: bytes) -> Credentials:
+def _checked_credentials(result: Answer, original: bytes) -> Credentials:
     found = hashlib.sha256(original).hexdigest()
     if found != result.picture.sha256:
         raise OptionError(
@@ -83,7 +83,7 @@ def _section(title: str, *children: Html) -> Html:
     return element("section", element("h2", title), *children)
 
 
-def _head(result: Result, analyst: str | None) -> Html:
+def _head(result: Answer, analyst: str | None) -> Html:
     suspected = result.score is not None and result.score >= (result.score_threshold or 0)
     return element(
         "header",
@@ -97,7 +97,7 @@ def _head(result: Result, analyst: str | None) -> Html:
     )  # fmt: skip
 
 
-def _marked(result: Result) -> Html | None:
+def _marked(result: Answer) -> Html | None:
     if not result.corrections:
         return None
     what = " and ".join(result.corrections)
@@ -127,7 +127,7 @@ def _meter(share: float) -> Html:
                    aria_hidden="true")  # fmt: skip
 
 
-def _words(result: Result) -> Html:
+def _words(result: Answer) -> Html:
     if result.cannot_tell:
         return element("p", "Nothing is said of a picture that the model was not made for.")
     if result.report is None:
@@ -135,7 +135,7 @@ def _words(result: Result) -> Html:
     return element("blockquote", result.report or "The model wrote nothing.")
 
 
-def _others(result: Result) -> Html | None:
+def _others(result: Answer) -> Html | None:
     """Return what is said of the other faces, if there are any."""
     if not result.others:
         return None
@@ -146,12 +146,12 @@ def _others(result: Result) -> Html | None:
     return _section("The other faces", element("ol", *told))
 
 
-def _where(face: Result) -> str:
+def _where(face: Answer) -> str:
     box = face.face
     return f"Face at x {box.x}, y {box.y}, {box.side} px across" if box else "The whole picture"
 
 
-def _edits(result: Result, edits: Sequence[Edit]) -> Html:
+def _edits(result: Answer, edits: Sequence[Edit]) -> Html:
     if not edits:
         said = "They were made before this report and are not recorded in it."
         return element("p", said if result.corrections else "None; this is the model's own answer.")
@@ -167,7 +167,7 @@ def _edit(edit: Edit) -> str:
     return f"{edit.at}, by {edit.by or 'somebody who gave no name'}: {'; '.join(changes)}"
 
 
-def _limits(result: Result) -> Html:
+def _limits(result: Answer) -> Html:
     lines = (*result.picture.notes, *result.warnings)
     return element("ul", *(element("li", line) for line in lines)) if lines else element("p", "-")
 
@@ -179,7 +179,7 @@ def _credentials(credentials: Credentials) -> Html:
     return join(note, _facts(credentials.facts) if credentials.facts else None)
 
 
-def _made(result: Result) -> Rows:
+def _made(result: Answer) -> Rows:
     made, picture = result.provenance, result.picture
     score = "none" if result.score is None else f"{result.score:.3f}"
     threshold = "none" if result.score_threshold is None else f"{result.score_threshold:.3f}"
@@ -196,7 +196,7 @@ def _made(result: Result) -> Rows:
     ]
 
 
-def _timings(result: Result) -> Html:
+def _timings(result: Answer) -> Html:
     steps = ((step, f"{spent:.1f} ms") for step, spent in result.timings.items())
     return join(element("h3", "Time by step"), _facts(steps))
 

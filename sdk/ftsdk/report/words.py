@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftsdk.result import Result
+from ftsdk.answer import Answer
 
 CAUTION = (
     "This is the output of a statistical model, not a finding of fact. It can miss manipulation "
@@ -12,7 +12,7 @@ CAUTION = (
 _FPR = "fpr_"
 
 
-def score_note(result: Result) -> str:
+def score_note(result: Answer) -> str:
     """Say what the score of `result` means, or why there is none."""
     if result.cannot_tell:
         return "There is no score, no mask and no text: the model was not made for this picture."

@@ -12,12 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.answer import Provenance, Region
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.framing import Box
 from ftsdk.imaging.picture import Picture
 from ftsdk.report.credentials import Credentials
 from ftsdk.report.edits import Edit
-from ftsdk.result import Provenance, Region, Result
+from ftsdk.result import Result
 from ftsdk.serve.analyses import Analysis
 from ftsdk.serve.uploads import Upload
 from ftsdk.validity import CannotTell, Reason

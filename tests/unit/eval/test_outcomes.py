@@ -13,11 +13,12 @@ from ft_eval.outcomes import RegionCounts, judge, summarise
 from ft_eval.text_metrics import DocumentFrequencies
 from ft_forge import LABELS
 from ft_forge.mmtt import Record
+from ftsdk.answer import Provenance, Region
 from ftsdk.errors import RecordError
 from ftsdk.imaging.framing import Box
 from ftsdk.imaging.layout import region_place
 from ftsdk.imaging.picture import freeze
-from ftsdk.result import Provenance, Region, Result
+from ftsdk.result import Result
 
 SIDE = 64
 NOSE = region_place("nose", SIDE)
