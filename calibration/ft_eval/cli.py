@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "Example: ft-eval --bundle xl.bundle --untouched photographs/ --forged swaps/ --json"
 _COLUMNS = {
-    "IoU": "iou", "prec.": "precision", "recall": "recall", "F1": "f1", "AUC": "auc",
+    "IoU": "iou", "prec.": "precision", "recall": "recall", "F1": "f1",
+    "cannot tell": "cannot_tell", "AUC": "auc",
     "found": "found", "FPR": "false_positive_rate", "at 1 %": "found_at_1", "at 5 %": "found_at_5",
     "region F1": "region_f1",
     "agree": "report_agreement", "named": "report_names_part",
@@ -181,12 +182,14 @@ def _table(title: str, first: str, rows: dict[str, Summary]) -> Table:
 
 
 def _sources_table(done: Evaluation) -> Table:
-    table = _empty_table("untouched, by source", "source", "n", "FPR", "95 %", "with a mask")
+    headings = "n", "FPR", "95 %", "with a mask", "cannot tell"
+    table = _empty_table("untouched, by source", "source", *headings)
     for name, summary in done.sources.items():
         low, high = summary.intervals.get("false_positive_rate", (None, None))
         table.add_row(
             shown(name), str(summary.pictures), _number(summary.false_positive_rate),
             f"{_number(low)} to {_number(high)}", _number(summary.false_mask_rate),
+            _number(summary.cannot_tell),
         )  # fmt: skip
     return table
 

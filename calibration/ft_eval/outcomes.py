@@ -52,6 +52,7 @@ class Outcome:
         mask: agreement of the masks; None where no mask is known.
         marked: the predicted mask is not empty.
         score: likelihood of manipulation; None if the model has none.
+        cannot_tell: there is no answer.
         suspected: the score reaches the shipped threshold; without a score, `marked`.
         regions: counts over the labels; None where the record has no labels.
         named: regions that the report names; `borne_out`: those of them under the mask.
@@ -65,6 +66,7 @@ class Outcome:
     mask: MaskScores | None
     marked: bool
     score: float | None
+    cannot_tell: bool
     suspected: bool
     regions: RegionCounts | None
     named: int
@@ -92,6 +94,7 @@ def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
         mask=None if truth is None else _mask_scores(result, truth),
         marked=marked,
         score=result.score,
+        cannot_tell=result.cannot_tell is not None,
         suspected=_suspected(result, marked),
         regions=None if labels is None else _counts(result, labels),
         named=len(named),
@@ -102,6 +105,8 @@ def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
 
 
 def _suspected(result: Result, marked: bool) -> bool:
+    if result.cannot_tell is not None:
+        return False
     if result.score is None or result.score_threshold is None:
         return marked
     return result.score >= result.score_threshold
@@ -144,6 +149,8 @@ class Summary:
     Attributes:
         pictures, forged: how many.
         iou, precision, recall, f1: means over the forged pictures whose mask is known.
+        cannot_tell: share that got no answer. They have no score, so that they are in no figure
+            about scores but the shares found and falsely suspected: there they count as neither.
         auc: of the forged against all untouched pictures of the data set, by score.
         found: share of the forged whose score reaches the shipped threshold.
         false_positive_rate: the same share of the untouched.
@@ -166,6 +173,7 @@ class Summary:
     precision: float | None
     recall: float | None
     f1: float | None
+    cannot_tell: float | None
     auc: float | None
     found: float | None
     false_positive_rate: float | None
@@ -204,6 +212,7 @@ def summarise(
         precision=_mean(scores.precision for scores in masks),
         recall=_mean(scores.recall for scores in masks),
         f1=_mean(scores.f1 for scores in masks),
+        cannot_tell=_mean(outcome.cannot_tell for outcome in outcomes),
         auc=auc(quiet, loud),
         found=_mean(found),
         false_positive_rate=_mean(alarms),

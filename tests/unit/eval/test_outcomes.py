@@ -19,6 +19,7 @@ from ftsdk.imaging.framing import Box
 from ftsdk.imaging.layout import region_place
 from ftsdk.imaging.picture import freeze
 from ftsdk.result import Result
+from ftsdk.validity import CannotTell, Reason
 
 SIDE = 64
 NOSE = region_place("nose", SIDE)
@@ -143,6 +144,20 @@ def test_a_forgery_without_a_known_mask_counts_by_its_score_alone() -> None:
     assert (outcome.forged, outcome.mask, outcome.source) == (True, None, "agency")
     total = summarise([outcome], [outcome], NOTHING)
     assert (total.found, total.iou) == (1, None)
+
+
+def test_no_answer_is_neither_a_find_nor_a_false_alarm() -> None:
+    why = CannotTell(Reason.NO_FACE, "No face was found.")
+    silent = replace(_answer(np.zeros_like(NOSE), (), None, None), cannot_tell=why)
+    outcomes = [
+        judge(replace(_record(), forged=True), silent, None),
+        judge(_record(), silent, None),
+        judge(_record(), _answer(np.zeros_like(NOSE), (), None, 0.2), None),
+        judge(replace(_record(), forged=True), _answer(score=0.9), None),
+    ]
+    total = summarise(outcomes, outcomes, NOTHING)
+    assert total.cannot_tell == 0.5
+    assert (total.found, total.false_positive_rate, total.auc) == (0.5, 0, 1)
 
 
 def test_figures_of_a_model_without_a_score() -> None:
