@@ -41,9 +41,7 @@ class SlowEngine(Engine):
     def __init__(self, engine: Engine, seconds: float) -> None:
         self._engine, self._seconds = engine, seconds
 
-    def infer(
-        self, inputs: Tensors, cancellation: Cancellation | None = None
-    ) -> Tensors:
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
         time.sleep(self._seconds)
         return self._engine.infer(inputs, cancellation)
 

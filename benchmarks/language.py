@@ -1,6 +1,5 @@
 """The language model's speed and fidelity, each as a ratio in one run on one machine.
 
-    python -m benchmarks.language precisions training/nano
     python -m benchmarks.language decode nano.bundle training/nano/language
     python -m benchmarks.language resident xl.bundle
     python -m benchmarks.language size-of-smollm2
@@ -13,7 +12,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,16 +21,13 @@ import numpy as np
 import psutil
 import torch
 import typer
-from rich.console import Console
 
+from benchmarks.decoding import SOURCE, THREADS, TOKENS, Decoding
 from benchmarks.peers import llama_writer, transformers_writer
 from benchmarks.products import products_alone
 from benchmarks.sections import MarkdownTable, measured_here
-from ft_export.exporter import ExportOptions, export_bundle
 from ft_export.graph.export import dynamic_axes, export_graph
-from ft_export.model.architecture import load_architecture
 from ft_export.model.language import LanguageDecoder, LanguageDims
-from ft_export.plan import plan_export
 from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
@@ -41,57 +37,10 @@ from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.manifest import LanguageEntry
 
-THREADS = (1, 2)
-TOKENS = 30
-#: Encoder positions: 32 soft tokens and a prompt of the published length.
-SOURCE = 96
 #: SmolLM2-135M (30 layers of 576, feed-forward of 1536, 9 heads, 49152 tokens) with the layers that
 #: its 135 M parameters make here, where each attends to an encoder too.
 SMOLLM2 = LanguageDims(576, 64, 1536, 9, 1, 23, 49152, 32, 128, 1e-6)
-VARIANTS = (
-    LanguagePrecision("float32"),
-    LanguagePrecision("float16"),
-    LanguagePrecision("nf4"),
-    *(
-        LanguagePrecision("int4", block, rounding)
-        for block in (32, 64)
-        for rounding in ("nearest", "clipped", "gptq")
-    ),
-)
-
 app = typer.Typer(add_completion=False, help=__doc__)
-
-
-class Decoding:
-    """A decoder over random encoder tensors: speed does not depend on their values."""
-
-    def __init__(
-        self, graph: Path, entry: LanguageEntry, embeddings: TokenEmbeddings, threads: int
-    ) -> None:
-        self.entry, self.embeddings = entry, embeddings
-        self.engine = OnnxRuntimeEngine(graph, "cpu", threads)
-        random = np.random.default_rng(0)
-        heads, d_kv = entry.heads, entry.d_kv
-        shapes = {"key": (1, heads, d_kv, SOURCE), "value": (1, heads, SOURCE, d_kv)}
-        self.memory = {
-            f"past_key_values.{layer}.encoder.{part}": random.normal(size=shape).astype(np.float32)
-            for layer in range(entry.layers)
-            for part, shape in shapes.items()
-        }
-
-    @classmethod
-    def of_bundle(cls, bundle: Bundle, threads: int) -> Decoding:
-        """Return the decoder of a bundle."""
-        manifest = bundle.manifest
-        graph = bundle.file(manifest.stages["language_decoder"].graph)
-        table = bundle.file(manifest.language.token_embeddings)
-        return cls(graph, manifest.language, TokenEmbeddings(table), threads)
-
-    def write(self, beams: int = 1) -> None:
-        """Decode TOKENS tokens; an end is not allowed before."""
-        options = Language(beams=beams, max_new_tokens=TOKENS, min_length=TOKENS + 1)
-        decoder = StepDecoder(self.engine, self.embeddings, self.entry, self.memory, beams, TOKENS)
-        assert len(list(generate(decoder, options))) >= TOKENS
 
 
 def median_ms(call: Callable[[], object], repeats: int) -> float:
@@ -109,58 +58,6 @@ def per_token(bundle: Bundle, threads: int, beams: int = 1, repeats: int = 9) ->
     """Return ms a token of the whole loop."""
     decoding = Decoding.of_bundle(bundle, threads)
     return median_ms(lambda: decoding.write(beams), repeats) / TOKENS
-
-
-@app.command()
-def precisions(
-    weights: Annotated[Path, typer.Argument(help="Weights with a reports.npz, as training/nano.")],
-) -> None:
-    """Export every precision and rounding, and measure bytes, speed and what the gate says.
-
-    The speeds are taken at the end, all variants by turns, so that they meet the same machine.
-    """
-    head = ("precision", "block", "rounding", "language MB", "ms/token, 1 / 2 threads")
-    gate = ("mean KL", "p99 KL", "same first choice", "CIDEr", "BLEU-4", "ROUGE-L")
-    rows = MarkdownTable((*head, *gate))
-    with tempfile.TemporaryDirectory() as folder:
-        bundles = [
-            _export(weights, variant, Path(folder) / f"{number}.bundle")
-            for number, variant in enumerate(VARIANTS)
-        ]
-        speeds = [_by_turns(bundles, threads) for threads in THREADS]
-        for variant, bundle, *each in zip(VARIANTS, bundles, *speeds, strict=True):
-            rows.add(_variant_cells(bundle, variant, each))
-    rows.publish("language-precisions", measured_here())
-
-
-def _by_turns(bundles: list[Bundle], threads: int, rounds: int = 15) -> list[float]:
-    """Return ms a token of each bundle; round by round, each has its turn."""
-    decodings = [Decoding.of_bundle(bundle, threads) for bundle in bundles]
-    times = [[_milliseconds(decoding.write) for decoding in decodings] for _ in range(rounds)]
-    return [float(value) / TOKENS for value in np.median(times[1:], axis=0)]
-
-
-def _export(weights: Path, variant: LanguagePrecision, out: Path) -> Bundle:
-    plan = plan_export(weights, load_architecture(str(weights / "architecture.json")), "variant")
-    Console(stderr=True).print(f"exporting {variant}")
-    return export_bundle(plan, out, lambda *_: None, ExportOptions(variant, waive_text_gate=True))
-
-
-def _variant_cells(
-    bundle: Bundle, variant: LanguagePrecision, speeds: list[float]
-) -> Iterator[str]:
-    manifest, gate = bundle.manifest, bundle.manifest.text_gate
-    four_bits = variant.precision == "int4"
-    yield variant.precision
-    yield str(variant.block) if four_bits else ""
-    yield variant.rounding if four_bits else ""
-    yield f"{language_bytes(bundle) / 1e6:.2f}"
-    yield " / ".join(_numbers(speeds))
-    if manifest.text_gate is None or gate is None:
-        yield from ("0", "0", "100 %", "10", "1", "1")
-        return
-    yield from (f"{gate.mean_kl:.4f}", f"{gate.p99_kl:.4f}", f"{gate.top1_agreement:.2%}")
-    yield from (f"{score or 0:.3f}" for score in (gate.cider, gate.bleu_4, gate.rouge_l))
 
 
 def language_bytes(bundle: Bundle) -> int:
@@ -270,7 +167,7 @@ def _random_decoder(folder: Path) -> tuple[Path, LanguageEntry, TokenEmbeddings]
         values = (1, dims.heads, SOURCE, dims.d_kv)
         memory = keys if name.endswith("key") else values
         example[name] = torch.zeros((slots, dims.inner) if ".decoder." in name else memory)
-    rewrite = partial(lower_language, chosen=LanguagePrecision("int4"), activations={})
+    rewrite = partial(lower_language, chosen=LanguagePrecision("int4"))
     graph = folder / "decoder.onnx"
     export_graph(decoder, example, dynamic_axes(decoder.inputs), graph, rewrite)
     table = np.random.default_rng(0).integers(0, 1 << 14, (dims.vocabulary, dims.d_model))

@@ -48,7 +48,7 @@ def rewrite_language(
     for stage in stages:
         graph = entries[stage].graph
         model = load_graph(bundle.file(graph))
-        lower_language(model, LanguagePrecision(precision), {})
+        lower_language(model, LanguagePrecision(precision))
         remove_graph(out / graph)
         save_graph(model, out / graph)
         entries[stage] = entries[stage].model_copy(update={"precision": precision})

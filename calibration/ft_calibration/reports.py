@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from ftsdk.errors import DataError
 
-#: Enough for a stable mean; each takes two decodings a model.
-MOST_REPORTS = 32
+#: Reports that judge: enough for a stable mean; each takes two decodings a model.
+MOST_JUDGES = 32
+#: With those that are observed: about 4000 rows of activations, as many as the widest layer's.
+MOST_REPORTS = 128
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,38 @@ class Report:
     qformer_output: NDArray[np.float32]
     regions: list[str]
     text: str
+
+
+@dataclass(frozen=True)
+class SharedReports:
+    """Reports to observe a model on, and others to judge it by."""
+
+    observed: Sequence[Report]
+    judges: Sequence[Report]
+
+
+def share_reports(reports: Sequence[Report], observe: bool) -> SharedReports:
+    """Divide reports, evenly spread, so that none that was observed judges.
+
+    Args:
+        reports: one or more.
+        observe: three quarters of the reports are observed, unless there are MOST_JUDGES for the
+            rest; otherwise none is.
+
+    Raises:
+        DataError: there is only one report, which cannot be observed and judge.
+    """
+    if observe and len(reports) < 2:
+        raise DataError(
+            "one report cannot be observed and judge as well",
+            expected="two reports or more; 128 are best",
+            found=f"{len(reports)}",
+            cure="write more: python -m ft_calibration.reports --help",
+        )
+    count = max(1, min(MOST_JUDGES, len(reports) // 4 if observe else len(reports)))
+    judges = {index * len(reports) // count for index in range(count)}
+    others = (report for index, report in enumerate(reports) if index not in judges)
+    return SharedReports([*others] if observe else [], [reports[index] for index in sorted(judges)])
 
 
 def read_reports(path: Path) -> list[Report]:
@@ -97,7 +131,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The .npz to write, for ft-export --reports.")],
     count: Annotated[int, typer.Option(min=2, help="How many reports.")] = MOST_REPORTS,
 ) -> None:
-    """Write the reports of a data set, for the text gate of `ft-export`."""
+    """Write the reports of a data set, for GPTQ and the text gate of `ft-export`."""
     from ftsdk.cli.console import exit_on_error
 
     with exit_on_error():

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from ft_export.tensorrt.command import show_engines
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
 from ftsdk.cli.console import err, exit_on_error
 from ftsdk.errors import OptionError
-from ftsdk.manifest import Precision
+from ftsdk.manifest import Precision, Rounding
 
 if TYPE_CHECKING:
     from ft_export.precision.encoders import EncoderPrecision
@@ -37,6 +37,14 @@ class LanguageForm(StrEnum):
     NF4 = "nf4"
     FLOAT16 = "float16"
     FLOAT32 = "float32"
+
+
+class RoundingChoice(StrEnum):
+    """What `--rounding` takes."""
+
+    GPTQ = "gptq"
+    CLIPPED = "clipped"
+    NEAREST = "nearest"
 
 
 class EncoderForm(StrEnum):
@@ -85,9 +93,19 @@ def export(
     block_size: Annotated[
         int, typer.Option(help="Rows of a matrix that share an int4 scale: 32 or 64.")
     ] = 32,
+    rounding: Annotated[
+        RoundingChoice | None,
+        typer.Option(
+            help="How int4 codes are chosen: gptq observes the model on reports, clipped and "
+            "nearest need none. \\[default: gptq where there are reports, clipped elsewhere]"
+        ),
+    ] = None,
     reports: Annotated[
         Path | None,
-        typer.Option(help="For the text gate; `python -m ft_calibration.reports` writes them."),
+        typer.Option(
+            help="For GPTQ and the text gate, in place of WEIGHTS/reports.npz; "
+            "`python -m ft_calibration.reports` writes them."
+        ),
     ] = None,
     waive_text_gate: Annotated[
         bool, typer.Option("--waive-text-gate", help="For random weights, whose text is noise.")
@@ -138,8 +156,8 @@ def export(
     difference over the gate leaves no bundle. An export that was killed goes on where it was.
     """
     with exit_on_error():
-        precision = language.value, block_size
-        make = partial(_export, source, architecture, precision, reports, waive_text_gate)
+        stored = _Stored(language.value, block_size, rounding.value if rounding else None)
+        make = partial(_export, source, architecture, stored, reports, waive_text_gate)
         as_it_is = encoders is EncoderForm.FLOAT32
         if engines and out_path is None and _is_bundle(source) and as_it_is:
             bundle = open_bundle(source)
@@ -157,6 +175,15 @@ def export(
         show_bundle(bundle, as_json)
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """How the language model's matrices are to be stored; None: the rounding that suits."""
+
+    precision: Precision
+    block_size: int
+    rounding: Rounding | None
+
+
 def _no_out() -> OptionError:
     return OptionError(
         "there is nowhere to write the bundle",
@@ -169,7 +196,7 @@ def _no_out() -> OptionError:
 def _export(
     weights: Path,
     architecture: str,
-    precision: tuple[Precision, int],
+    stored: _Stored,
     reports: Path | None,
     waived: bool,
     target: Path,
@@ -189,7 +216,9 @@ def _export(
         )
     plan = plan_export(weights, load_architecture(architecture), _bundle_name(target))
     plan = replace(plan, reports=reports or plan.reports)
-    options = ExportOptions(LanguagePrecision(*precision), waived, overwrite)
+    rounding = stored.rounding or ("gptq" if plan.reports else "clipped")
+    precision = LanguagePrecision(stored.precision, stored.block_size, rounding)
+    options = ExportOptions(precision, waived, overwrite)
     with _progress(len(plan.stages) * len(_STEPS) + 1) as show:
         return export_bundle(plan, target, show, options)
 
@@ -217,7 +246,7 @@ def _encoder_precision(
     known = read_ranges(ranges) if ranges else None
     return EncoderPrecision(
         encoders.value,  # type: ignore[arg-type]
-        known.rule if known else rule.value,  # type: ignore[arg-type]
+        known.rule if known else rule.value,
         known,
         only_faster,
         waived,

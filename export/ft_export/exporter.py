@@ -21,6 +21,7 @@ from ft_export.stage_export import StageExport
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines.onnxruntime import load_runtime
+from ftsdk.errors import OptionError
 from ftsdk.manifest import GateEntry, Manifest
 from ftsdk.version import __version__
 
@@ -57,9 +58,11 @@ def export_bundle(
         options: precision, gate, and whether an existing bundle is replaced.
 
     Raises:
+        OptionError: GPTQ was asked for, and there are no reports to observe.
         ExportError: weights, graphs or the gate failed; nothing is left at `out`.
     """
     options = options or ExportOptions()
+    _require_reports(plan, options)
     with reserve(out, options.overwrite) as reserved:
         journal = Journal(reserved.journal)
         progress = journal.resume(_fingerprint(plan, options))
@@ -73,6 +76,17 @@ def export_bundle(
             run.export(stage)
         _finish(run, show)
     return open_bundle(out)
+
+
+def _require_reports(plan: ModelPlan, options: ExportOptions) -> None:
+    if options.language.observes and plan.reports is None:
+        raise OptionError(
+            "GPTQ rounds by what flows through the model, and no reports show that",
+            expected=f"--reports FILE, or reports.npz in {plan.weights}",
+            found="neither",
+            cure="write one, see `python -m ft_calibration.reports --help`, or pass "
+            "--rounding clipped",
+        )
 
 
 def _fingerprint(plan: ModelPlan, options: ExportOptions) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -12,17 +13,18 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
-from ft_calibration.reports import Report, read_reports
+from ft_calibration.reports import Report, read_reports, share_reports
 from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
 from ft_export.bundle.journal import Journal, Progress
 from ft_export.bundle.writer import draft_manifest
 from ft_export.faces import framer_of
 from ft_export.gates.language_check import (
+    FREE_TEXT,
     LOWERED,
+    OBSERVED,
     REFERENCE,
     LanguageCheck,
     forced_logits,
-    is_of_report,
 )
 from ft_export.gates.stage import compare, require_passed
 from ft_export.gates.text import Written, measure, require_close_text
@@ -30,7 +32,7 @@ from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.layers import Stage
 from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import ModelPlan, StagePlan
-from ft_export.precision.activations import Activations, observed
+from ft_export.precision.activations import Observations, observed
 from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.bundle import Bundle
 from ftsdk.decision import suspected_regions
@@ -41,14 +43,11 @@ from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
-from ftsdk.language.options import Language
 from ftsdk.language.prompt import PromptBuilder
-from ftsdk.manifest import GateEntry, Manifest, Precision, StageEntry, stage_graph
+from ftsdk.manifest import GateEntry, Manifest, Precision, Rounding, StageEntry, stage_graph
 
 LANGUAGE_STAGES = ("language_encoder", "language_decoder")
 _EXAMPLE_BEAMS, _EXAMPLE_LENGTH = 3, 5
-#: How far a report's picture is described when the model may write freely.
-_FREE_TEXT = Language(max_new_tokens=64)
 
 TensorDict = dict[str, NDArray[np.generic]]
 
@@ -87,9 +86,7 @@ class StageExport:
         preprocessing = Preprocessing(**self.draft.preprocessing.model_dump())
         framed = framer_of(bundle)(decode(GOLDEN_PICTURE).pixels)
         self.reference: TensorDict = {"pixel_values": preprocessing.pixel_values(framed.pixels)}
-        kept = journal.tensors(progress)
-        self._kept_reports = {name: value for name, value in kept.items() if is_of_report(name)}
-        self.reference |= {name: kept[name] for name in kept.keys() - self._kept_reports.keys()}
+        self.reference |= journal.tensors(progress)
         plan.checkpoint.used |= set(progress.used)
 
     @property
@@ -114,12 +111,14 @@ class StageExport:
             precision=self._precision(stage.name),
             inputs=tuple(module.inputs),
             outputs=tuple(module.outputs),
+            rounding=self._rounding(stage.name),
         )
         self._show(stage.name, "reference")
-        outputs, written, activations = self._reference(stage.name, module, entry)
-        self._show(stage.name, "exporting")
-        self._write_graph(module, entry, activations)
-        del module, activations
+        with tempfile.TemporaryDirectory(dir=self.folder.parent) as rows:
+            outputs, written, seen = self._reference(stage.name, module, entry, Path(rows))
+            self._show(stage.name, "exporting")
+            self._write_graph(module, entry, seen)
+        del module, seen
         self.plan.checkpoint.release()
         gc.collect()
         self._show(stage.name, "gate")
@@ -128,21 +127,30 @@ class StageExport:
     def _precision(self, stage: str) -> Precision:
         return self._language.precision if stage in LANGUAGE_STAGES else "float32"
 
+    def _rounding(self, stage: str) -> Rounding | None:
+        return self._language.rounding if self._precision(stage) == "int4" else None
+
     def _reference(
-        self, stage: str, module: Stage, entry: StageEntry
-    ) -> tuple[TensorDict, list[Written], dict[str, Activations]]:
-        """Run the float32 module over the golden picture and, where it is lowered, the reports."""
+        self, stage: str, module: Stage, entry: StageEntry, rows: Path
+    ) -> tuple[TensorDict, list[Written], Observations]:
+        """Run the float32 module over the golden picture and, where it is lowered, the reports.
+
+        GPTQ observes it on other reports than those that judge, and keeps what it saw in `rows`.
+        """
         engine = TorchEngine(module)
         if entry.precision == "float32":
-            return self._golden(stage, entry, engine), [], {}
-        with observed(module, with_moments=self._language.rounding == "gptq") as activations:
+            return self._golden(stage, entry, engine), [], Observations()
+        if not self._language.observes:
+            with observed(module) as seen:
+                outputs = self._golden(stage, entry, engine)
+                return outputs, self._put_reports(stage, engine, REFERENCE), seen
+        with observed(module, rows) as seen:
             outputs = self._golden(stage, entry, engine)
-            return outputs, self._put_reports(stage, engine, REFERENCE), activations
+            self._put_reports(stage, engine, OBSERVED)
+        return outputs, self._put_reports(stage, engine, REFERENCE), seen
 
-    def _write_graph(
-        self, module: Stage, entry: StageEntry, activations: Mapping[str, Activations]
-    ) -> None:
-        rewrite = partial(lower_language, chosen=self._language, activations=activations)
+    def _write_graph(self, module: Stage, entry: StageEntry, seen: Observations) -> None:
+        rewrite = partial(lower_language, chosen=self._language, observations=seen)
         export_graph(
             module,
             self._example(module),
@@ -170,8 +178,6 @@ class StageExport:
         if stage == "forgery_prompter":
             left |= self._prompts.build(suspected_regions(outputs, self.draft)).tensors
         self.reference |= left
-        if stage == "language_encoder" and entry.precision != "float32":
-            left |= self._check.tensors
         self._record(stage, entry, measured, left)
 
     def _record(
@@ -208,13 +214,16 @@ class StageExport:
             names = suspected_regions(self.reference, self.draft)
             golden = self.reference["qformer_output"].astype(np.float32)
             reports = [Report(golden, names, text="")]
-        entry, prompts = self.draft.language, self._prompts
-        kept = self._kept_reports
-        return LanguageCheck(reports, prompts, self._embeddings, entry, _FREE_TEXT, kept)
+        shared = share_reports(reports, observe=self._language.observes)
+        entry, prompts, kept = self.draft.language, self._prompts, self._journal.reports
+        return LanguageCheck(shared, prompts, self._embeddings, entry, FREE_TEXT, kept)
 
     def _put_reports(self, stage: str, engine: Engine, side: str) -> list[Written]:
         if stage == "language_encoder":
             self._check.encode(engine, side)
+            return []
+        if side == OBSERVED:
+            self._check.observe(engine)
             return []
         return self._check.write(engine, side)
 

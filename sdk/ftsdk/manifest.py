@@ -11,6 +11,8 @@ _Share = Annotated[float, Field(gt=0, lt=1)]
 
 #: Of a stage's matrices; everything else in a graph is float32 unless its runtime needs otherwise.
 Precision = Literal["float32", "float16", "int8", "int4", "nf4"]
+#: How int4 codes are chosen: by the matrix alone, or by what flows into it too (GPTQ).
+Rounding = Literal["nearest", "clipped", "gptq"]
 
 
 class _Strict(BaseModel):
@@ -25,12 +27,16 @@ class FileEntry(_Strict):
 
 
 class StageEntry(_Strict):
-    """One graph: where it lies, and the tensors that go in and come out, by name."""
+    """One graph: where it lies, and the tensors that go in and come out, by name.
+
+    `rounding` is None where no weight is int4.
+    """
 
     graph: str
     precision: Precision
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    rounding: Rounding | None = None
 
 
 class PreprocessingEntry(_Strict):

@@ -92,7 +92,7 @@ def lowered_nano(precision: Precision, folder: Path) -> Path:
     stages = dict(manifest.stages)
     for stage in ("language_encoder", "language_decoder"):
         model = load_graph(NANO / stages[stage].graph)
-        lower_language(model, LanguagePrecision(precision), {})
+        lower_language(model, LanguagePrecision(precision))
         save_graph(model, bundle / stages[stage].graph)
         stages[stage] = stages[stage].model_copy(update={"precision": precision})
     update = {"stages": stages, "files": hash_files(bundle)}

@@ -54,7 +54,7 @@ class Journal:
         return earlier if earlier.fingerprint == fingerprint else Progress(fingerprint=fingerprint)
 
     def tensors(self, progress: Progress) -> TensorDict:
-        """Return every tensor that the finished stages left."""
+        """Return what the finished stages made of the golden picture, by tensor name."""
         found: TensorDict = {}
         for stage in progress.stages:
             with np.load(self._folder / f"{stage}.npz", allow_pickle=False) as arrays:
@@ -64,10 +64,51 @@ class Journal:
     def record(
         self, progress: Progress, stage: str, tensors: Mapping[str, NDArray[np.generic]]
     ) -> None:
-        """Add a finished stage; its tensors first, since the state says that they are there."""
+        """Add a finished stage and its output tensors, of any shape, by name.
+
+        The tensors are written first, since the state says that they are there.
+        """
         self._folder.mkdir(exist_ok=True)
-        with (self._folder / f"{stage}.npz").open("wb") as file:
-            np.savez(file, **tensors)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
+        _save(self._folder / f"{stage}.npz", tensors)
         write_atomically(self._folder / _STATE, progress.model_dump_json().encode())
+
+    @property
+    def reports(self) -> ReportTensors:
+        """What the language encoder made of the reports."""
+        return ReportTensors(self._folder / "reports")
+
+
+class ReportTensors:
+    """What a language encoder made of each report: keys and values, a file a report.
+
+    They are for the decoder, 50 MB each at the published size, and so never in memory all at once.
+
+    Args:
+        folder: where the files lie; made with the first one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, side: str, report: int, tensors: Mapping[str, NDArray[np.generic]]) -> None:
+        """Keep keys [1, heads, d_kv, S] and values [1, heads, S, d_kv] float32 of one report.
+
+        `side` says which language model made them, `report` which of its reports they are of.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _save(self._path(side, report), tensors)
+
+    def read(self, side: str, report: int) -> TensorDict:
+        """Return what `write` was given."""
+        with np.load(self._path(side, report), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def _path(self, side: str, report: int) -> Path:
+        return self._folder / f"{side}-{report}.npz"
+
+
+def _save(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **tensors)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_calibration.reports import Report
+from ft_calibration.reports import Report, SharedReports
+from ft_export.bundle.journal import ReportTensors
 from ft_export.gates.text import Written
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.language.decoder import StepDecoder
@@ -19,8 +20,12 @@ from ftsdk.language.prompt import PromptBuilder
 from ftsdk.manifest import LanguageEntry
 
 TensorDict = dict[str, NDArray[np.generic]]
-REFERENCE, LOWERED = "float32", "lowered"
-_PREFIX = "reports/"
+#: Who reads the reports: the float32 model and the lowered one those that judge, and the float32
+#: model, while it is observed, the others.
+REFERENCE, LOWERED, OBSERVED = "float32", "lowered", "observed"
+
+#: How a report is written when the model is free to.
+FREE_TEXT = Language(max_new_tokens=64)
 
 
 def forced_logits(decoder: StepDecoder, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -29,55 +34,57 @@ def forced_logits(decoder: StepDecoder, ids: Sequence[int]) -> NDArray[np.float3
     return np.stack([decoder.step(np.array([token]))[0].copy() for token in history])
 
 
-def is_of_report(name: str) -> bool:
-    """Tell a tensor of a teacher-forced report from one of the golden picture."""
-    return name.startswith(_PREFIX)
-
-
 @dataclass
 class LanguageCheck:
-    """Teacher-forced and free texts of a float32 language model and of its lowered form.
+    """Reports put to a float32 language model and to its lowered form.
 
     Attributes:
         reports: what is teacher-forced; an empty text is what the float32 model writes itself.
-        tensors: what the encoders made of each report, under `reports/{index}/{side}/{name}`.
+        tensors: where is kept what the encoders made of each report.
     """
 
-    reports: Sequence[Report]
+    reports: SharedReports
     prompts: PromptBuilder
     embeddings: TokenEmbeddings
     entry: LanguageEntry
     free: Language
-    tensors: TensorDict
+    tensors: ReportTensors
     _forced: dict[int, list[int]] = field(default_factory=dict)
 
     def encode(self, engine: Engine, side: str) -> None:
-        """Run the language encoder over every report."""
-        for index, report in enumerate(self.reports):
+        """Run the language encoder over every report of a side."""
+        for index, report in enumerate(self._of(side)):
             prompt = self.prompts.build(report.regions).tensors["prompt_embeds"]
             inputs = {"qformer_output": report.qformer_output, "prompt_embeds": prompt}
-            for name, value in arrays(engine.infer(inputs)).items():
-                if ".encoder." in name:
-                    self.tensors[f"{_PREFIX}{index}/{side}/{name}"] = value
+            found = arrays(engine.infer(inputs)).items()
+            self.tensors.write(side, index, {n: value for n, value in found if ".encoder." in n})
+
+    def observe(self, engine: Engine) -> None:
+        """Run the decoder over every report that is to be observed, teacher-forced."""
+        for index, report in enumerate(self.reports.observed):
+            self._force(engine, OBSERVED, index, self._ids(report.text))
 
     def write(self, engine: Engine, side: str) -> list[Written]:
-        """Run the decoder over every report, forced and free; float32 has to be first."""
-        return [self._write(engine, index, side) for index in range(len(self.reports))]
+        """Run the decoder over every report that judges, forced and free; float32 is first."""
+        return [self._write(engine, index, side) for index in range(len(self.reports.judges))]
+
+    def _of(self, side: str) -> Sequence[Report]:
+        return self.reports.observed if side == OBSERVED else self.reports.judges
 
     def _write(self, engine: Engine, index: int, side: str) -> Written:
-        prefix = f"{_PREFIX}{index}/{side}/"
-        memory = {
-            name.removeprefix(prefix): value
-            for name, value in self.tensors.items()
-            if name.startswith(prefix)
-        }
-        own = list(generate(self._decoder(engine, memory, self.free.max_new_tokens), self.free))
-        ids = self._forced.setdefault(index, self._ids(self.reports[index].text, own))
-        logits = forced_logits(self._decoder(engine, memory, len(ids)), ids)
-        return Written(logits, self.prompts.tokenizer.decode(own))
+        decoder = self._decoder(engine, side, index, self.free.max_new_tokens)
+        own = list(generate(decoder, self.free))
+        ids = self._forced.setdefault(index, self._ids(self.reports.judges[index].text) or own)
+        return Written(self._force(engine, side, index, ids), self.prompts.tokenizer.decode(own))
 
-    def _ids(self, text: str, own: list[int]) -> list[int]:
-        return self.prompts.tokenizer.encode(text)[0].tolist() if text else own
+    def _force(
+        self, engine: Engine, side: str, index: int, ids: Sequence[int]
+    ) -> NDArray[np.float32]:
+        return forced_logits(self._decoder(engine, side, index, len(ids)), ids)
 
-    def _decoder(self, engine: Engine, memory: TensorDict, tokens: int) -> StepDecoder:
+    def _ids(self, text: str) -> list[int]:
+        return self.prompts.tokenizer.encode(text)[0].tolist() if text else []
+
+    def _decoder(self, engine: Engine, side: str, index: int, tokens: int) -> StepDecoder:
+        memory = self.tensors.read(side, index)
         return StepDecoder(engine, self.embeddings, self.entry, memory, 1, tokens)

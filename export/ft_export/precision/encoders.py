@@ -240,7 +240,8 @@ class _EncoderLowering:
             return entry
         if done.entries:
             self.measured[stage] = done.entries
-        return entry.model_copy(update={"precision": done.precision})
+        rounding = entry.rounding if done.precision == "int4" else None
+        return entry.model_copy(update={"precision": done.precision, "rounding": rounding})
 
     def _ranges(self, stage: str, source: Path, inputs: list[TensorDict]) -> dict[str, Range]:
         """Return the stage's ranges, and extend the observed pictures by its outputs."""

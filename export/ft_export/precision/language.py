@@ -7,7 +7,7 @@ scales are float32, since a cast between scale and product undoes the fusion.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import ml_dtypes
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ft_export.graph.files import layer_of
-from ft_export.precision.activations import Activations
-from ft_export.precision.rounding import Rounding, to_int4
+from ft_export.precision.activations import Observations
+from ft_export.precision.rounding import to_int4
 from ftsdk.errors import OptionError
-from ftsdk.manifest import Precision
+from ftsdk.manifest import Precision, Rounding
 
 #: bitsandbytes' own block of NF4, which `MatMulBnb4` takes.
 NF4_BLOCK = 64
@@ -38,13 +38,18 @@ class LanguagePrecision:
     Attributes:
         precision: `int4`, `nf4`, `float16` or `float32`.
         block: rows of a matrix that share a scale, for int4.
-        rounding: how int4 codes are chosen. `clipped` needs no data, and on nano's reports is
-            better than `nearest` and about as good as `gptq` (docs/benchmarks.md).
+        rounding: how int4 codes are chosen: `gptq` by what flows in where reports are read
+            aloud, `clipped` and `nearest` by the matrix alone.
     """
 
     precision: Precision = "int4"
     block: int = 32
     rounding: Rounding = "clipped"
+
+    @property
+    def observes(self) -> bool:
+        """Whether reports have to be read to the float32 model first."""
+        return self.precision == "int4" and self.rounding == "gptq"
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Product:
     def matrix(self) -> Tensor:
         """Return the constant as float32 [K, N]."""
         assert self.weight.const_value is not None
-        return torch.from_numpy(np.ascontiguousarray(self.weight.const_value.numpy()))
+        return torch.from_numpy(np.require(self.weight.const_value.numpy(), requirements="CW"))
 
 
 def products(model: ir.Model) -> Iterator[Product]:
@@ -73,9 +78,15 @@ def products(model: ir.Model) -> Iterator[Product]:
 
 
 def lower_language(
-    model: ir.Model, chosen: LanguagePrecision, activations: Mapping[str, Activations]
+    model: ir.Model, chosen: LanguagePrecision, observations: Observations | None = None
 ) -> None:
     """Rewrite a language stage's graph in place to the precision `chosen`.
+
+    Args:
+        model: the graph, float32.
+        chosen: what it becomes.
+        observations: of the stage's torch module; without them no product is known to overflow
+            float16, and `gptq` is `clipped`.
 
     Raises:
         OptionError: a block size does not fit, or bitsandbytes is missing.
@@ -83,7 +94,7 @@ def lower_language(
     """
     write = _WRITERS[chosen.precision]
     for product in products(model):
-        write(_Rewrite(model.graph, product), chosen, activations.get(product.module))
+        write(_Rewrite(model.graph, product), chosen, observations or Observations())
         if not product.weight.uses():
             del model.graph.initializers[str(product.weight.name)]
 
@@ -129,17 +140,17 @@ class _Rewrite:
         )
 
 
-def _write_int4(rewrite: _Rewrite, chosen: LanguagePrecision, seen: Activations | None) -> None:
+def _write_int4(rewrite: _Rewrite, chosen: LanguagePrecision, seen: Observations) -> None:
     matrix = rewrite.product.matrix()
-    moments = seen.moments if seen else None
-    coded = to_int4(rewrite.name, matrix, chosen.block, chosen.rounding, moments)
+    curvature = seen.curvature(rewrite.product.module)
+    coded = to_int4(rewrite.name, matrix, chosen.block, chosen.rounding, curvature)
     codes = rewrite.constant("codes", coded.codes.numpy().astype(ml_dtypes.int4))
     scales = rewrite.constant("scales", coded.scales.numpy())
     weight = rewrite.before("DequantizeLinear", codes, scales, axis=0, block_size=chosen.block)
     rewrite.product.node.replace_input_with(1, weight)
 
 
-def _write_nf4(rewrite: _Rewrite, _: LanguagePrecision, __: Activations | None) -> None:
+def _write_nf4(rewrite: _Rewrite, _: LanguagePrecision, __: Observations) -> None:
     matrix = rewrite.product.matrix()
     rows, columns = matrix.shape
     packed, scales = _bitsandbytes_nf4(matrix.T.contiguous())
@@ -169,10 +180,10 @@ def _bitsandbytes_nf4(matrix: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.flo
     return packed.numpy().reshape(-1), state.absmax.float().numpy()
 
 
-def _write_float16(rewrite: _Rewrite, _: LanguagePrecision, seen: Activations | None) -> None:
+def _write_float16(rewrite: _Rewrite, _: LanguagePrecision, seen: Observations) -> None:
     matrix = rewrite.product.matrix()
     limit = torch.finfo(torch.float16).max / _HEADROOM
-    peak = max(float(matrix.abs().max()), seen.peak if seen else 0.0)
+    peak = max(float(matrix.abs().max()), seen.peak(rewrite.product.module))
     if peak > limit:
         return
     node = rewrite.product.node
@@ -182,7 +193,7 @@ def _write_float16(rewrite: _Rewrite, _: LanguagePrecision, seen: Activations | 
     rewrite.replace(ir.node("Cast", inputs=[product], attributes={"to": int(ir.DataType.FLOAT)}))
 
 
-_Writer = Callable[[_Rewrite, LanguagePrecision, Activations | None], None]
+_Writer = Callable[[_Rewrite, LanguagePrecision, Observations], None]
 _WRITERS: dict[Precision, _Writer] = {
     "int4": _write_int4,
     "nf4": _write_nf4,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ftsdk.errors import OptionError, TensorValueError
-
-Rounding = Literal["nearest", "clipped", "gptq"]
+from ftsdk.manifest import Rounding
 
 LOWEST, HIGHEST = -8, 7
 #: Shares of a block's largest magnitude that `clipped` and `gptq` try as the end of its range.
@@ -20,6 +18,8 @@ _CLIPS = (1.0, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76)
 _DAMPING = 0.01
 #: Columns at a time, so that what is computed of them stays in the processor's cache.
 _COLUMNS = 256
+#: GPTQ's: it takes a step a row whatever the columns, which do not depend on each other.
+_GPTQ_COLUMNS = 2048
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,30 @@ def require_blocks(name: str, rows: int, block: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Curvature:
+    """What GPTQ needs to know of a product's inputs x [*, K].
+
+    Attributes:
+        importance: mean of the squares of each input, [K] float32.
+        factor: upper Cholesky factor of the inverse of the damped second moments, [K, K] float32;
+            it holds every update that the elimination needs (Frantar et al., 2023, section 3.3).
+    """
+
+    importance: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, moments: Tensor) -> Curvature:
+        """Return the curvature of the mean of x x^T, [K, K] float32, which it overwrites."""
+        importance = moments.diagonal().clone()
+        moments.diagonal().add_(_DAMPING * importance.mean() + 1e-12)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments))
+        return cls(importance, torch.linalg.cholesky(inverse, upper=True))
+
+
 def to_int4(
-    name: str, weight: Tensor, block: int, rounding: Rounding, moments: Tensor | None = None
+    name: str, weight: Tensor, block: int, rounding: Rounding, curvature: Curvature | None = None
 ) -> Codes:
     """Return the 4-bit codes of a matrix, whose rows are grouped into blocks.
 
@@ -59,8 +81,8 @@ def to_int4(
         block: rows that share a scale.
         rounding: `nearest` rounds to the grid that spans each block; `clipped` takes the range
             with the least squared error; `gptq` moreover lets later rows make up for the error
-            of earlier ones, given the inputs' `moments`.
-        moments: mean of x x^T over the inputs of this matrix, [K, K]; `gptq` needs it.
+            of earlier ones, as the inputs' `curvature` says.
+        curvature: of the inputs of this matrix; without it, `gptq` is `clipped`.
 
     Raises:
         OptionError: `block` does not divide K.
@@ -75,10 +97,11 @@ def to_int4(
             found=f"a largest magnitude of {peak}",
             cure="download the weights again; a training that diverged cannot be exported",
         )
-    if rounding == "gptq" and moments is not None:
-        return _gptq(weight, moments, block)
-    clips = (1.0,) if rounding == "nearest" else _CLIPS
-    parts = [_by_blocks(part, block, clips) for part in weight.split(_COLUMNS, dim=1)]
+    if rounding == "gptq" and curvature is not None:
+        parts = [_gptq(part, block, curvature) for part in weight.split(_GPTQ_COLUMNS, dim=1)]
+    else:
+        clips = (1.0,) if rounding == "nearest" else _CLIPS
+        parts = [_by_blocks(part, block, clips) for part in weight.split(_COLUMNS, dim=1)]
     codes, scales = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
     return Codes(codes, scales, block)
 
@@ -112,19 +135,15 @@ def _scales(grouped: Tensor, clips: tuple[float, ...], importance: Tensor | None
     return best
 
 
-def _gptq(weight: Tensor, moments: Tensor, block: int) -> Codes:
+def _gptq(weight: Tensor, block: int, curvature: Curvature) -> tuple[Tensor, Tensor]:
     """Frantar et al., "GPTQ: Accurate Post-Training Quantization" (2023), a row a step."""
-    weight, rows = weight.clone(), len(weight)
-    damped = moments + torch.eye(rows) * (_DAMPING * moments.diagonal().mean() + 1e-12)
-    # The upper Cholesky factor of the inverse holds every update that the elimination needs.
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    factor = torch.linalg.cholesky(inverse, upper=True)
+    weight, rows, factor = weight.clone(), len(weight), curvature.factor
     codes = torch.empty_like(weight, dtype=torch.int8)
     scales = torch.empty(rows // block, weight.shape[1])
     for start in range(0, rows, block):
         end = start + block
         part = weight[start:end]
-        importance = moments.diagonal()[start:end]
+        importance = curvature.importance[start:end]
         scale = scales[start // block] = _scales(part[None], _CLIPS, importance)[0]
         errors = torch.empty_like(part)
         for row in range(block):
@@ -132,4 +151,4 @@ def _gptq(weight: Tensor, moments: Tensor, block: int) -> Codes:
             errors[row] = (part[row] - rounded * scale) / factor[start + row, start + row]
             part[row + 1 :] -= torch.outer(factor[start + row, start + row + 1 : end], errors[row])
         weight[end:] -= factor[start:end, end:].T @ errors
-    return Codes(codes, scales, block)
+    return codes, scales

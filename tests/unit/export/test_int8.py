@@ -70,7 +70,7 @@ def test_lowered_products_are_near_float32_and_their_weights_are_gone(graph: Pat
 def test_an_int4_weight_becomes_int8_and_nothing_of_it_is_left(graph: Path) -> None:
     x = RANDOM.standard_normal((2, 7, WIDTH)).astype(np.float32)
     model = load_graph(graph)
-    lower_language(model, LanguagePrecision("int4"), {})
+    lower_language(model, LanguagePrecision("int4"))
     assert [product.layer for product in find_products(model)] == ["first", "second"]
     save_graph(model, four := graph.with_name("int4.onnx"))
     eight = lowered(four, float(np.abs(x).max()))

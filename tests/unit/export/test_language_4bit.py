@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.language import LanguageDecoder, LanguageDims
 from ft_export.model.layers import Stage
-from ft_export.precision.activations import Activations, observed
+from ft_export.precision.activations import ROWS_A_CALL, Activations, Observations, observed
 from ft_export.precision.language import LanguagePrecision, lower_language, products
 from ftsdk.errors import OptionError
 
@@ -38,7 +38,7 @@ class Products(Stage):
 
 
 def written(
-    path: Path, precision: LanguagePrecision, seen: dict[str, Activations] | None = None
+    path: Path, precision: LanguagePrecision, seen: Observations | None = None
 ) -> tuple[onnx.ModelProto, np.ndarray, np.ndarray]:
     """Return the graph, what it yields, and what float32 does."""
     module = Products().eval()
@@ -47,7 +47,7 @@ def written(
 
     def rewrite(model: object) -> None:
         modules.extend(product.module for product in products(model))  # type: ignore[arg-type]
-        lower_language(model, precision, seen or {})  # type: ignore[arg-type]
+        lower_language(model, precision, seen)  # type: ignore[arg-type]
 
     export_graph(module, {"x": x}, {"x": {0: "batch"}}, path, rewrite)
     assert modules == ["first", "second"]
@@ -88,7 +88,7 @@ def test_every_product_of_a_decoder_step_runs_in_four_bits(tmp_path: Path) -> No
         "cache_indirection": torch.zeros(beams, 5, dtype=torch.int64),
     }
     path, optimized = tmp_path / "a.onnx", tmp_path / "optimized.onnx"
-    rewrite = partial(lower_language, chosen=LanguagePrecision("int4", 32), activations={})
+    rewrite = partial(lower_language, chosen=LanguagePrecision("int4", 32))
     export_graph(decoder, example, dynamic_axes(decoder.inputs), path, rewrite)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(optimized)
@@ -106,7 +106,7 @@ def test_the_float_matrices_are_gone(tmp_path: Path) -> None:
 
 
 def test_float16_keeps_the_products_that_would_overflow(tmp_path: Path) -> None:
-    seen = {"first": Activations(peak=12.0), "second": Activations(peak=5e3)}
+    seen = Observations({"first": Activations(peak=12.0), "second": Activations(peak=5e3)})
     model, found, wanted = written(tmp_path / "a.onnx", LanguagePrecision("float16"), seen)
     halves = [t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT16]
     assert halves == ["first.weight_float16"]
@@ -134,18 +134,65 @@ def test_a_block_size_that_does_not_fit_names_the_matrix(tmp_path: Path) -> None
         written(tmp_path / "a.onnx", LanguagePrecision("int4", 48))
 
 
-def test_activations_are_the_mean_of_what_went_in() -> None:
-    module = Products()
-    x = torch.randn(4, 3, 48)
-    with observed(module, with_moments=True) as seen, torch.inference_mode():
+class Shared(nn.Module):
+    """Three layers of one tensor, as q, k and v are, and one of another tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(8, 4) for _ in range(3))
+        self.o = nn.Linear(4, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.o(self.q(x) + self.k(x) * self.v(x))
+        return y
+
+
+def test_what_went_in_is_kept_until_it_is_wanted(tmp_path: Path) -> None:
+    module, x = Shared(), torch.randn(4, 3, 8)
+    with observed(module, tmp_path) as seen, torch.inference_mode():
         for part in x.split(1):
             module(part)
-        rows = module.t5_proj(x).reshape(-1, 64)
-    found = seen["first"]
-    assert found.moments is not None
-    assert found.rows == 12
-    torch.testing.assert_close(found.moments, rows.T @ rows / 12, rtol=1e-4, atol=1e-5)
-    assert found.peak >= float(rows.abs().max())
-    with observed(module, with_moments=False) as seen, torch.inference_mode():
+    rows = seen.layers["q"].rows
+    assert rows is not None
+    assert rows.count == 12
+    wanted = x.reshape(-1, 8).T @ x.reshape(-1, 8) / 12
+    torch.testing.assert_close(rows.moments(), wanted, rtol=2e-2, atol=2e-2)
+    assert rows is seen.layers["k"].rows is seen.layers["v"].rows
+    assert seen.layers["o"].rows is not rows
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.rows", "q.rows"]
+    assert seen.peak("q") >= float(x.abs().max())
+    assert seen.curvature("q") is seen.curvature("k")
+    assert seen.curvature("never seen") is None
+    assert seen.peak("never seen") == 0.0
+
+
+def test_a_long_input_is_kept_in_part_and_a_magnitude_needs_no_file(tmp_path: Path) -> None:
+    module, x = Shared(), torch.randn(1, 5 * ROWS_A_CALL + 3, 8)
+    with observed(module, tmp_path) as seen, torch.inference_mode():
         module(x)
-    assert seen["first"].moments is None
+    rows = seen.layers["q"].rows
+    assert rows is not None
+    assert rows.count == ROWS_A_CALL
+    with observed(module) as seen, torch.inference_mode():
+        module(x)
+    assert seen.layers["q"].rows is None
+    assert seen.peak("q") >= float(x.abs().max())
+
+
+def test_gptq_errs_less_on_what_went_in(tmp_path: Path) -> None:
+    module = Products().eval()
+    generator = torch.Generator().manual_seed(7)
+    mixed = torch.randn(48, 48, generator=generator) / 7
+    with observed(module, tmp_path) as seen, torch.inference_mode():
+        module(torch.randn(20, 40, 48, generator=generator) @ mixed)
+        x = torch.randn(2, 30, 48, generator=generator) @ mixed
+        wanted = module(x).numpy()
+    errors = {}
+    for rounding in ("clipped", "gptq"):
+        path = tmp_path / f"{rounding}.onnx"
+        chosen = LanguagePrecision("int4", 32, rounding)  # type: ignore[arg-type]
+        rewrite = partial(lower_language, chosen=chosen, observations=seen)
+        export_graph(module, {"x": x}, {"x": {0: "batch", 1: "rows"}}, path, rewrite)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        errors[rounding] = relative(session.run(None, {"x": x.numpy()})[0], wanted)
+    assert errors["gptq"] < 0.9 * errors["clipped"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ft_export.precision.rounding import HIGHEST, LOWEST, Codes, to_int4
+from ft_export.precision.rounding import HIGHEST, LOWEST, Codes, Curvature, to_int4
 from ftsdk.errors import OptionError, TensorValueError
 
 values = st.floats(-1e4, 1e4, width=32)
@@ -17,7 +17,8 @@ ROUNDINGS = ("nearest", "clipped", "gptq")
 
 
 def coded(weight: torch.Tensor, rounding: str, moments: torch.Tensor | None = None) -> Codes:
-    return to_int4("m", weight, 16, rounding, moments)  # type: ignore[arg-type]
+    curvature = None if moments is None else Curvature.of(moments.clone())
+    return to_int4("m", weight, 16, rounding, curvature)  # type: ignore[arg-type]
 
 
 @given(arrays(np.float32, (32, 3), elements=values))
@@ -58,6 +59,22 @@ def test_gptq_errs_less_on_the_inputs_that_occur() -> None:
         for rounding in ROUNDINGS
     }
     assert errors["gptq"] < 0.7 * errors["clipped"] < errors["nearest"]
+
+
+def test_gptq_takes_each_column_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(2)
+    weight = torch.randn(64, 40, generator=generator)
+    inputs = torch.randn(300, 64, generator=generator)
+    moments = inputs.T @ inputs / 300
+    whole = coded(weight, "gptq", moments)
+    monkeypatch.setattr("ft_export.precision.rounding._GPTQ_COLUMNS", 8)
+    parts = coded(weight, "gptq", moments)
+    torch.testing.assert_close(parts.dequantized(), whole.dequantized(), rtol=0, atol=1e-4)
+
+
+def test_gptq_without_inputs_is_clipped() -> None:
+    weight = torch.randn(32, 5, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(coded(weight, "gptq").codes, coded(weight, "clipped").codes)
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
