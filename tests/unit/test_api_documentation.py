@@ -19,7 +19,7 @@ HANDED_OUT = re.compile(
     r"^(Event|Failure|Finished|Frame\w*|MaskReady|Region\w*|ReportToken|Result)$"
 )
 #: The steps of an answer, which ftsdk's own pipelines run apart; no page shows them.
-STEPS = {"prepare", "look", "ask", "locate", "explain", "result"}
+STEPS = {"prepare", "unanswered", "look", "ask", "locate", "explain", "result"}
 
 
 @pytest.fixture(scope="module")
