@@ -45,7 +45,7 @@ class Counts:
             self.left_out += 1
         else:
             self.answered += 1
-            self.cannot_tell += row["cannot_tell"] is not None
+            self.cannot_tell += row.get("cannot_tell") is not None
             score, threshold = row["score"], row["score_threshold"]
             self.suspected += None not in (score, threshold) and score >= threshold
 
