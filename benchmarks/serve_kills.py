@@ -39,6 +39,7 @@ class Truth:
     deleted: dict[str, str] = field(default_factory=dict)  # id to name
     faults: list[str] = field(default_factory=list)
     pictures: int = 0
+    answers: int = 0
     unanswered: int = 0
 
 
@@ -71,6 +72,7 @@ class Client(threading.Thread):
             digest = hashlib.sha256(data).hexdigest()
             with self._lock:
                 self._truth.kept[answer.json()["id"]] = name, digest
+                self._truth.answers += 1
 
     def _delete_one(self, client: httpx.Client) -> None:
         with self._lock:
@@ -81,6 +83,7 @@ class Client(threading.Thread):
         if client.delete(f"/v1/analyses/{key}").status_code == 204:
             with self._lock:
                 self._truth.deleted[key] = name
+                self._truth.answers += 1
 
 
 def check(url: str, store: Path, truth: Truth) -> None:
@@ -134,7 +137,10 @@ def main() -> int:
         clients = [Client(url, truth, lock) for _ in range(_CLIENTS)]
         for client in clients:
             client.start()
-        time.sleep(random.uniform(0.1, 1.5))
+        answers, wanted = truth.answers, random.randint(1, 4)
+        while truth.answers < answers + wanted:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
         for client in clients:
@@ -146,6 +152,7 @@ def main() -> int:
     numbers = {
         "kills": options.kills,
         "pictures_sent": truth.pictures,
+        "answers": truth.answers,
         "kept_now": len(truth.kept),
         "deleted": len(truth.deleted),
         "cut_off": truth.unanswered,

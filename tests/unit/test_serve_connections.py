@@ -93,7 +93,7 @@ def _refusal(received: bytes) -> tuple[int, dict[str, str]]:
 
 
 def _until(condition: Any) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
@@ -189,6 +189,16 @@ def test_half_open_connections_of_many_addresses_make_room_too() -> None:
         with closing(_connect(port, _GET)) as polite:
             assert _answer(polite)
         assert len(connections._open) <= 8
+        for one in crowd:
+            one.close()
+
+
+def test_half_open_connections_close_no_other_of_their_address() -> None:
+    with _serving(16, Patience()) as (port, _), closing(_connect(port, _GET)) as kept:
+        assert _answer(kept)
+        crowd = [_connect(port, _GET[:-2]) for _ in range(30)]
+        kept.sendall(_GET)
+        assert _answer(kept)
         for one in crowd:
             one.close()
 

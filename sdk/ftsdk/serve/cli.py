@@ -11,7 +11,7 @@ import typer
 from ftsdk.cli.console import BundleOption, exit_on_error, out
 from ftsdk.errors import EngineNotInstalledError, OptionError
 from ftsdk.serve.hosts import HostName
-from ftsdk.serve.settings import BACKLOG, LOOPBACK_NAMES, LOOPBACK_PROXIES, Settings, is_loopback
+from ftsdk.serve.settings import LOOPBACK_NAMES, LOOPBACK_PROXIES, QUEUED, Settings, is_loopback
 
 _EXAMPLE = "Example: ft-serve --port 8000   (then open http://127.0.0.1:8000)"
 _MEGA = 10**6
@@ -128,7 +128,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = found[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=QUEUED)
     except OSError as error:
         raise OptionError(
             f"cannot listen on {_shown(host)}:{port}",

@@ -2,7 +2,8 @@
 
 What uvicorn leaves open: a head that never ends, a body that nobody reads, an answer that the
 client does not take, and sockets without number. Where there are too many, those that wait for
-their client make room, the oldest first; a request that is being answered never does.
+their client make room, first those that never had a whole request, the oldest foremost; a request
+that is being answered never does.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Connections:
         self._open.pop(connection, None)
 
     def _make_room(self, crowd: Iterable[Connection]) -> bool:
-        for waits in (Connection.idle, Connection.uploading):
+        for waits in (Connection.unproven, Connection.idle, Connection.uploading):
             victim = next(filter(waits, crowd), None)
             if victim is not None:
                 self.leave(victim)
@@ -150,6 +151,10 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
         self._refuse(400, _no_http(msg))
+
+    def unproven(self) -> bool:
+        """Say whether no whole request has come yet."""
+        return self.cycle is None
 
     def idle(self) -> bool:
         """Say whether no request is under way."""

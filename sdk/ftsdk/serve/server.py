@@ -10,12 +10,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from ftsdk.serve.connections import Connections
-from ftsdk.serve.settings import BACKLOG, Settings
+from ftsdk.serve.settings import QUEUED, Settings
 
 # Longer than clients and proxies keep idle connections, so that they close them, not we: a request
 # that crosses our closing would be lost.
 _KEEP_ALIVE = 75
 _HEAD_BYTES = 16 << 10
+# Connections that are accepted before their first bytes are read: fewer than an address may have,
+# so that no crowd pushes one out whose request has come with it.
+_ACCEPTED = 16
+# Seconds in which the system waits for a connection's first bytes before we hear of it.
+_SILENT = 5
 
 
 class _Server(uvicorn.Server):
@@ -27,6 +32,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(QUEUED)  # asyncio accepts as many at once as it lets queue
         if self.started:
             self._tell_started()
 
@@ -40,6 +47,8 @@ def serve_on(
 ) -> None:
     """Serve until a signal says otherwise; `started` is called when requests are taken."""
     connections = Connections(settings.connections)
+    if hasattr(socket, "TCP_DEFER_ACCEPT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENT)
     config = uvicorn.Config(
         app,
         http=connections.protocol,  # type: ignore[arg-type]
@@ -48,7 +57,7 @@ def serve_on(
         access_log=False,
         server_header=False,
         forwarded_allow_ips=list(settings.proxies),
-        backlog=BACKLOG,
+        backlog=_ACCEPTED,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(settings.timeout),
         h11_max_incomplete_event_size=_HEAD_BYTES,

@@ -9,9 +9,8 @@ from pathlib import Path
 from ftsdk.serve.hosts import HostName
 
 LOOPBACK_NAMES = (HostName("localhost"), HostName("127.0.0.1"), HostName("::1"))
-# Connections that the system accepts for us at once: with `connections` below the usual limit of
-# 1024 open files.
-BACKLOG = 256
+# Connections that the system holds until they are accepted.
+QUEUED = 1024
 LOOPBACK_PROXIES = ("127.0.0.1", "::1")
 
 
