@@ -55,7 +55,7 @@ def test_half_open_connections_shut_nobody_out(start: Start) -> None:
             one.sendall(_HALF)
         with httpx.Client(base_url=server.url, timeout=20) as polite:
             assert polite.get("/healthz").status_code == 200
-            assert polite.post("/v1/analyze", content=face_png(), headers=_OCTETS).json()["report"]
+            assert polite.post("/v1/analyze", content=face_png(), headers=_OCTETS).json()["id"]
 
 
 def test_uploads_that_drip_keep_no_place(start: Start) -> None:
@@ -65,7 +65,7 @@ def test_uploads_that_drip_keep_no_place(start: Start) -> None:
         for _ in range(12):
             one = opened.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             one.sendall(head)
-        assert server.analyze(face_png())["report"]
+        assert server.analyze(face_png())["id"]
 
 
 def _endless_body() -> Iterator[bytes]:
@@ -194,7 +194,7 @@ def test_a_time_out_is_told_in_time_and_frees_the_worker(
             answer = server.client.post(path, content=endless.WHITE, headers=_OCTETS)
             assert answer.status_code == 504
             assert _error(answer)["class"] == "AnalysisCancelledError"
-        assert server.analyze(face_png())["report"]
+        assert server.analyze(face_png())["id"]
     finally:
         server.stop()
 

@@ -2,9 +2,8 @@
 
 Work is long and holds the CPU, so none runs on the event loop. Clients take turns: whoever has
 fewer pictures under way goes first, then whoever was served less recently, then whoever came
-first. Beyond the queue a request waits a
-few seconds for a place before it is refused, so that a client that comes back when it is told to
-does not lose its turn to those that ask without a pause.
+first. Beyond the queue a request waits a few seconds for a place before it is refused, so that a
+client that comes back when it is told to does not lose its turn to those that ask without a pause.
 """
 
 from __future__ import annotations
