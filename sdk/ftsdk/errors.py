@@ -97,6 +97,12 @@ class FtsdkError(Exception):
         )
         super().__init__(self.what, self.expected, self.found, self.cure)
 
+    def about(self, name: str) -> FtsdkError:
+        """Return the same error with the name of what it is about, such as one file of many."""
+        return _rebuild(
+            type(self), f"{name}: {self.what}", self.expected, self.found, self.cure
+        )
+
     def to_dict(self) -> dict[str, str]:
         """Return class and texts as JSON values."""
         texts = {"what": self.what, "expected": self.expected, "found": self.found}

@@ -216,3 +216,16 @@ def test_wrong_use_is_code_2(int8: Path, pictures: Path, tmp_path: Path) -> None
         assert done.exit_code == 2, done.output
         assert cure in done.stderr
     assert not out.exists()
+
+
+def test_a_bad_picture_among_the_calibration_pictures_is_named(
+    pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "calibration"
+    shutil.copytree(pictures, folder)
+    (folder / "broken.png").write_bytes((pictures / "a.png").read_bytes()[:500])
+    out = tmp_path / "x.bundle"
+    done = run(NANO, "--encoders", "int8", "--calibration", folder, "--out", out)
+    assert done.exit_code == 1
+    assert "broken.png" in done.stderr
+    assert not out.exists()

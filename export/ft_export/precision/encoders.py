@@ -38,7 +38,7 @@ from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.consistency import STAGES
 from ftsdk.decision import suspected_regions
 from ftsdk.engines.cache import graph_sha256
-from ftsdk.errors import OptionError
+from ftsdk.errors import InputError, OptionError
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.language.embeddings import TokenEmbeddings
@@ -263,7 +263,10 @@ class _EncoderLowering:
     def _pixels(self, picture: Path) -> TensorDict:
         manifest = self.bundle.manifest
         preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
-        framed = self.framer(decode(picture).pixels)
+        try:
+            framed = self.framer(decode(picture).pixels)
+        except InputError as error:
+            raise error.about(str(picture)) from error
         return {"pixel_values": preprocessing.pixel_values(framed.pixels)}
 
 
