@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,7 +71,9 @@ def _run(listing: Listing, book: Book, bundle: Path | None, device: str, report:
     todo = sum(entry.name not in book.done for entry in listing.entries)
     if not todo:
         return
-    opened = Analyzer(bundle, device=device, isolate_decoding=True)
+    # A frozen program has no Python to start a decoder's process with.
+    apart = not getattr(sys, "frozen", False)
+    opened = Analyzer(bundle, device=device, isolate_decoding=apart)
     with opened as analyzer, _progress() as progress:
         task = progress.add_task("", total=todo)
 
