@@ -114,9 +114,9 @@ async def health(service: Service, until: asyncio.Event) -> dict[str, float]:
     """Ask /healthz until told to stop, each time by a new connection, and return the waits."""
     waits, dropped = [], 0
     while not until.is_set():
-        start = time.perf_counter()
         try:
             async with service.client() as client:
+                start = time.perf_counter()
                 assert (await client.get("/healthz")).status_code == 200
         except httpx.TransportError:
             dropped += 1
