@@ -22,7 +22,7 @@ def exported(weights: str, architecture: str) -> Path:
     """Return the bundle of published weights; an export that is killed goes on where it was."""
     bundle = Path(f"{Path(weights).resolve().name}.bundle")
     if not bundle.exists():
-        options = ["--architecture", architecture, "--language", "fp32", "--out", str(bundle)]
+        options = ["--architecture", architecture, "--language", "float32", "--out", str(bundle)]
         subprocess.run(["ft-export", weights, *options], check=True)
     return bundle
 
