@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from marked import marked_picture
 _OWN = {"index.sqlite3", "index.sqlite3-journal", "lock"}
 _CLIENTS = 2
 _KEPT = 2
+_RUN = secrets.token_hex(4)  # a store of an earlier run holds other names
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Client(threading.Thread):
             self._truth.pictures += 1
             number = self._truth.pictures
         data = cv2.imencode(".png", marked_picture(number))[1].tobytes()
-        name = f"picture-number-{number:06}.png"
+        name = f"picture-{_RUN}-{number:06}.png"
         octets = {"Content-Type": "application/octet-stream"}
         query = {"name": name, "report": "false"}
         answer = client.post("/v1/analyze", content=data, params=query, headers=octets)
