@@ -12,7 +12,7 @@ import cv2
 from conftest import REPOSITORY
 from markdown_it import MarkdownIt
 
-from ftsdk.bundle import NANO
+from ftsdk.trust import NANO
 
 PICTURES = REPOSITORY / "examples" / "pictures"
 DOCUMENTS = [

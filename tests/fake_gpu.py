@@ -10,11 +10,12 @@ import pytest
 from support.fake_cuda import FakeCuda
 from support.fake_tensorrt import FakeTensorRt, fake_plan
 
-from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines import loading
 from ftsdk.engines.cache import EngineCache, EngineKey
 from ftsdk.engines.plans import engine_keys
 from ftsdk.engines.tensorrt import runtime_name
+from ftsdk.trust import NANO
 
 GPU = "sm_89"
 

@@ -19,7 +19,7 @@ import skimage.data
 from picture_files import save
 from PIL import Image
 
-from ftsdk.bundle import NANO
+from ftsdk.trust import NANO
 
 Start = Callable[..., "Server"]
 _START_SECONDS = 60

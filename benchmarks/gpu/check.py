@@ -31,7 +31,7 @@ from benchmarks.gpu.preprocess import preprocessing
 from benchmarks.gpu.tables import markdown
 from benchmarks.gpu.variants import VARIANTS, link_bundle
 from benchmarks.sections import replace_section
-from ftsdk.bundle import bundle_folder, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.cli.console import exit_on_error
 from ftsdk.doctor.hardware import check_machine
 from ftsdk.doctor.packages import check_packages
@@ -102,7 +102,7 @@ def check(
 def _run_all(checks: Checks, chosen: Path | None) -> None:
     checks.run("kernel", work.kernel)
     checks.run("CUDA preprocessing equals the CPU's", preprocessing, checks.folder)
-    source, stored = open_bundle(bundle_folder(chosen)), checks.folder / "reference.npz"
+    source, stored = open_bundle(chosen), checks.folder / "reference.npz"
     name = source.manifest.name
     bundles = {name: source.path}
     if not checks.run(f"ONNX Runtime CPU, {name}", work.reference, source.path, stored):

@@ -20,6 +20,7 @@ from ftsdk.cli.console import (
     shown,
 )
 from ftsdk.errors import OptionError
+from ftsdk.trust import BundleName
 
 if TYPE_CHECKING:
     from ft_eval.evaluate import Evaluation
@@ -114,7 +115,7 @@ def _data(
 
 
 def _evaluate(
-    data: PictureData, bundle: Path | None, device: str, robustness: bool, report: bool
+    data: PictureData, bundle: BundleName | None, device: str, robustness: bool, report: bool
 ) -> Evaluation:
     from ftsdk.analyzer import Analyzer
 

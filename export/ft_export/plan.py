@@ -20,7 +20,6 @@ from ft_export.weights import language_folder as language
 from ft_export.weights import published
 from ft_export.weights.tensors import Checkpoint, load_module, read_tensors
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
-from ftsdk.bundle import NANO
 from ftsdk.consistency import FACE_DETECTOR
 from ftsdk.errors import WeightsNotFoundError
 from ftsdk.imaging.framing import Framing
@@ -33,6 +32,7 @@ from ftsdk.manifest import (
     ValidityEntry,
     stage_graph,
 )
+from ftsdk.trust import NANO
 
 _QUESTION = (
     "The following facial areas may have been modified by AI{}. These areas might have been "

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ftsdk.analysis import Asked, LocatedPicture, View
 from ftsdk.asynchronous import in_thread
-from ftsdk.bundle import Bundle, bundle_folder, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
 from ftsdk.decision import score_threshold
@@ -38,6 +38,7 @@ from ftsdk.result import Failure, Result
 from ftsdk.result_builder import ResultBuilder, Text
 from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
+from ftsdk.trust import BundleName
 from ftsdk.validity import facts_of
 
 Image = Any
@@ -49,7 +50,8 @@ class Analyzer:
 
     Args:
         bundle: a bundle directory; None and `"nano"` are the model that comes with the package, and
-            a directory of that name is `"./nano"`.
+            a directory of that name is `"./nano"`. `"DIR@sha256:HEX"` takes only the bundle whose
+            manifest.json has that hash.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; never another than asked for.
         language: how reports are decoded; None is as the bundle says. The attribute of this name
             may be replaced between calls.
@@ -62,7 +64,7 @@ class Analyzer:
         max_pixels: width times height that is refused when exceeded, by the header.
 
     Raises:
-        BundleError: the bundle is incomplete, altered, or of another version.
+        BundleError: the bundle is incomplete, altered, of another version, or not the one pinned.
         EngineError: no runtime, or not on this device.
         OptionError: decoding cannot be isolated here.
 
@@ -73,7 +75,7 @@ class Analyzer:
 
     def __init__(
         self,
-        bundle: str | Path | None = None,
+        bundle: str | Path | BundleName | None = None,
         *,
         device: str = "auto",
         language: Language | None = None,
@@ -83,7 +85,7 @@ class Analyzer:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._reader = PictureReader(isolate_decoding, max_pixels)
-        self._bundle = open_bundle(bundle_folder(bundle))
+        self._bundle = open_bundle(bundle)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
         loaded = load_engines(self._bundle, device, threads)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.analyzer import Analyzer, Image
-from ftsdk.bundle import bundle_folder
 from ftsdk.events import Event
 from ftsdk.imaging.decode import Color
 from ftsdk.result import Result
@@ -17,10 +16,11 @@ from ftsdk.streaming.answers import FrameAnswer
 from ftsdk.streaming.options import Reports, WatchOptions
 from ftsdk.streaming.queues import Policy
 from ftsdk.streaming.watching import watch_with
+from ftsdk.trust import BundleName
 
 
 @lru_cache(maxsize=2)
-def _analyzer(bundle: Path, device: str) -> Analyzer:
+def _analyzer(bundle: BundleName, device: str) -> Analyzer:
     return Analyzer(bundle, device=device)
 
 
@@ -133,4 +133,4 @@ def watch(
 
 
 def _resolved(bundle: Any, device: str) -> Analyzer:
-    return _analyzer(bundle_folder(bundle).resolve(), device)
+    return _analyzer(BundleName.of(bundle).resolved(), device)

@@ -27,10 +27,10 @@ from ftsdk.errors import (
     ManifestVersionError,
 )
 from ftsdk.manifest import FileEntry, Manifest
+from ftsdk.trust import BundleName
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = 1
-NANO = Path(__file__).parent / "models" / "nano"
 _CHUNK = 1 << 20
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"
 _PLAIN_PATH = re.compile(rf"{_NAME}(/{_NAME}){{0,9}}")
@@ -55,29 +55,29 @@ class Bundle:
         return self.path / name
 
 
-def bundle_folder(bundle: str | Path | None) -> Path:
-    """Return the directory of a bundle; None and the word `nano` are the one in the package.
+def open_bundle(bundle: str | Path | BundleName | None) -> Bundle:
+    """Parse the manifest of a bundle and verify every file.
 
-    A directory of that name is `"./nano"`, or `Path("nano")`.
-    """
-    return NANO if bundle is None or bundle == "nano" else Path(bundle)
-
-
-def open_bundle(path: str | Path) -> Bundle:
-    """Parse the manifest and verify every file of the bundle at `path`.
+    Args:
+        bundle: a directory, `nano`, or either with a pin; see `BundleName.of`.
 
     Raises:
+        OptionError: the pin is no SHA-256.
+        BundleUntrustedError: it is not the bundle that was pinned.
         BundleNotFoundError: no manifest is there.
         ManifestError, ManifestVersionError: it does not parse strictly.
         BundlePathError: it names a path outside the bundle.
         BundleFileMissingError, BundleFileExtraError, BundleFileAlteredError: the files differ.
     """
-    root = Path(path)
+    name = BundleName.of(bundle)
+    root = name.folder
     raw = _read_manifest(root)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    name.require(sha256)
     manifest = _parse(raw, root)
     _verify_paths(manifest, root)
     _verify_files(manifest, root)
-    return Bundle(root, manifest, hashlib.sha256(raw).hexdigest())
+    return Bundle(root, manifest, sha256)
 
 
 def _read_manifest(root: Path) -> bytes:

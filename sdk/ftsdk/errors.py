@@ -19,7 +19,8 @@ FtsdkError
 │   ├── BundlePathError           a path that leaves the bundle directory
 │   ├── BundleFileMissingError    a file of the manifest is not there
 │   ├── BundleFileExtraError      a file is there that the manifest does not list
-│   └── BundleFileAlteredError    a file's size or SHA-256 differs
+│   ├── BundleFileAlteredError    a file's size or SHA-256 differs
+│   └── BundleUntrustedError      it is not the one that was pinned, or nobody trusted signed it
 ├── InstallationError           what is installed is at fault
 │   ├── PackageConflictError      two packages, or two versions of one, are in each other's way
 │   └── PackageBrokenError        a package lacks files, or does not load
@@ -196,6 +197,10 @@ class BundleFileExtraError(BundleError):
 
 class BundleFileAlteredError(BundleError):
     """A file's size or SHA-256 differs from the manifest's."""
+
+
+class BundleUntrustedError(BundleError):
+    """The bundle is not the one that was pinned, or is not signed by whom the caller trusts."""
 
 
 class InstallationError(FtsdkError):

@@ -10,11 +10,12 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.cli.doctor import app
 from ftsdk.doctor.hardware import has_gpu
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import engine_keys
+from ftsdk.trust import NANO
 
 
 def run(*arguments: str | Path) -> Result:

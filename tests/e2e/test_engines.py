@@ -18,11 +18,12 @@ from ft_export.cli import app
 from ft_export.graph.files import load_graph, save_graph
 from ft_export.precision.language import LanguagePrecision, lower_language
 from ft_export.tensorrt.engines import build_plan, find_target
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.engines.cache import EngineCache, EngineRecord
 from ftsdk.engines.profile import profile_of
 from ftsdk.errors import EngineBuildError
 from ftsdk.manifest import Precision
+from ftsdk.trust import NANO
 
 PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")

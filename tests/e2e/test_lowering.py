@@ -17,9 +17,10 @@ from ft_export.cli import app
 from ft_export.gates import encoders as encoder_gate
 from ft_export.graph import files as graph_files
 from ftsdk import decision
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.encode import write_png
+from ftsdk.trust import NANO
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 FORGED = PICTURES / "portrait_forged.jpg"

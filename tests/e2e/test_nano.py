@@ -12,7 +12,7 @@ import pytest
 from exports import FLOAT32
 
 import ftsdk
-from ftsdk.bundle import NANO
+from ftsdk.trust import NANO
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "examples" / "pictures"

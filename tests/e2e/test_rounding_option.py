@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from ft_export import stage_export
 from ft_export.cli import app
 from ft_export.graph.files import load_graph, save_graph
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
+from ftsdk.trust import NANO
 
 WEIGHTS = REPOSITORY / "training/nano"
 LANGUAGE = ("language_encoder", "language_decoder")

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ftsdk.bundle import NANO, open_bundle, sha256_of
+from ftsdk.bundle import open_bundle, sha256_of
 from ftsdk.cli.doctor import app
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import engine_keys
+from ftsdk.trust import NANO
 
 Faults = dict[str, dict[str, str]]
 OPTIONS = ("--json", "--device", "cpu")

@@ -10,9 +10,10 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import ftsdk
-from ftsdk.bundle import NANO, bundle_folder
 from ftsdk.cli import analyze, batch, doctor
+from ftsdk.embedded import NANO_SHA256
 from ftsdk.errors import BundleNotFoundError
+from ftsdk.trust import NANO, BundleName
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def beside_nano(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_word_is_the_model_in_the_package() -> None:
-    assert bundle_folder("nano") == bundle_folder(None) == NANO
+    assert BundleName.of("nano") == BundleName.of(None) == BundleName(NANO, NANO_SHA256)
     for other in ("./nano", "a/nano", "nano/", "Nano", Path("nano")):
-        assert bundle_folder(other) == Path(other)
+        assert BundleName.of(other) == BundleName(Path(other))
 
 
 @pytest.mark.usefixtures("beside_nano")

@@ -12,10 +12,11 @@ from support.fake_cuda import FakeCuda
 from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk import machine
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.doctor import backends, golden
 from ftsdk.doctor.findings import Findings, broken_package
 from ftsdk.errors import EngineAnswerError, EngineRunError
+from ftsdk.trust import NANO
 
 MANIFEST = open_bundle(NANO).manifest
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 from fake_driver import FakeDriver
 
-from ftsdk.bundle import NANO
 from ftsdk.doctor import backends, hardware
 from ftsdk.engines import tensorrt
 from ftsdk.engines.onnxruntime import load_runtime
 from ftsdk.errors import DeviceUnavailableError, EngineAnswerError, EngineRunError
+from ftsdk.trust import NANO
 
 GRAPH = NANO / "graphs" / "mask_decoder.onnx"
 ORIN = SimpleNamespace(major=8, minor=7, name=b"Orin\0", totalGlobalMem=8 << 30)

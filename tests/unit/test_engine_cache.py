@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.engines.cache import EngineCache, EngineKey, graph_sha256
 from ftsdk.engines.profile import described, profile_of
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
+from ftsdk.trust import NANO
 
 PLAN = np.random.default_rng(8).bytes(3001)
 

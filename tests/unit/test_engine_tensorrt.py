@@ -16,7 +16,7 @@ from support.fake_cuda import FakeCuda
 from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.engines.tensorrt import TensorRtEngine, load_tensorrt
@@ -25,6 +25,7 @@ from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
+from ftsdk.trust import NANO
 
 PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
 

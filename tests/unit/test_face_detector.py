@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ftsdk.bundle import NANO
 from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT
 from ftsdk.engines.contract import arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.face_detector import SIDE, Face, FaceDetector, distinct, read_faces, same_face
 from ftsdk.imaging.framing import Box
 from ftsdk.manifest import stage_graph
+from ftsdk.trust import NANO
 
 GRID = SIDE // 4
 #: The astronaut's eyes in the 512 px portrait.

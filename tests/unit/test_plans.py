@@ -13,7 +13,7 @@ from support.fake_cuda import FakeCuda
 from support.fake_tensorrt import FakeTensorRt, fake_plan
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import NANO, Bundle
+from ftsdk.bundle import Bundle
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import load_plans, was_built_for
 from ftsdk.errors import (
@@ -23,6 +23,7 @@ from ftsdk.errors import (
     EngineMismatchError,
     EngineMissingError,
 )
+from ftsdk.trust import NANO
 
 PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
 

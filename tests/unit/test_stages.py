@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.consistency import FACE_DETECTOR, STAGES
 from ftsdk.engines import loading
@@ -29,6 +29,7 @@ from ftsdk.errors import (
 )
 from ftsdk.stages import require_finite
 from ftsdk.stopwatch import Stopwatch
+from ftsdk.trust import NANO
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
 

@@ -14,6 +14,7 @@ from ftsdk.bench.ceilings import Ceilings, Cost, measure_ceilings, profile
 from ftsdk.bench.conditions import conditions
 from ftsdk.bench.timed import Bench, Samples, median, rates
 from ftsdk.machine import device_mib, host_peak_mib, release_freed_memory
+from ftsdk.trust import BundleName
 
 SCHEMA_VERSION = 1
 #: Analyses that are not counted, before those that are.
@@ -41,7 +42,7 @@ class Rival:
 class Plan:
     """What is measured; see `ft-bench --help`."""
 
-    bundle: Path | None
+    bundle: BundleName | None
     device: str
     threads: int
     beams: int | None

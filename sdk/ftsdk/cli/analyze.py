@@ -26,6 +26,7 @@ from ftsdk.files import Inputs
 from ftsdk.question import known_regions
 from ftsdk.result import Result
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
+from ftsdk.trust import BundleName
 
 if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer
@@ -112,7 +113,7 @@ def _analyze_video(
         analyze_video(analyzer, pictures[0], save, report, as_json)
 
 
-def _open(bundle: Path | None, device: str, beams: int | None) -> Analyzer:
+def _open(bundle: BundleName | None, device: str, beams: int | None) -> Analyzer:
     from ftsdk.analyzer import Analyzer
 
     analyzer = Analyzer(bundle, device=device)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from ftsdk.batch.rows import Counts
 from ftsdk.cli.console import WORK_FAILED, BundleOption, err, exit_on_error, run_app, shown
 from ftsdk.text import json_text
+from ftsdk.trust import BundleName
 
 if TYPE_CHECKING:
     from ftsdk.batch.books import Book
@@ -64,7 +65,9 @@ def batch(
         raise typer.Exit(WORK_FAILED)
 
 
-def _run(listing: Listing, book: Book, bundle: Path | None, device: str, report: bool) -> None:
+def _run(
+    listing: Listing, book: Book, bundle: BundleName | None, device: str, report: bool
+) -> None:
     from ftsdk.analyzer import Analyzer
     from ftsdk.batch.run import run_batch
 

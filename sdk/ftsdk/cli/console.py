@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,6 +16,7 @@ from rich.markup import escape
 
 from ftsdk.errors import FtsdkError, OptionError, OutputFormatError, OverwriteError, RegionError
 from ftsdk.text import json_text, visible
+from ftsdk.trust import BundleName
 
 if TYPE_CHECKING:
     from ftsdk.streaming.answers import FrameAnswer
@@ -25,19 +25,21 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def _bundle_folder(word: str) -> Path:
-    from ftsdk.bundle import bundle_folder
-
-    return bundle_folder(word)
+def _bundle_name(word: str) -> BundleName:
+    try:
+        return BundleName.of(word)
+    except OptionError as error:
+        raise typer.BadParameter(f"{error.what}: {error.cure}") from error
 
 
 #: The option of every command that opens a bundle.
 BundleOption = Annotated[
-    Path | None,
+    BundleName | None,
     typer.Option(
-        parser=_bundle_folder,
+        parser=_bundle_name,
         metavar="BUNDLE",
-        help="A bundle directory, or nano: the model in the package (./nano is a directory).",
+        help="A bundle directory, or nano: the model in the package (./nano is a directory). "
+        "BUNDLE@sha256:HEX takes only the one whose manifest.json has that hash.",
         show_default="nano",
     ),
 ]

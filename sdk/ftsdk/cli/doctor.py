@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +21,7 @@ from ftsdk.cli.console import (
 from ftsdk.doctor.examination import examine
 from ftsdk.doctor.findings import Findings
 from ftsdk.engines.device_name import require_device_name
+from ftsdk.trust import BundleName
 from ftsdk.version import __version__
 
 SCHEMA_VERSION = 1
@@ -68,13 +68,13 @@ def doctor(
         raise typer.Exit(WORK_FAILED)
 
 
-def _clear(bundle: Path | None, as_json: bool) -> None:
-    from ftsdk.bundle import bundle_folder
+def _clear(bundle: BundleName | None, as_json: bool) -> None:
     from ftsdk.engines.cache import EngineCache
 
-    cache = EngineCache.beside(bundle_folder(bundle))
-    if bundle and not bundle.is_dir() and not cache.folder.is_dir():
-        raise typer.BadParameter(f"there is no bundle at {bundle}", param_hint="--bundle")
+    folder = BundleName.of(bundle).folder
+    cache = EngineCache.beside(folder)
+    if not folder.is_dir() and not cache.folder.is_dir():
+        raise typer.BadParameter(f"there is no bundle at {folder}", param_hint="--bundle")
     freed = cache.clear()
     if as_json:
         print_json({"folder": str(cache.folder), "freed_bytes": freed})

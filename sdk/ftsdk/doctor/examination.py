@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from ftsdk.bundle import Bundle, bundle_folder, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.doctor.backends import check_native, check_onnxruntime, check_tensorrt
 from ftsdk.doctor.findings import Findings
 from ftsdk.doctor.hardware import check_gpu, check_machine, has_gpu
@@ -14,9 +14,10 @@ from ftsdk.doctor.libraries import check_tensorrt_libraries
 from ftsdk.doctor.packages import check_packages
 from ftsdk.doctor.privacy import check_privacy
 from ftsdk.engines.device_name import gpu_index
+from ftsdk.trust import BundleName
 
 
-def examine(bundle: Path | None, device: str) -> Iterator[Findings]:
+def examine(bundle: str | Path | BundleName | None, device: str) -> Iterator[Findings]:
     """Yield the findings of each check as it is done.
 
     Args:
@@ -24,6 +25,7 @@ def examine(bundle: Path | None, device: str) -> Iterator[Findings]:
         device: as `Analyzer` takes it. `cpu` leaves GPUs alone; a GPU by name has to work; `auto`
             takes what is here, and that there is no GPU is no fault.
     """
+    named = BundleName.of(bundle)
     on_gpu = device != "cpu" and has_gpu()
     index = gpu_index(device)
     yield check_machine()
@@ -34,14 +36,14 @@ def examine(bundle: Path | None, device: str) -> Iterator[Findings]:
     if device != "cpu":
         yield check_gpu(index)
     yield from _guarded("TensorRT back ends", partial(check_tensorrt, on_gpu))
-    opened, findings = _check_bundle(bundle_folder(bundle))
+    opened, findings = _check_bundle(named)
     yield findings
     if opened is not None:
         graph = opened.file(_smallest_graph(opened))
         cuda = f"cuda:{index}" if on_gpu else None
         yield from _guarded("ONNX Runtime", partial(check_onnxruntime, graph, cuda))
         yield from _guarded("golden picture", partial(_golden, opened, device))
-    yield from _guarded("engines", partial(_engines, bundle_folder(bundle)))
+    yield from _guarded("engines", partial(_engines, named.folder))
 
 
 def _guarded(name: str, check: Callable[[], Findings]) -> Iterator[Findings]:
@@ -53,10 +55,10 @@ def _guarded(name: str, check: Callable[[], Findings]) -> Iterator[Findings]:
         yield broken
 
 
-def _check_bundle(path: Path) -> tuple[Bundle | None, Findings]:
+def _check_bundle(name: BundleName) -> tuple[Bundle | None, Findings]:
     found = Findings("bundle")
-    with found.collecting(str(path)):
-        bundle = open_bundle(path)
+    with found.collecting(str(name.folder)):
+        bundle = open_bundle(name)
         manifest = bundle.manifest
         found.facts["name"] = manifest.name
         found.facts["precision"] = manifest.precision

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftsdk.serve.hosts import HostName
+from ftsdk.trust import BundleName
 
 LOOPBACK_NAMES = (HostName("localhost"), HostName("127.0.0.1"), HostName("::1"))
 # Connections that the system holds until they are accepted.
@@ -39,7 +40,7 @@ class Settings:
         proxies: addresses of proxies that tell whom they speak for (X-Forwarded-For).
     """
 
-    bundle: Path | None = None
+    bundle: str | Path | BundleName | None = None
     device: str = "auto"
     threads: int = 0
     workers: int = 1

@@ -18,7 +18,8 @@ from benchmarks.gpu import work
 from benchmarks.gpu.outcome import Failed, attempt
 from benchmarks.gpu.place import FAKE
 from benchmarks.gpu.variants import link_bundle
-from ftsdk.bundle import NANO, open_bundle
+from ftsdk.bundle import open_bundle
+from ftsdk.trust import NANO
 
 HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}
 

@@ -14,10 +14,11 @@ from support.fake_cuda import FakeCuda
 from ft_export.tensorrt import engines
 from ft_export.tensorrt.command import BuildBars
 from ft_export.tensorrt.engines import Built, build_engines
-from ftsdk.bundle import NANO, Bundle, open_bundle
+from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import load_plans
 from ftsdk.errors import EngineBuildError
+from ftsdk.trust import NANO
 
 GPU = "sm_89"
 STAGES = 6
