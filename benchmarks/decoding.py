@@ -44,7 +44,7 @@ class Decoding:
         manifest = bundle.manifest
         graph = bundle.file(manifest.stages["language_decoder"].graph)
         table = bundle.file(manifest.language.token_embeddings)
-        return cls(graph, manifest.language, TokenEmbeddings(table), threads)
+        return cls(graph, manifest.language, TokenEmbeddings(table.read_bytes()), threads)
 
     def write(self, beams: int = 1) -> None:
         """Decode TOKENS tokens; an end is not allowed before."""

@@ -111,7 +111,7 @@ def resident(
         OnnxRuntimeEngine(bundle.file(manifest.stages[f"language_{part}"].graph))
         for part in ("encoder", "decoder")
     )
-    embeddings = TokenEmbeddings(bundle.file(manifest.language.token_embeddings))
+    embeddings = TokenEmbeddings(bundle.read(manifest.language.token_embeddings))
     soft_tokens = np.load(bundle.file(manifest.golden_tensors))["qformer_output"]
     prompt = np.zeros((1, SOURCE - soft_tokens.shape[1], embeddings.width), np.float32)
     encoded = encoder.infer({"qformer_output": soft_tokens, "prompt_embeds": prompt})
@@ -176,7 +176,7 @@ def _random_decoder(folder: Path) -> tuple[Path, LanguageEntry, TokenEmbeddings]
         token_embeddings="embeddings.npy", layers=dims.decoder_layers, heads=dims.heads,
         d_kv=dims.d_kv, vocabulary=dims.vocabulary,
     )  # fmt: skip
-    return graph, entry, TokenEmbeddings(folder / "embeddings.npy")
+    return graph, entry, TokenEmbeddings((folder / "embeddings.npy").read_bytes())
 
 
 def _numbers(values: list[float]) -> list[str]:

@@ -78,7 +78,7 @@ class Trials:
 
     def __post_init__(self) -> None:
         language = self.bundle.manifest.language
-        self.embeddings = TokenEmbeddings(self.bundle.file(language.token_embeddings))
+        self.embeddings = TokenEmbeddings(self.bundle.read(language.token_embeddings))
         self.check = LanguageCheck(
             share_reports(read_reports(self.reports), observe=True),
             PromptBuilder(self.bundle, self.embeddings),

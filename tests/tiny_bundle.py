@@ -107,19 +107,28 @@ def manifest() -> dict[str, Any]:
         ],
         "dead_tensors": 0,
         "limits": ["It knows nothing."],
-        "files": {
-            name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in FILES.items()
-        },
+        "files": {name: _entry(content) for name, content in FILES.items()},
     }
 
 
-def write(root: Path, change: Callable[[dict[str, Any]], object] = lambda _: None) -> Path:
-    """Write the bundle at `root`, its manifest changed by `change`, and return `root`."""
-    for name, content in FILES.items():
+def write(
+    root: Path,
+    change: Callable[[dict[str, Any]], object] = lambda _: None,
+    files: dict[str, bytes] | None = None,
+) -> Path:
+    """Write the bundle at `root`, with `files` of one's own and hashes for them, and return `root`.
+
+    `change` is given the manifest before it is written.
+    """
+    contents = FILES | (files or {})
+    for name, content in contents.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
-    described = manifest()
+    described = manifest() | {"files": {name: _entry(one) for name, one in contents.items()}}
     change(described)
     (root / "manifest.json").write_text(json.dumps(described), encoding="utf-8")
     return root
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}

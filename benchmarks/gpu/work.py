@@ -90,7 +90,7 @@ def _answers(analyzer: Analyzer, stored: Stored | None = None) -> dict[str, NDAr
 
     bundle, manifest = analyzer.bundle, analyzer.bundle.manifest
     kept: dict[str, NDArray[Any]] = {}
-    embeddings = TokenEmbeddings(bundle.file(manifest.language.token_embeddings))
+    embeddings = TokenEmbeddings(bundle.read(manifest.language.token_embeddings))
     decoder = analyzer.stages["language_decoder"]
     for index, picture in enumerate(PICTURES):
         regions = None if stored is None else suspected_regions(_of(index, stored), manifest)

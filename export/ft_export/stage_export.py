@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ft_calibration.reports import Report, read_reports, share_reports
 from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
 from ft_export.bundle.journal import Journal, Progress
-from ft_export.bundle.writer import draft_manifest
+from ft_export.bundle.writer import draft_manifest, hash_drafted
 from ft_export.faces import framer_of
 from ft_export.gates.language_check import (
     FREE_TEXT,
@@ -80,8 +80,9 @@ class StageExport:
         self._language, self._waived = language, waived
         self._reports = read_reports(plan.reports) if plan.reports else []
         self.draft: Manifest = draft_manifest(plan, folder)
-        bundle = Bundle(folder, self.draft, sha256="")
-        self._embeddings = TokenEmbeddings(bundle.file(self.draft.language.token_embeddings))
+        described = self.draft.model_copy(update={"files": hash_drafted(folder, self.draft)})
+        bundle = Bundle(folder, described, sha256="")
+        self._embeddings = TokenEmbeddings(bundle.read(self.draft.language.token_embeddings))
         self._prompts = PromptBuilder(bundle, self._embeddings)
         preprocessing = Preprocessing(**self.draft.preprocessing.model_dump())
         framed = framer_of(bundle)(decode(GOLDEN_PICTURE).pixels)

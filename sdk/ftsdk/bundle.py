@@ -1,7 +1,9 @@
 """A bundle on disk, and the proof that every file is the right one.
 
 A bundle is a directory. `manifest.json` lists every other file with size and SHA-256; nothing is
-read before its hash has been compared, and nothing in a bundle is ever unpickled.
+used before its hash has been compared, the bytes that were hashed are those that are used, and
+nothing in a bundle is ever unpickled. A file may be a link to wherever it is kept, as in the cache
+of a model hub: its content is proven all the same. A directory in it may not.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from pydantic import ValidationError
 
 from ftsdk.consistency import contradictions
 from ftsdk.errors import (
-    BundleFileAlteredError,
     BundleFileExtraError,
     BundleFileMissingError,
     BundleNotFoundError,
@@ -26,12 +27,14 @@ from ftsdk.errors import (
     ManifestError,
     ManifestVersionError,
 )
-from ftsdk.manifest import FileEntry, Manifest
+from ftsdk.manifest import Manifest
 from ftsdk.trust import BundleName
+from ftsdk.verified import BundleGraph, Seal, SealedFile, open_regular, read_verified, seal_verified
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = 1
 _CHUNK = 1 << 20
+_MOST_MANIFEST = 16 << 20
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"
 _PLAIN_PATH = re.compile(rf"{_NAME}(/{_NAME}){{0,9}}")
 
@@ -44,15 +47,36 @@ class Bundle:
         path: the directory.
         manifest: its parsed manifest.
         sha256: hash of manifest.json, which covers every file.
+        seals: which file was hashed, by name.
     """
 
     path: Path
     manifest: Manifest
     sha256: str
+    seals: Mapping[str, Seal] = field(default_factory=dict, repr=False)
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that the manifest lists."""
+        """Return the path of a file that the manifest lists; to load it, `read` it."""
         return self.path / name
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file, which are those that the manifest's hash is of.
+
+        Raises:
+            BundleFileAlteredError: the file is another now.
+        """
+        return read_verified(self.file(name), self.manifest.files[name])
+
+    def graph(self, stage: str) -> BundleGraph:
+        """Return a stage's graph, its bytes proven.
+
+        Raises:
+            BundleFileAlteredError: the file is another now.
+        """
+        name = self.manifest.stages[stage].graph
+        seal = self.seals.get(f"{name}.data")
+        weights = SealedFile(self.file(f"{name}.data"), seal) if seal else None
+        return BundleGraph(Path(name).name, self.read(name), weights)
 
 
 def open_bundle(bundle: str | Path | BundleName | None) -> Bundle:
@@ -76,20 +100,26 @@ def open_bundle(bundle: str | Path | BundleName | None) -> Bundle:
     name.require(sha256)
     manifest = _parse(raw, root)
     _verify_paths(manifest, root)
-    _verify_files(manifest, root)
-    return Bundle(root, manifest, sha256)
+    _verify_presence(manifest, root)
+    files = manifest.files.items()
+    seals = {name: seal_verified(root / name, entry) for name, entry in files}
+    return Bundle(root, manifest, sha256, seals)
 
 
 def _read_manifest(root: Path) -> bytes:
     try:
-        return (root / MANIFEST_NAME).read_bytes()
-    except OSError as error:
+        with open_regular(root / MANIFEST_NAME) as file:
+            raw = file.read(_MOST_MANIFEST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise BundleNotFoundError(
             f"there is no bundle at {root}",
             expected=f"a directory with {MANIFEST_NAME}",
-            found=error.strerror or type(error).__name__,
+            found=getattr(error, "strerror", None) or str(error),
             cure="pass the directory that `ft-export ... --out DIR` wrote",
         ) from error
+    if len(raw) > _MOST_MANIFEST:
+        raise _manifest_error(root, f"more than {_MOST_MANIFEST >> 20} MiB")
+    return raw
 
 
 def _parse(raw: bytes, root: Path) -> Manifest:
@@ -159,13 +189,14 @@ def _verify_paths(manifest: Manifest, root: Path) -> None:
 
 
 def _leads_out(root: Path, name: str) -> bool:
+    """Say whether a directory on the way to a file is a link."""
     try:
-        return not (root / name).resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):  # a link that leads to itself
+        return any((root / folder).is_symlink() for folder in [*Path(name).parents][:-1])
+    except (OSError, ValueError):
         return True
 
 
-def _verify_files(manifest: Manifest, root: Path) -> None:
+def _verify_presence(manifest: Manifest, root: Path) -> None:
     missing = sorted(name for name in manifest.files if not (root / name).is_file())
     if missing:
         raise BundleFileMissingError(
@@ -183,24 +214,6 @@ def _verify_files(manifest: Manifest, root: Path) -> None:
             expected="only listed files",
             found=", ".join(extra),
             cure="remove them; a bundle is not a place to keep other files",
-        )
-    for name, entry in manifest.files.items():
-        _verify_file(root / name, entry)
-
-
-def _verify_file(path: Path, entry: FileEntry) -> None:
-    try:
-        size = path.stat().st_size
-        found = f"{size} bytes" if size != entry.size else f"SHA-256 {sha256_of(path)}"
-    except OSError as error:
-        size, found = entry.size, error.strerror or type(error).__name__
-    expected = f"{entry.size} bytes" if size != entry.size else f"SHA-256 {entry.sha256}"
-    if found != expected:
-        raise BundleFileAlteredError(
-            f"{path} is not the file that was exported",
-            expected=expected,
-            found=found,
-            cure="copy it again, or export the bundle again",
         )
 
 

@@ -49,7 +49,8 @@ class Chain:
         self._manifest = bundle.manifest
         self.stages = stages
         language = bundle.manifest.language
-        self.embeddings = TokenEmbeddings(bundle.file(language.token_embeddings))
+        table = bundle.read(language.token_embeddings)
+        self.embeddings = TokenEmbeddings(table, language.vocabulary)
         self.prompts = PromptBuilder(bundle, self.embeddings)
         self.framer = make_framer(bundle.manifest, self._find_faces)
         self.writer: Writer = StepWriter(stages, self.embeddings, language)

@@ -20,6 +20,7 @@ FtsdkError
 │   ├── BundleFileMissingError    a file of the manifest is not there
 │   ├── BundleFileExtraError      a file is there that the manifest does not list
 │   ├── BundleFileAlteredError    a file's size or SHA-256 differs
+│   ├── BundleContentError        a file is the one exported, and is not what the manifest says
 │   └── BundleUntrustedError      it is not the one that was pinned, or nobody trusted signed it
 ├── InstallationError           what is installed is at fault
 │   ├── PackageConflictError      two packages, or two versions of one, are in each other's way
@@ -197,6 +198,10 @@ class BundleFileExtraError(BundleError):
 
 class BundleFileAlteredError(BundleError):
     """A file's size or SHA-256 differs from the manifest's."""
+
+
+class BundleContentError(BundleError):
+    """A file with the right hash does not hold what the manifest says."""
 
 
 class BundleUntrustedError(BundleError):

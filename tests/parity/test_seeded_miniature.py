@@ -134,7 +134,7 @@ class StepDecoders:
     def __init__(self, folder: Path) -> None:
         bundle = open_bundle(folder)
         self.entry = bundle.manifest.language
-        self.embeddings = TokenEmbeddings(bundle.file(self.entry.token_embeddings))
+        self.embeddings = TokenEmbeddings(bundle.read(self.entry.token_embeddings))
         graph = bundle.file(bundle.manifest.stages["language_decoder"].graph)
         self.engine = OnnxRuntimeEngine(graph)
 

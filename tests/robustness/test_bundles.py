@@ -153,12 +153,40 @@ def test_a_used_path_may_not_leave_the_bundle(
     refusal(tiny_bundle.write(tmp_path / "b", change), BundlePathError)
 
 
-def test_a_symbolic_link_may_not_leave_the_bundle(bundle: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside.onnx"
-    outside.write_bytes(tiny_bundle.FILES[GRAPH])
-    (bundle / GRAPH).unlink()
-    (bundle / GRAPH).symlink_to(outside)
-    refusal(bundle, BundlePathError)
+def test_a_file_may_be_a_link_to_where_a_hub_keeps_it(bundle: Path, tmp_path: Path) -> None:
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    for name in (*tiny_bundle.FILES, "manifest.json"):
+        blob = blobs / name.replace("/", "-")
+        (bundle / name).rename(blob)
+        (bundle / name).symlink_to(os.path.relpath(blob, (bundle / name).parent))
+    assert open_bundle(bundle).read(GRAPH) == tiny_bundle.FILES[GRAPH]
+    (blobs / GRAPH.replace("/", "-")).write_bytes(b"x" * len(tiny_bundle.FILES[GRAPH]))
+    refusal(bundle, BundleFileAlteredError)
+
+
+@pytest.mark.parametrize("place", ["manifest.json", GRAPH])
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/tty", "pipe"])
+def test_a_link_to_what_is_no_file_is_refused_unread(
+    bundle: Path, tmp_path: Path, place: str, target: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (bundle / place).unlink()
+    (bundle / place).symlink_to(tmp_path / target)
+    with pytest.raises(BundleError):
+        open_bundle(bundle)
+
+
+def test_a_pipe_as_manifest_is_not_waited_for(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+    os.mkfifo(bundle / "manifest.json")
+    assert "regular" in refusal(bundle, BundleNotFoundError).found
+
+
+def test_an_enormous_manifest_is_not_read(bundle: Path) -> None:
+    with (bundle / "manifest.json").open("r+b") as file:
+        file.truncate(1 << 40)
+    assert "MiB" in refusal(bundle, ManifestError).found
 
 
 def test_a_linked_directory_may_not_leave_the_bundle(bundle: Path, tmp_path: Path) -> None:

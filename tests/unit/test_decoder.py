@@ -39,7 +39,7 @@ def engine(mini_bundle: Path) -> OnnxRuntimeEngine:
 
 @pytest.fixture(scope="module")
 def embeddings(mini_bundle: Path) -> TokenEmbeddings:
-    return TokenEmbeddings(mini_bundle / "language/token_embeddings.npy")
+    return TokenEmbeddings((mini_bundle / "language/token_embeddings.npy").read_bytes())
 
 
 @pytest.fixture(scope="module")

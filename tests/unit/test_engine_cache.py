@@ -156,6 +156,36 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     assert [record.key.gpu for record in tight.records()] == ["sm_120"]
 
 
+def test_clearing_follows_no_link(cache: EngineCache, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "strangers"
+    cache.folder.rename(elsewhere)
+    cache.folder.symlink_to(elsewhere)
+    before = sorted(elsewhere.iterdir())
+    with pytest.raises(EngineCacheError, match="a link"):
+        cache.clear()
+    with pytest.raises(EngineCacheError, match="a link"):
+        cache.load(key())
+    assert sorted(elsewhere.iterdir()) == before
+    cache.folder.unlink()
+    cache.folder.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(EngineCacheError, match="a link"):
+        cache.clear()
+
+
+def test_clearing_deletes_only_what_a_cache_writes(cache: EngineCache, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.json"
+    stranger.write_text("{}", encoding="utf-8")
+    kept = [cache.folder / name for name in ("package.json", "my.plan", "a.timings", "x.json.bak")]
+    for path in kept:
+        path.write_text("mine", encoding="utf-8")
+    link = cache.folder / f"{key(gpu='sm_86').name}.json"
+    link.symlink_to(stranger)
+    cache.store_timings("tensorrt 10", "sm_89", b"learnt")
+    cache.clear()
+    assert sorted(cache.folder.iterdir()) == sorted([*kept, link])
+    assert stranger.exists()
+
+
 def test_clearing_says_what_it_freed_and_leaves_other_files(cache: EngineCache) -> None:
     (cache.folder / "notes.txt").write_text("mine", encoding="utf-8")
     assert cache.clear() > len(PLAN)

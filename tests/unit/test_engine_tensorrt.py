@@ -141,7 +141,7 @@ def test_what_is_no_plan_is_refused(cuda: FakeCuda, content: bytes) -> None:
 def test_nano_writes_the_same_report_with_its_cache_on_the_device(cuda: FakeCuda) -> None:
     bundle = open_bundle(NANO)
     graph = bundle.file(bundle.manifest.stages["language_decoder"].graph)
-    embeddings = TokenEmbeddings(bundle.file(bundle.manifest.language.token_embeddings))
+    embeddings = TokenEmbeddings(bundle.read(bundle.manifest.language.token_embeddings))
     with Analyzer(device="cpu") as nano:
         trace = nano.trace(PICTURE)
     engine = TensorRtEngine(fake_plan(graph.read_bytes()), "decoder", FakeTensorRt(), cuda)

@@ -17,7 +17,7 @@ from ftsdk.regions import LABELS
 
 @pytest.fixture(scope="module")
 def embeddings(mini_bundle: Path) -> TokenEmbeddings:
-    return TokenEmbeddings(mini_bundle / "language/token_embeddings.npy")
+    return TokenEmbeddings((mini_bundle / "language/token_embeddings.npy").read_bytes())
 
 
 @pytest.fixture(scope="module")

@@ -28,14 +28,14 @@ VOCABULARY = 240
 def t5(mini_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
     path = tmp_path_factory.mktemp("t5") / "tokenizer.json"
     t5_tokenizer(mini_weights / "flant5xl").save(str(path))
-    return TextTokenizer(path, LIMIT, clean_up_spaces=True)
+    return TextTokenizer(path.read_bytes(), LIMIT, clean_up_spaces=True)
 
 
 @pytest.fixture(scope="module")
 def bert(mini_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
     path = tmp_path_factory.mktemp("bert") / "tokenizer.json"
     bert_tokenizer(mini_weights / "bert-base-uncased").save(str(path))
-    return TextTokenizer(path, LIMIT)
+    return TextTokenizer(path.read_bytes(), LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def punctuating(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
     tokenizer.add_special_tokens(_PIECES[:3])
     path = tmp_path_factory.mktemp("punctuating") / "tokenizer.json"
     tokenizer.save(str(path))
-    return TextTokenizer(path, LIMIT, clean_up_spaces=True)
+    return TextTokenizer(path.read_bytes(), LIMIT, clean_up_spaces=True)
 
 
 @settings(max_examples=400)
@@ -187,7 +187,7 @@ def test_sentencepiece_alone_gives_its_own_ids(mini_weights: Path, tmp_path: Pat
         (tmp_path / name).write_bytes((mini_weights / "flant5xl" / name).read_bytes())
     path = tmp_path / "converted.json"
     t5_tokenizer(tmp_path).save(str(path))
-    converted = TextTokenizer(path, 128, clean_up_spaces=True)
+    converted = TextTokenizer(path.read_bytes(), 128, clean_up_spaces=True)
     published = SentencePieceProcessor(model_file=str(model))
     for text in ("mouth, eye and nose", "", "The Mouth's 3 don't", "é 中", "a  b"):
         assert converted.encode(text).tolist() == [[*published.encode(text), 1]]

@@ -191,9 +191,19 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / MANIFEST_NAME:
             _sync(path)
-            entry = FileEntry(size=path.stat().st_size, sha256=sha256_of(path))
-            files[path.relative_to(folder).as_posix()] = entry
+            files[path.relative_to(folder).as_posix()] = _entry(path)
     return files
+
+
+def hash_drafted(folder: Path, draft: Manifest) -> dict[str, FileEntry]:
+    """Return size and SHA-256 of the files that `draft_manifest` wrote for the language model."""
+    tokenizers = draft.language_tokenizer, draft.qformer_tokenizer
+    names = [draft.language.token_embeddings, *(one.file for one in tokenizers if one)]
+    return {name: _entry(folder / name) for name in names}
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(size=path.stat().st_size, sha256=sha256_of(path))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -146,7 +146,7 @@ class _EncoderLowering:
         if self.chosen.ranges is not None:
             self.chosen.ranges.require_pictures(self.data_sha256)
         self.framer = framer_of(self.bundle)
-        table = self.bundle.file(manifest.language.token_embeddings)
+        table = self.bundle.read(manifest.language.token_embeddings)
         self.prompts = PromptBuilder(self.bundle, TokenEmbeddings(table))
         cut = len(self.pictures) * 3 // 4 or len(self.pictures)
         golden = self.bundle.file(manifest.golden_picture)

@@ -73,8 +73,8 @@ def profile(analyzer: Analyzer, picture: Any, threads: int) -> dict[str, Cost]:
 
         def load(stage: str, engine: Engine) -> Engine:
             engine.close()
-            path = bundle.file(bundle.manifest.stages[stage].graph)
-            made = OnnxRuntimeEngine(path, device, threads, profile=Path(folder) / stage)
+            graph, place = bundle.graph(stage), Path(folder) / stage
+            made = OnnxRuntimeEngine(graph, device, threads, profile=place)
             profiled[stage] = made
             return made
 

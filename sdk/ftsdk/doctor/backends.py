@@ -17,13 +17,14 @@ from ftsdk.errors import (
     EngineRunError,
     PackageBrokenError,
 )
+from ftsdk.verified import BundleGraph
 
 
-def check_onnxruntime(graph: Path, cuda_device: str | None) -> Findings:
+def check_onnxruntime(graph: Path | BundleGraph, cuda_device: str | None) -> Findings:
     """Open a graph on the CPU and on CUDA, and compare the device that each session got.
 
     Args:
-        graph: a small ONNX file.
+        graph: a small one.
         cuda_device: `cuda:N` where there is a GPU to try, else None.
     """
     from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime

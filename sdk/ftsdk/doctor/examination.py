@@ -39,7 +39,7 @@ def examine(bundle: str | Path | BundleName | None, device: str) -> Iterator[Fin
     opened, findings = _check_bundle(named)
     yield findings
     if opened is not None:
-        graph = opened.file(_smallest_graph(opened))
+        graph = opened.graph(_smallest_stage(opened))
         cuda = f"cuda:{index}" if on_gpu else None
         yield from _guarded("ONNX Runtime", partial(check_onnxruntime, graph, cuda))
         yield from _guarded("golden picture", partial(_golden, opened, device))
@@ -68,9 +68,9 @@ def _check_bundle(name: BundleName) -> tuple[Bundle | None, Findings]:
     return None, found
 
 
-def _smallest_graph(bundle: Bundle) -> str:
+def _smallest_stage(bundle: Bundle) -> str:
     manifest = bundle.manifest
-    return manifest.stages[min(manifest.stages, key=manifest.graph_bytes)].graph
+    return min(manifest.stages, key=manifest.graph_bytes)
 
 
 def _golden(bundle: Bundle, device: str) -> Findings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,8 @@ from ftsdk.files import write_atomically
 RECIPE = 1
 #: Plans beyond this many bytes in one cache push the least recently used ones out.
 MAX_BYTES = 64 << 30
-#: Suffixes of what lies in a cache.
-_KINDS = (".plan", ".json", ".timings")
+#: Names of what a cache writes.
+_OURS = re.compile(r"[a-z_]{1,40}-[0-9a-f]{20}\.(plan|json)|[0-9a-f]{20}\.timings")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -198,17 +199,24 @@ class EngineCache:
                 yield error
 
     def clear(self) -> int:
-        """Delete the directory's plans, records and timings, and return the bytes that freed.
+        """Delete the plans, records and timings that a cache wrote; return the bytes that freed.
+
+        No link is followed: neither the directory itself nor what lies in it.
 
         Raises:
-            EngineCacheError: they are not this user's to delete.
+            EngineCacheError: the directory is a link, or not this user's.
         """
+        if not os.path.lexists(self.folder):
+            return 0
+        self._require_own()
         freed = 0
         try:
-            for path in (path for kind in _KINDS for path in self.folder.glob(f"*{kind}")):
-                freed += path.stat().st_size
-                path.unlink()
-            if self.folder.is_dir() and not any(self.folder.iterdir()):
+            for path in self.folder.iterdir():
+                status = path.lstat()
+                if _OURS.fullmatch(path.name) and stat.S_ISREG(status.st_mode):
+                    freed += status.st_size
+                    path.unlink()
+            if not any(self.folder.iterdir()):
                 self.folder.rmdir()
         except OSError as error:
             raise self._unusable(f"it cannot be cleared: {error.strerror}") from error
@@ -249,11 +257,18 @@ class EngineCache:
             raise self._unusable(error.strerror or type(error).__name__) from error
         self._require_private()
 
+    def _require_own(self) -> os.stat_result:
+        status = self.folder.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise self._unusable("a link" if stat.S_ISLNK(status.st_mode) else "no directory")
+        if status.st_uid != os.getuid():
+            raise self._unusable(f"a directory of user {status.st_uid}")
+        return status
+
     def _require_private(self) -> None:
-        status = self.folder.stat()
-        mode = stat.S_IMODE(status.st_mode)
-        if status.st_uid != os.getuid() or mode & 0o077:
-            raise self._unusable(f"mode {mode:04o}, owned by user {status.st_uid}")
+        mode = stat.S_IMODE(self._require_own().st_mode)
+        if mode & 0o077:
+            raise self._unusable(f"mode {mode:04o}")
 
     def _missing(self, key: EngineKey) -> EngineMissingError | EngineMismatchError:
         others = [record.key for record in self.records() if record.key.stage == key.stage]

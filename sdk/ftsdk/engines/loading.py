@@ -74,8 +74,8 @@ def _load_on(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
         return built
     runtime = f"onnxruntime {load_runtime().__version__}"
     engines = {
-        name: OnnxRuntimeEngine(bundle.file(entry.graph), device, threads or _threads(bundle, name))
-        for name, entry in bundle.manifest.stages.items()
+        name: OnnxRuntimeEngine(bundle.graph(name), device, threads or _threads(bundle, name))
+        for name in bundle.manifest.stages
     }
     return LoadedEngines(device, runtime, engines, _on_host(bundle.manifest))
 

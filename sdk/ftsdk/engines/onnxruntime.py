@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Arrays, Binding, DeviceTensor, Engine, Tensor, Tensors
+from ftsdk.engines.graph_source import loadable
 from ftsdk.errors import (
+    BundleError,
     DeviceUnavailableError,
     EngineLoadError,
     EngineNotInstalledError,
     EngineRunError,
 )
 from ftsdk.machine import has_vnni, release_freed_memory
+from ftsdk.verified import BundleGraph
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 #: Microseconds for which a thread stays awake without work, as the runtime reads it. Each graph has
@@ -63,7 +66,7 @@ class OnnxRuntimeEngine(Engine):
     """An ONNX Runtime session on exactly the device that was asked for.
 
     Args:
-        path: the ONNX file.
+        graph: of a bundle, or an ONNX file of one's own.
         device: `cpu`, `cuda` or `cuda:N`.
         threads: threads inside one operator; 0 lets ONNX Runtime choose.
         profile: where the time of each operator is written, this plus a suffix; None measures none.
@@ -72,18 +75,23 @@ class OnnxRuntimeEngine(Engine):
         EngineNotInstalledError: no ONNX Runtime.
         DeviceUnavailableError: the session would have run on another device.
         EngineLoadError: the graph was refused.
+        BundleFileAlteredError: weights beside the graph are not those that were hashed.
 
     `infer`, `bind` and a binding's `run` raise EngineRunError where the runtime fails.
     """
 
     def __init__(
-        self, path: Path, device: str = "cpu", threads: int = 0, profile: Path | None = None
+        self,
+        graph: Path | BundleGraph,
+        device: str = "cpu",
+        threads: int = 0,
+        profile: Path | None = None,
     ) -> None:
         runtime = load_runtime()
-        self.name = path.name
+        self.name = graph.name
         kind, _, index = device.partition(":")
         self._place, self.on_cpu = (kind, int(index or 0)), kind == "cpu"
-        self._session = _open_session(runtime, path, device, threads, profile)
+        self._session = _open_session(runtime, graph, device, threads, profile)
         # Loading packs the weights and frees as much again, which glibc would keep.
         release_freed_memory()
         self.from_numpy: Any = runtime.OrtValue.ortvalue_from_numpy
@@ -206,7 +214,11 @@ def _failed(name: str, found: str) -> EngineRunError:
 
 
 def _open_session(
-    runtime: ModuleType, path: Path, device: str, threads: int, profile: Path | None
+    runtime: ModuleType,
+    graph: Path | BundleGraph,
+    device: str,
+    threads: int,
+    profile: Path | None,
 ) -> Any:
     kind, _, index = device.partition(":")
     provider = _PROVIDERS[kind]
@@ -224,10 +236,13 @@ def _open_session(
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     arguments = {"device_id": index or "0"} if kind == "cuda" else {}
     try:
-        session = runtime.InferenceSession(str(path), options, providers=[(provider, arguments)])
+        with loadable(graph, options) as model:
+            session = runtime.InferenceSession(model, options, providers=[(provider, arguments)])
+    except BundleError:
+        raise
     except Exception as error:
         raise EngineLoadError(
-            f"ONNX Runtime {runtime.__version__} refused {path.name}",
+            f"ONNX Runtime {runtime.__version__} refused {graph.name}",
             expected="a graph that this ONNX Runtime can load",
             found=str(error)[:400],
             cure="upgrade onnxruntime, or export the bundle again",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def profile_of(bundle: Bundle) -> dict[str, Axis]:
     text = manifest.language_tokenizer.max_tokens
     if manifest.qformer_tokenizer:
         text = max(text, manifest.qformer_tokenizer.max_tokens)
-    with np.load(bundle.file(manifest.golden_tensors), allow_pickle=False) as golden:
+    with np.load(BytesIO(bundle.read(manifest.golden_tensors)), allow_pickle=False) as golden:
         queries = int(golden["qformer_output"].shape[1])
     tokens = max(manifest.generation.max_new_tokens, LEAST_TOKENS)
     return {

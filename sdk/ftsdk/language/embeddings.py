@@ -1,24 +1,35 @@
-"""The token embedding table, memory-mapped, so that only the rows in use are ever read."""
+"""The token embedding table, in memory once, in 16 bits."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ftsdk.errors import BundleContentError
 from ftsdk.language.scores import Ids
 
 Embeddings = NDArray[np.float32]
 
 
 class TokenEmbeddings:
-    """Input embeddings [vocabulary, d_model], stored as bfloat16 bits in a uint16 `.npy` file."""
+    """Input embeddings [vocabulary, d_model], stored as bfloat16 bits in a uint16 `.npy` file.
 
-    def __init__(self, path: Path) -> None:
-        # A plain array over the mapped file: numpy's memmap class makes each look-up slower.
-        table: NDArray[np.uint16] = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._table = table.view(np.ndarray)
+    Args:
+        content: the file's bytes. Not mapped: a file that is cut while it is mapped ends the
+            process.
+        vocabulary: how many rows there have to be at least.
+
+    Raises:
+        BundleContentError: it is no such table.
+    """
+
+    def __init__(self, content: bytes, vocabulary: int = 0) -> None:
+        self._table = _table(content)
+        if len(self._table) < vocabulary:
+            raise _no_table(f"{vocabulary} rows", f"{len(self._table)}")
 
     @property
     def width(self) -> int:
@@ -31,3 +42,27 @@ class TokenEmbeddings:
         # A bfloat16 is the upper half of the float32 with the same value.
         np.left_shift(self._table[ids], 16, out=rows.view(np.uint32), dtype=np.uint32)
         return rows
+
+
+def _table(content: bytes) -> NDArray[np.uint16]:
+    file = BytesIO(content)
+    try:
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        shape, by_column, dtype = read[npy.read_magic(file)](file)
+    except (ValueError, KeyError, MemoryError) as error:
+        raise _no_table("a .npy file", str(error)) from error
+    rest = len(content) - file.tell()
+    if dtype != np.uint16 or by_column or len(shape) != 2 or min(shape) < 1:
+        raise _no_table("rows of uint16", f"{dtype} {shape}")
+    if shape[0] * shape[1] * 2 != rest:
+        raise _no_table(f"{shape[0]} x {shape[1]} numbers of 16 bits", f"{rest} bytes")
+    return np.frombuffer(content, np.uint16, offset=file.tell()).reshape(shape)
+
+
+def _no_table(expected: str, found: str) -> BundleContentError:
+    return BundleContentError(
+        "the bundle's token embeddings are no table for its language model",
+        expected=expected,
+        found=found[:200],
+        cure="export the bundle again",
+    )

@@ -60,4 +60,4 @@ class PromptBuilder:
 
 
 def _tokenizer(bundle: Bundle, entry: TokenizerEntry, clean_up: bool = False) -> TextTokenizer:
-    return TextTokenizer(bundle.file(entry.file), entry.max_tokens, clean_up)
+    return TextTokenizer(bundle.read(entry.file), entry.max_tokens, clean_up)

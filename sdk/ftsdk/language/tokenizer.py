@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from ftsdk.errors import BundleContentError
 from ftsdk.language.scores import Ids
 
 # Transformers 4.33.2, `clean_up_tokenization`.
@@ -18,10 +18,19 @@ _CLEAN_UP = (
 
 
 class TextTokenizer:
-    """A `tokenizers` file with a limit; text that is too long loses its beginning."""
+    """A tokenizer with a limit; text that is too long loses its beginning.
 
-    def __init__(self, path: Path, max_tokens: int, clean_up_spaces: bool = False) -> None:
-        self._tokenizer = Tokenizer.from_file(str(path))
+    Args:
+        content: the bytes of a `tokenizers` JSON file.
+        max_tokens: the limit.
+        clean_up_spaces: take spaces away before punctuation.
+
+    Raises:
+        BundleContentError: they are no tokenizer.
+    """
+
+    def __init__(self, content: bytes, max_tokens: int, clean_up_spaces: bool = False) -> None:
+        self._tokenizer = _parsed(content)
         self._tokenizer.enable_truncation(max_tokens, direction="left")
         self._tokenizer.no_padding()
         self._max_tokens = max_tokens
@@ -63,3 +72,17 @@ class TextTokenizer:
             pending = token
         if pending is not None:
             yield pending, self.decode(seen)[written:]
+
+
+def _parsed(content: bytes) -> Tokenizer:
+    try:
+        return Tokenizer.from_buffer(content)
+    except BaseException as error:  # the library's panics are no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise BundleContentError(
+            "a tokenizer of the bundle cannot be read",
+            expected="a JSON file of the tokenizers library",
+            found=str(error)[:200],
+            cure="export the bundle again, or install the tokenizers that it was exported with",
+        ) from error

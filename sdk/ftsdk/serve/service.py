@@ -89,7 +89,7 @@ class Service:
     def warm_up(self) -> None:
         """Analyse the bundle's golden picture, so that no user pays for first times."""
         bundle = self._analyzer.bundle
-        result = self._analyzer.analyze(bundle.file(bundle.manifest.golden_picture))
+        result = self._analyzer.analyze(bundle.read(bundle.manifest.golden_picture))
         self._model = self._describe(result.provenance.device)
         self.warm = True
 

@@ -1,0 +1,154 @@
+"""What was hashed is what is loaded: files that are exchanged or written to in between."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tiny_bundle
+from onnx import TensorProto, helper, numpy_helper
+from raising import raised
+
+from ftsdk.analyzer import Analyzer
+from ftsdk.bundle import Bundle, open_bundle
+from ftsdk.engines.loading import load_engines
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.errors import BundleFileAlteredError, EngineLoadError
+from ftsdk.trust import NANO
+
+GRAPH = "graphs/qformer.onnx"
+SIZE = 4096
+
+
+def by_rename(path: Path, content: bytes) -> None:
+    other = path.with_name("other")
+    other.write_bytes(content)
+    other.replace(path)
+
+
+def in_place(path: Path, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
+
+
+SWAPS = [by_rename, in_place]
+
+
+@pytest.fixture
+def nano(tmp_path: Path) -> Path:
+    return shutil.copytree(NANO, tmp_path / "nano.bundle")
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+@pytest.mark.parametrize("length", [0, 1000, None], ids=["empty", "cut", "whole"])
+@pytest.mark.parametrize("name", [GRAPH, "language/token_embeddings.npy"])
+def test_a_file_that_is_exchanged_after_it_was_hashed_is_not_loaded(
+    nano: Path, name: str, length: int | None, swap: Callable[[Path, bytes], None]
+) -> None:
+    bundle = open_bundle(nano)
+    swap(nano / name, bytes(bundle.manifest.files[name].size)[:length])
+    raised(BundleFileAlteredError, lambda: bundle.read(name))
+    if name == GRAPH:
+        raised(BundleFileAlteredError, lambda: load_engines(bundle, "cpu", 1))
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_file_that_is_exchanged_after_it_was_loaded_changes_nothing(
+    nano: Path, swap: Callable[[Path, bytes], None]
+) -> None:
+    with Analyzer(nano, device="cpu") as analyzer:
+        picture = analyzer.bundle.read(analyzer.bundle.manifest.golden_picture)
+        before = analyzer.analyze(picture)
+        for name, entry in analyzer.bundle.manifest.files.items():
+            swap(nano / name, bytes(entry.size // 2))
+        analyzer.stages.cache.clear()
+        after = analyzer.analyze(picture)
+    assert before.report
+    assert before.report == after.report
+    assert before.mask is not None
+    assert after.mask is not None
+    np.testing.assert_array_equal(before.mask, after.mask)
+
+
+def weighted(tmp_path: Path) -> Path:
+    """A bundle whose Q-Former has its weights, ones, beside it."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [SIZE]) for name in "xy")
+    weights = numpy_helper.from_array(np.ones(SIZE, np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [y], [weights]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    made = tmp_path / "made"
+    made.mkdir()
+    onnx.save(
+        model, made / "qformer.onnx", save_as_external_data=True,
+        location="qformer.onnx.data", size_threshold=16,
+    )  # fmt: skip
+    files = {f"graphs/{path.name}": path.read_bytes() for path in made.iterdir()}
+    return tiny_bundle.write(tmp_path / "tiny.bundle", files=files)
+
+
+def answer(bundle: Bundle) -> float:
+    outputs = OnnxRuntimeEngine(bundle.graph("qformer")).infer({"x": np.zeros(SIZE, np.float32)})
+    return float(np.asarray(outputs["y"]).mean())
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+@pytest.mark.parametrize("linked", [False, True], ids=["file", "link"])
+def test_weights_that_are_exchanged_after_they_were_hashed_are_not_loaded(
+    tmp_path: Path, linked: bool, swap: Callable[[Path, bytes], None]
+) -> None:
+    root = weighted(tmp_path)
+    path = root / f"{GRAPH}.data"
+    if linked:
+        path.rename(tmp_path / "blob")
+        path.symlink_to("../../blob")
+    bundle = open_bundle(root)
+    assert answer(bundle) == 1
+    real = path.resolve()
+    swap(real, np.full(SIZE, 2, np.float32).tobytes())
+    raised(BundleFileAlteredError, lambda: answer(bundle))
+    # With the honest bytes again it is another file still, or one that was written to.
+    swap(real, np.ones(SIZE, np.float32).tobytes())
+    raised(BundleFileAlteredError, lambda: answer(bundle))
+    assert answer(open_bundle(root)) == 1
+
+
+def test_weights_that_are_exchanged_while_they_are_loaded_are_noticed(tmp_path: Path) -> None:
+    bundle = open_bundle(weighted(tmp_path))
+    weights = bundle.graph("qformer").weights
+    assert weights is not None
+
+    def load() -> None:
+        with weights.opened():
+            by_rename(weights.path, np.full(SIZE, 2, np.float32).tobytes())
+
+    raised(BundleFileAlteredError, load)
+
+
+def test_a_graph_finds_no_weights_that_its_bundle_does_not_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = weighted(tmp_path)
+    content = (root / GRAPH).read_bytes()
+    elsewhere = tmp_path / "here"
+    elsewhere.mkdir()
+    shutil.copyfile(root / f"{GRAPH}.data", elsewhere / "qformer.onnx.data")
+    alone = tiny_bundle.write(tmp_path / "alone.bundle", files={GRAPH: content})
+    monkeypatch.chdir(elsewhere)
+    raised(EngineLoadError, lambda: answer(open_bundle(alone)))
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    bundle = open_bundle(weighted(tmp_path))
+    answer(bundle)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        answer(open_bundle(bundle.path))
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
