@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 import torch
 from loading import edit, load_everything, plan, refusal
+from raising import raised
 from torch import Tensor
 
+from ft_export.weights.tensors import read_tensors
 from ftsdk.errors import (
     ExportError,
     TensorMissingError,
@@ -192,6 +196,35 @@ def test_a_legacy_checkpoint_that_ends_early_is_damaged(weights: Path) -> None:
     load_everything(weights)
     path.write_bytes(path.read_bytes()[:-2000])
     refusal(weights, WeightsFileError)
+
+
+UNBACKED = {
+    "expanded": lambda: torch.zeros(1).expand(1 << 20, 1 << 20),
+    "overlapping": lambda: torch.zeros(8).as_strided((1 << 20, 4), (0, 1)),
+    "meta": lambda: torch.empty(1 << 20, 1 << 20, device="meta"),
+    "sparse": lambda: torch.eye(3).to_sparse(),
+}
+
+
+@pytest.mark.parametrize("form", ["torch", "legacy torch"])
+@pytest.mark.parametrize("make", UNBACKED.values(), ids=UNBACKED)
+def test_a_tensor_that_is_more_than_its_file_holds_is_refused(
+    tmp_path: Path, make: Callable[[], Tensor], form: str
+) -> None:
+    path = tmp_path / "weights.pth"
+    zipped = form == "torch"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save({"big": make()}, path, _use_new_zipfile_serialization=zipped)
+        error = raised(WeightsFileError, lambda: read_tensors(path))
+    assert "big" in error.found
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_pipe_in_the_place_of_weights_is_not_waited_for(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights.{suffix}"
+    os.mkfifo(path)
+    assert "regular" in raised(WeightsFileError, lambda: read_tensors(path)).found
 
 
 @pytest.mark.parametrize("content", [[1, 2], 7, torch.zeros(3)])

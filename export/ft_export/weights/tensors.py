@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from ftsdk.errors import (
@@ -20,6 +20,7 @@ from ftsdk.errors import (
     UnsafePickleError,
     WeightsFileError,
 )
+from ftsdk.verified import open_regular
 
 #: How the two forms of a torch checkpoint begin.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
@@ -43,6 +44,7 @@ class TensorFile:
             WeightsFileError: the file is damaged or of another kind.
         """
         if self._tensors is None:
+            _require_regular(self._path)
             safe = self._path.suffix == ".safetensors"
             self._tensors = _open_safetensors(self._path) if safe else _open_pickle(self._path)
         return self._tensors
@@ -84,13 +86,35 @@ def _open_pickle(path: Path) -> Mapping[str, Callable[[], Tensor]]:
     state = _load_pickle(path)
     inner = state.get("model")
     state = inner if isinstance(inner, Mapping) else state
-    return {name: value.detach for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    for name, value in tensors.items():
+        if problem := _unbacked(value):
+            raise _unreadable(path, "tensors whose every number is in it", f"{name!r} {problem}")
+    return {name: value.detach for name, value in tensors.items()}
+
+
+def _unbacked(tensor: Tensor) -> str:
+    """Return why a tensor is more than its file holds, which a few bytes can say; or nothing."""
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        return f"is stored as {tensor.layout}, not number by number"
+    if tensor.device.type != "cpu":
+        return f"is on the device {tensor.device.type}, without numbers"
+    stored, needed = tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size()
+    return f"needs {needed} bytes of {stored} that are stored" if stored < needed else ""
+
+
+def _require_regular(path: Path) -> None:
+    try:
+        with open_regular(path):
+            pass
+    except OSError as error:
+        raise _unreadable(path, "a regular file", error) from error
 
 
 def _open_safetensors(path: Path) -> Mapping[str, Callable[[], Tensor]]:
     try:
         handle = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
+    except Exception as error:
         raise _unreadable(path, "a safetensors file", error) from error
     return {name: partial(handle.get_tensor, name) for name in handle.keys()}  # noqa: SIM118
 
@@ -111,18 +135,19 @@ def _load_pickle(path: Path) -> Mapping[str, object]:
             found=str(error).partition("Please file an issue")[0][-400:].strip(),
             cure="download the file again from its publisher; do not load it any other way",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise _unreadable(path, "a torch checkpoint", error) from error
     if not isinstance(state, Mapping):
         raise _unreadable(path, "a state dict", TypeError(f"a {type(state).__name__}"))
     return state
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> WeightsFileError:
+def _unreadable(path: Path, kind: str, error: Exception | str) -> WeightsFileError:
+    found = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     return WeightsFileError(
         f"{path} cannot be read",
         expected=kind,
-        found=f"{type(error).__name__}: {str(error)[:300]}",
+        found=found[:320],
         cure="compare its size with the publisher's and download it again",
     )
 
