@@ -13,10 +13,9 @@ import re
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from ftsdk.errors import OptionError, StoreError
 from ftsdk.serve import folder
@@ -202,13 +201,10 @@ def _claim(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    shutil.rmtree(path, onerror=_unless_missing)
-
-
-def _unless_missing(function: Callable[..., Any], path: str, info: Any) -> None:
-    del function, path
-    if not isinstance(info[1], FileNotFoundError):
-        raise info[1]
+    # Another may remove the same at once, and then what is left of it is removed by the next turn.
+    while path.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
 
 
 @contextmanager
