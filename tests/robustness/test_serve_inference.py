@@ -185,7 +185,12 @@ def test_what_the_model_does_not_take_is_refused_in_one_sentence(
 
 @pytest.mark.parametrize(
     ("content", "status"),
-    [(b"", 415), (b"GIF89a" + bytes(64), 415), (encoded("jpeg")[:400], 422)],
+    [
+        (b"", 415),
+        (b"%PDF-1.7\n" + bytes(64), 415),
+        (b"GIF89a" + bytes(64), 413),  # of 0x0 pixels
+        (encoded("jpeg")[:400], 422),
+    ],
 )
 def test_a_bad_picture_has_the_status_of_the_other_api(
     client: Any, name: str, content: bytes, status: int
