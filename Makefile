@@ -10,12 +10,13 @@ COMMA := ,
 PAGE := $(if $(shell command -v chromium),$(COMMA)page)
 PICTURES := examples/pictures/portrait.jpg examples/pictures/portrait_forged.jpg
 
+LOWEST := --resolution lowest-direct --python-version 3.11
 RESOLVE := $(BIN)/uv pip compile --quiet --extra c2pa --extra cpu --extra serve pyproject.toml
 # What a server runs on: the headless OpenCV in place of the one that pyproject.toml names.
 LOCK := $(RESOLVE) requirements/headless.in --no-emit-package opencv-python --python-version 3.13 \
     --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: demo test lint docs wheel lock audit clean
+.PHONY: demo test lowest lint docs wheel lock audit clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ft-analyze $(PICTURES)
@@ -43,8 +44,22 @@ lock: $(VENV)/release.stamp
 	$(LOCK) --python-platform aarch64-manylinux_2_28 --output-file build/aarch64.lock
 	cmp requirements/serve.lock build/aarch64.lock
 
-audit: $(VENV)/release.stamp
-	$(RESOLVE) --resolution lowest-direct --python-version 3.11 --output-file build/lowest.txt
+# The lowest versions allowed, in an environment of their own, find the forgery and import the service.
+# `serve` asks for a later pydantic than the SDK does, and so comes last.
+lowest: build/lowest.txt
+	$(BIN)/uv venv --quiet --clear --python 3.11 build/lowest
+	$(BIN)/uv pip compile --quiet $(LOWEST) --extra cpu pyproject.toml --output-file build/lowest-cpu.txt
+	$(BIN)/uv pip install --quiet --python build/lowest --requirements build/lowest-cpu.txt
+	$(BIN)/uv pip install --quiet --python build/lowest --no-deps .
+	build/lowest/bin/ft-analyze examples/pictures/portrait_forged.jpg --json > build/lowest.json
+	grep --quiet '"finding": "Manipulation suspected' build/lowest.json
+	$(BIN)/uv pip install --quiet --python build/lowest --requirements build/lowest.txt
+	build/lowest/bin/python -I -c "import ftsdk.serve.app"
+
+build/lowest.txt: pyproject.toml | $(VENV)/release.stamp
+	$(RESOLVE) $(LOWEST) --output-file $@
+
+audit: $(VENV)/release.stamp build/lowest.txt
 	$(BIN)/pip-audit --disable-pip --no-deps -r build/lowest.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/serve.lock
 
