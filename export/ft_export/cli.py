@@ -23,6 +23,7 @@ from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
 from ftsdk.cli.console import err, exit_on_error
 from ftsdk.errors import OptionError
 from ftsdk.manifest import Precision, Rounding
+from ftsdk.signature import sign_bundle
 
 if TYPE_CHECKING:
     from ft_export.precision.encoders import EncoderPrecision
@@ -147,6 +148,10 @@ def export(
             "on any machine), or 'this' for the GPU that is here.",
         ),
     ] = "",
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY.pem", help="Sign the bundle with an Ed25519 private key."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the gate as JSON.")] = False,
 ) -> None:
@@ -159,7 +164,7 @@ def export(
         stored = _Stored(language.value, block_size, rounding.value if rounding else None)
         make = partial(_export, source, architecture, stored, reports, waive_text_gate)
         as_it_is = encoders is EncoderForm.FLOAT32
-        if engines and out_path is None and _is_bundle(source) and as_it_is:
+        if (engines or sign) and out_path is None and _is_bundle(source) and as_it_is:
             bundle = open_bundle(source)
         elif out_path is None:
             raise _no_out()
@@ -169,6 +174,8 @@ def export(
             chosen = _encoder_precision(encoders, rule, ranges, only_faster, waive_encoder_gate)
             with _whole(source, make, out_path) as whole:
                 bundle = _lower(whole, out_path, chosen, calibration, overwrite)
+        if sign:
+            sign_bundle(bundle.path, bundle.sha256, sign)
         if engines:
             show_engines(bundle, engines.split(","), as_json)
     if not engines:
@@ -189,7 +196,7 @@ def _no_out() -> OptionError:
         "there is nowhere to write the bundle",
         expected="--out DIR",
         found="no --out",
-        cure="pass --out DIR; only --engines for a bundle needs none",
+        cure="pass --out DIR; only --engines and --sign of a bundle need none",
     )
 
 

@@ -62,6 +62,8 @@ class Analyzer:
             picture can crash, fill or freeze the program: for pictures of strangers. Linux only;
             Pillow pictures, which decode themselves, and arrays stay here.
         max_pixels: width times height that is refused when exceeded, by the header.
+        trusted: a PEM file with an Ed25519 public key; only a bundle that `ft-export --sign` signed
+            with its private key is opened.
 
     Raises:
         BundleError: the bundle is incomplete, altered, of another version, or not the one pinned.
@@ -83,9 +85,10 @@ class Analyzer:
         cache_bytes: int = 64 << 20,
         isolate_decoding: bool = False,
         max_pixels: int = MAX_PIXELS,
+        trusted: str | Path | None = None,
     ) -> None:
         self._reader = PictureReader(isolate_decoding, max_pixels)
-        self._bundle = open_bundle(bundle)
+        self._bundle = open_bundle(bundle, trusted)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
         loaded = load_engines(self._bundle, device, threads)

@@ -28,6 +28,7 @@ from ftsdk.errors import (
     ManifestVersionError,
 )
 from ftsdk.manifest import Manifest
+from ftsdk.signature import SIGNATURE_NAME, require_signature
 from ftsdk.trust import BundleName
 from ftsdk.verified import BundleGraph, Seal, SealedFile, open_regular, read_verified, seal_verified
 
@@ -79,15 +80,18 @@ class Bundle:
         return BundleGraph(Path(name).name, self.read(name), weights)
 
 
-def open_bundle(bundle: str | Path | BundleName | None) -> Bundle:
+def open_bundle(
+    bundle: str | Path | BundleName | None, trusted: str | Path | None = None
+) -> Bundle:
     """Parse the manifest of a bundle and verify every file.
 
     Args:
         bundle: a directory, `nano`, or either with a pin; see `BundleName.of`.
+        trusted: a PEM file with an Ed25519 public key; only a bundle that it signed is opened.
 
     Raises:
         OptionError: the pin is no SHA-256.
-        BundleUntrustedError: it is not the bundle that was pinned.
+        BundleUntrustedError: it is not the bundle that was pinned, or not signed by `trusted`.
         BundleNotFoundError: no manifest is there.
         ManifestError, ManifestVersionError: it does not parse strictly.
         BundlePathError: it names a path outside the bundle.
@@ -98,6 +102,8 @@ def open_bundle(bundle: str | Path | BundleName | None) -> Bundle:
     raw = _read_manifest(root)
     sha256 = hashlib.sha256(raw).hexdigest()
     name.require(sha256)
+    if trusted is not None:
+        require_signature(root, sha256, Path(trusted))
     manifest = _parse(raw, root)
     _verify_paths(manifest, root)
     _verify_presence(manifest, root)
@@ -206,8 +212,8 @@ def _verify_presence(manifest: Manifest, root: Path) -> None:
             cure="copy the whole directory again, or export the bundle again",
         )
     present = (path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
-    names = {path.relative_to(root).as_posix() for path in present} - {MANIFEST_NAME}
-    extra = sorted(names - manifest.files.keys())
+    names = {path.relative_to(root).as_posix() for path in present}
+    extra = sorted(names - manifest.files.keys() - {MANIFEST_NAME, SIGNATURE_NAME})
     if extra:
         raise BundleFileExtraError(
             f"the bundle at {root} holds files that its manifest does not list",

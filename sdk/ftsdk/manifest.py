@@ -51,7 +51,7 @@ class TokenizerEntry(_Strict):
     """A `tokenizers` JSON file and the most tokens the model takes; text is cut on the left."""
 
     file: str
-    max_tokens: int = Field(gt=0)
+    max_tokens: int = Field(gt=0, le=1 << 16)
 
 
 class PromptEntry(_Strict):
@@ -65,10 +65,10 @@ class LanguageEntry(_Strict):
     """The decoder's dimensions and special tokens."""
 
     token_embeddings: str
-    layers: int = Field(gt=0)
-    heads: int = Field(gt=0)
-    d_kv: int = Field(gt=0)
-    vocabulary: int = Field(gt=0)
+    layers: int = Field(gt=0, le=1 << 10)
+    heads: int = Field(gt=0, le=1 << 10)
+    d_kv: int = Field(gt=0, le=1 << 12)
+    vocabulary: int = Field(gt=0, le=1 << 24)
     start_token: int = Field(default=0, ge=0)
     end_token: int = Field(default=1, ge=0)
     clean_up_spaces: bool = True
@@ -186,8 +186,8 @@ class Manifest(_Strict):
     labels: tuple[str, ...]
     region_threshold: float = Field(ge=0, le=1)
     mask_threshold: float = Field(ge=0, le=1)
-    mask_size: int = Field(gt=0)
-    region_tokens: int = Field(gt=0)
+    mask_size: int = Field(gt=0, le=4096)
+    region_tokens: int = Field(gt=0, le=1 << 16)
     framing: Literal["picture", "face"]
     preprocessing: PreprocessingEntry
     prompt: PromptEntry
