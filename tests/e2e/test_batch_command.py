@@ -139,11 +139,26 @@ def test_a_second_run_on_the_same_output_is_refused(folder: Path, answers: Path)
     from ftsdk.batch.books import open_book
 
     shutil.copy(PORTRAIT, folder / "a.jpg")
-    with open_book(answers):
+    with open_book(answers, str(folder)):
         done = run(folder, "--out", answers)
     assert done.exit_code == 1
     assert "another run" in done.stderr
     assert answers.read_bytes() == b""
+
+
+def test_another_folder_on_the_same_output_is_refused(folder: Path, tmp_path: Path) -> None:
+    other, answers = tmp_path / "other", tmp_path / "answers.jsonl"
+    other.mkdir()
+    for place in (folder, other):
+        (place / "a.txt").write_text("no picture", encoding="utf-8")
+    assert counted(folder, "--out", answers) == (0, {"left_out": 1})
+    before = answers.read_bytes()
+    done = run(other, "--out", answers)
+    assert done.exit_code == 2
+    assert "another folder" in done.stderr
+    assert answers.read_bytes() == before
+    assert rows(answers)["a.txt"]["folder"] == str(folder.resolve())
+    assert counted(folder, "--out", answers) == (0, {"left_out_before": 1})
 
 
 @pytest.mark.parametrize("locale", [ASCII, {"LC_ALL": "C.UTF-8"}])
@@ -157,15 +172,17 @@ def test_every_file_name_has_its_row_once(
     listed = folder.parent / "list.txt"
     listed.write_bytes(b"".join(b"in/%s\n" % name for name in names if b"\n" not in name))
     environment = {**os.environ, **locale}
-    for pictures, count in ((folder, 5), (folder, 5), (listed, 8)):
+    of_list = folder.parent / "of_list.jsonl"
+    for pictures, out, count in ((folder, answers, 5), (folder, answers, 5), (listed, of_list, 3)):
         done = subprocess.run(
-            [*COMMAND, pictures, "--out", answers, "--no-report"],
+            [*COMMAND, pictures, "--out", out, "--no-report"],
             env=environment, capture_output=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert b"\x1b[2J" not in done.stdout + done.stderr + answers.read_bytes()
-        assert len(answers.read_bytes().splitlines()) == count
-    read = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+        assert b"\x1b[2J" not in done.stdout + done.stderr + out.read_bytes()
+        assert len(out.read_bytes().splitlines()) == count
+    lines = (answers.read_bytes() + of_list.read_bytes()).splitlines()
+    read = [json.loads(line) for line in lines]
     plain = {row["file"] for row in read if "file_bytes" not in row}
     assert {name_of(os.fsdecode(name)) for name in names[1:]} <= plain
     assert {bytes.fromhex(row["file_bytes"]) for row in read if "file_bytes" in row} == {

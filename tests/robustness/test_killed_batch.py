@@ -14,6 +14,7 @@ import pytest
 from ftsdk.batch.books import open_book
 from ftsdk.batch.rows import name_in
 
+FOLDER = "/pictures"
 KILLS = 25
 ROWS = 120
 #: Rows as long as those of large masks, so that kills meet their writing.
@@ -30,7 +31,7 @@ def row(number: int, failed: bool) -> dict[str, object]:
 
 def write_on(path: Path, retry: bool) -> None:
     """Go on with the book as `ft-batch` does."""
-    with open_book(path, retry) as book:
+    with open_book(path, FOLDER, retry) as book:
         for number in range(ROWS):
             if f"{number}.jpg" not in book.done:
                 book.write(row(number, failed=number % 7 == 0 and not retry))
@@ -65,7 +66,9 @@ def test_kills_at_any_moment_cost_no_row(tmp_path: Path) -> None:
         torn, before = torn + bool(rest), rows
     write_on(path, retry=True)
     final = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    expected = {f"{number}.jpg": row(number, failed=False) for number in range(ROWS)}
+    expected = {
+        f"{number}.jpg": row(number, failed=False) | {"folder": FOLDER} for number in range(ROWS)
+    }
     assert {name_in(one): one for one in final} == expected
     assert len(final) == ROWS
     assert {file.name for file in tmp_path.iterdir()} <= {path.name, f".{path.name}.retry"}

@@ -27,6 +27,7 @@ from ftsdk.errors import (
     OutputLockedError,
 )
 
+FOLDER = "/pictures"
 ERROR = ImageFormatError("It is no picture.", expected="a", found="b", cure="Do c.")
 SUSPECTED = {"file": "s.jpg", "score": 0.9, "score_threshold": 0.5}
 FOUND_NOTHING = {"file": "n.jpg", "score": 0.1, "score_threshold": 0.5}
@@ -44,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def full(path: Path) -> Path:
-    with open_book(path) as book:
+    with open_book(path, FOLDER) as book:
         for row in ALL:
             book.write(row)
         assert (book.before, book.counts) == (Counts(), COUNTS)
@@ -56,7 +57,7 @@ def read(path: Path) -> list[Any]:
 
 
 def test_a_book_goes_on_where_it_was(full: Path) -> None:
-    with open_book(full) as book:
+    with open_book(full, FOLDER) as book:
         assert book.done == {"s.jpg", "n.jpg", "x.jpg", "f.jpg", "t.txt"}
         assert (book.before, book.counts) == (COUNTS, Counts())
         book.write({**SUSPECTED, "file": "later.jpg"})
@@ -64,11 +65,11 @@ def test_a_book_goes_on_where_it_was(full: Path) -> None:
 
 
 def test_a_retry_takes_the_failures_out(full: Path) -> None:
-    with open_book(full, retry=True) as book:
+    with open_book(full, FOLDER, retry=True) as book:
         assert "f.jpg" not in book.done
         assert book.before == Counts(answered=3, suspected=1, failed=0, left_out=1)
         assert [row["file"] for row in read(full)] == ["s.jpg", "n.jpg", "x.jpg", "t.txt"]
-        raised(OutputLockedError, lambda: open_book(full))
+        raised(OutputLockedError, lambda: open_book(full, FOLDER))
         book.write(FAILED)
     assert [row["file"] for row in read(full)][-2:] == ["t.txt", "f.jpg"]
     assert [path.name for path in full.parent.iterdir()] == [full.name]
@@ -81,7 +82,7 @@ def test_what_a_crash_left_of_a_row_is_removed(
     path, whole = tmp_path_factory.mktemp("book") / "o.jsonl", json.dumps(SUSPECTED) + "\n"
     for zeros in (b"", bytes(7)):
         path.write_bytes(whole.encode() + json.dumps(FAILED).encode()[:length] + zeros)
-        with open_book(path) as book:
+        with open_book(path, FOLDER) as book:
             assert book.done == {"s.jpg"}
         assert path.read_text(encoding="utf-8") == whole
 
@@ -99,33 +100,51 @@ def test_what_is_no_book_is_refused_and_left_as_it_is(
     path: Path, content: bytes, retry: bool
 ) -> None:
     path.write_bytes(content)
-    raised(OutputFormatError, lambda: open_book(path, retry))
+    raised(OutputFormatError, lambda: open_book(path, FOLDER, retry))
     assert path.read_bytes() == content
 
 
 def test_a_second_writer_is_refused(full: Path) -> None:
-    with open_book(full):
-        error = raised(OutputLockedError, lambda: open_book(full))
+    with open_book(full, FOLDER):
+        error = raised(OutputLockedError, lambda: open_book(full, FOLDER))
     assert "another run" in error.what
-    open_book(full).close()
+    open_book(full, FOLDER).close()
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_another_folder_is_refused_and_the_book_left_as_it_is(full: Path, retry: bool) -> None:
+    before = full.read_bytes()
+    error = raised(OptionError, lambda: open_book(full, "/other", retry))
+    assert FOLDER in error.found
+    assert full.read_bytes() == before
+    open_book(full, FOLDER).close()
+
+
+def test_absolute_names_are_of_no_folder(path: Path) -> None:
+    with open_book(path, FOLDER) as book:
+        book.write(rows.failed("/archive/a.jpg", ERROR))
+    with open_book(path, "/other") as book:
+        assert book.done == {"/archive/a.jpg"}
+        book.write(FAILED)
+    assert [row.get("folder") for row in read(path)] == [None, "/other"]
 
 
 def test_a_lock_ends_with_its_process(full: Path) -> None:
     def hold() -> None:
-        open_book(full)
+        open_book(full, FOLDER)
         os.kill(os.getpid(), signal.SIGKILL)
 
     child = multiprocessing.get_context("fork").Process(target=hold)
     child.start()
     child.join(30)
     assert child.exitcode == -signal.SIGKILL
-    open_book(full).close()
+    open_book(full, FOLDER).close()
 
 
 def test_a_row_that_finds_no_room_leaves_nothing_of_itself(full: Path) -> None:
     def write() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        with open_book(full) as book:
+        with open_book(full, FOLDER) as book:
             resource.setrlimit(resource.RLIMIT_FSIZE, (full.stat().st_size + 20,) * 2)
             raised(OutputError, lambda: book.write(FAILED))
 
@@ -140,14 +159,14 @@ def test_a_row_that_finds_no_room_leaves_nothing_of_itself(full: Path) -> None:
 @pytest.mark.parametrize("place", ["no/such/o.jsonl", ".", "file/o.jsonl"])
 def test_a_place_where_no_file_can_be_is_wrong_use(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    raised(OptionError, lambda: open_book(tmp_path / place))
+    raised(OptionError, lambda: open_book(tmp_path / place, FOLDER))
 
 
 def test_a_device_is_written_and_not_read() -> None:
-    with open_book(Path("/dev/zero")) as book:  # reading it would never end
+    with open_book(Path("/dev/zero"), FOLDER) as book:  # reading it would never end
         book.write(FAILED)
         assert book.counts.failed == 1
-    with open_book(Path("/dev/full")) as book:
+    with open_book(Path("/dev/full"), FOLDER) as book:
         error = raised(OutputError, lambda: book.write(FAILED))
         assert "No space left" in error.found
 
@@ -156,10 +175,10 @@ def test_a_device_is_written_and_not_read() -> None:
 @pytest.mark.parametrize("make", [lambda name: rows.failed(name, ERROR),
                                   lambda name: rows.left_out(name, "why")])  # fmt: skip
 def test_every_name_comes_back(path: Path, name: str, make: Callable[[str], rows.Row]) -> None:
-    with open_book(path) as book:
+    with open_book(path, FOLDER) as book:
         book.write(make(name))
     (row,) = read(path)
     assert name_in(row) == name
     assert "\x1b" not in path.read_text(encoding="utf-8")
-    with open_book(path) as book:
+    with open_book(path, FOLDER) as book:
         assert book.done == {name}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from ftsdk.batch.rows import Counts, Row, name_in
+from ftsdk.batch.rows import Counts, Row, in_folder, name_in
 from ftsdk.errors import OptionError, OutputFormatError, OutputLockedError
 from ftsdk.files import cannot_save
 from ftsdk.text import json_text
@@ -27,13 +27,15 @@ class Book(ABC):
     """Rows, each written at once and whole.
 
     Attributes:
+        folder: where the relative names in it begin.
         done: the names that have a row already.
         before: what those rows say.
         counts: what the rows say that were written since.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, folder: str) -> None:
         self._path = path
+        self.folder = folder
         self.done: set[str] = set()
         self.before, self.counts = Counts(), Counts()
 
@@ -45,7 +47,7 @@ class Book(ABC):
             BrokenPipeError: nobody reads any more.
         """
         try:
-            self._append(json_text(row).encode() + b"\n")
+            self._append(json_text(in_folder(row, self.folder)).encode() + b"\n")
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -71,25 +73,26 @@ class Book(ABC):
         self.close()
 
 
-def open_book(path: Path, retry: bool = False) -> Book:
+def open_book(path: Path, folder: str, retry: bool = False) -> Book:
     """Return the book at `path`: a file is continued, a pipe or a device only written.
 
     Args:
         path: `-` is standard output.
+        folder: where the relative names begin, see `Listing.folder`.
         retry: take the rows of failures out of a file, so that they are analysed again.
 
     Raises:
-        OptionError: there is no such directory, or it is one.
+        OptionError: there is no such directory, or it is one, or its rows are of another folder.
         OutputFormatError: the file holds something else than rows; it is left as it is.
         OutputLockedError: another process is writing to the file.
         OutputError: it cannot be written.
     """
     with _typed(path):
         if is_stdout(path):
-            return _Stream(path, os.dup(_STDOUT))
+            return _Stream(path, folder, os.dup(_STDOUT))
         if path.exists() and not path.is_file() and not path.is_dir():
-            return _Stream(path, os.open(path, os.O_WRONLY))
-        return _File(Path(os.path.realpath(path)), retry)
+            return _Stream(path, folder, os.open(path, os.O_WRONLY))
+        return _File(Path(os.path.realpath(path)), folder, retry)
 
 
 def is_stdout(path: Path) -> bool:
@@ -105,8 +108,8 @@ def is_stdout(path: Path) -> bool:
 class _Stream(Book):
     """A pipe, a device, or standard output."""
 
-    def __init__(self, path: Path, handle: int) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, folder: str, handle: int) -> None:
+        super().__init__(path, folder)
         self._handle = handle
 
     def _append(self, line: bytes) -> None:
@@ -120,8 +123,8 @@ class _Stream(Book):
 class _File(Book):
     """A file under a lock, which ends with the process however that ends."""
 
-    def __init__(self, path: Path, retry: bool) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, folder: str, retry: bool) -> None:
+        super().__init__(path, folder)
         self._handle = _locked(path)
         try:
             rows = _Rows(path)
@@ -136,6 +139,8 @@ class _File(Book):
             raise
 
     def _count(self, row: Row, retry: bool) -> None:
+        if row.get("folder", self.folder) != self.folder:
+            raise _of_another_folder(self._path, self.folder, row["folder"])
         self.before.add(row)
         if not (retry and "error" in row):
             self.done.add(name_in(row))
@@ -247,6 +252,15 @@ def _taken(path: Path) -> OutputLockedError:
         expected="a file that nobody else is writing",
         found="a lock of another process",
         cure="wait until it has ended, or pass another --out",
+    )
+
+
+def _of_another_folder(path: Path, folder: str, found: object) -> OptionError:
+    return OptionError(
+        f"{path} holds answers about the files of another folder",
+        expected=f"answers about files below {folder}",
+        found=f"answers about files below {found}",
+        cure="pass another --out for this folder, or the folder of before; nothing was changed",
     )
 
 

@@ -1,15 +1,18 @@
 """A row of a batch: what became of one file, as JSON values.
 
-    answered   {"file", and all of `Result.to_dict`}
-    failed     {"file", "schema_version", "error": {"class", "what", "expected", "found", "cure"}}
-    left out   {"file", "schema_version", "left_out": why}
+    answered   {"file", "folder", and all of `Result.to_dict`}
+    failed     {"file", "folder", "schema_version",
+                "error": {"class", "what", "expected", "found", "cure"}}
+    left out   {"file", "folder", "schema_version", "left_out": why}
 
-A name that is no UTF-8 has its bytes beside it, in hexadecimal, as "file_bytes".
+An absolute name has no "folder" beside it. A name that is no UTF-8 has its bytes beside it, in
+hexadecimal, as "file_bytes".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ftsdk.errors import FtsdkError
@@ -63,6 +66,13 @@ def failed(name: str, error: FtsdkError) -> Row:
 def left_out(name: str, why: str) -> Row:
     """Return the row of a file that was not looked at as a picture."""
     return {**_named(name), "schema_version": SCHEMA_VERSION, "left_out": why}
+
+
+def in_folder(row: Row, folder: str) -> Row:
+    """Return a row that says where its name begins, unless that is absolute."""
+    if PurePath(row["file"]).is_absolute():
+        return row
+    return {"file": row["file"], "folder": folder, **row}
 
 
 def name_in(row: Row) -> str:

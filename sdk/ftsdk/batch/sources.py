@@ -12,7 +12,7 @@ from pathlib import Path
 from ftsdk.errors import FtsdkError, ImageNotFoundError, OptionError
 from ftsdk.imaging.header.signature import NEEDED_BYTES, is_picture
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
-from ftsdk.text import name_of, path_of
+from ftsdk.text import name_of, path_of, visible
 
 # The longer mark first: UTF-32's begins with UTF-16's.
 _MARKS = (
@@ -49,6 +49,11 @@ class Listing:
     root: Path
     entries: tuple[Entry, ...]
     chosen: bool
+
+    @property
+    def folder(self) -> str:
+        """The root by its real path, as text that can be shown."""
+        return visible(name_of(os.path.realpath(self.root)))
 
     def path(self, entry: Entry) -> Path:
         """Return where a file is."""
