@@ -3,8 +3,8 @@
     python benchmarks/batch_kills.py --kills 200
 
 After every kill: each whole line is a row, none that was there is gone or changed, no file has two.
-In the end, after one run in peace: every file has its row, of its own content, and every answer is
-what the analyzer gives alone.
+When a run comes to its end: every file has its row, of its own content, and every answer is what
+the analyzer gives alone. Then it begins again with an empty output, until all kills were done.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import typer
 
 import ftsdk.batch.run  # noqa: F401  (once, for every child)
 from ftsdk.analyzer import Analyzer
-from ftsdk.batch.rows import name_in
+from ftsdk.batch.rows import Row, name_in
 from ftsdk.cli import batch
 from ftsdk.imaging.decode import decode
 
@@ -43,13 +43,39 @@ class Outcome:
         kills: how often the process was killed.
         rows_at_kill: kills that left new rows.
         torn: kills that left part of a row.
-        retried: runs that were started with --retry.
+        retried: kills of runs that were started with --retry.
+        ends: runs that came to their end, whose answers were held against the truth.
+        answers: the answers that were.
     """
 
     kills: int = 0
     rows_at_kill: int = 0
     torn: int = 0
     retried: int = 0
+    ends: int = 0
+    answers: int = 0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a run is killed.
+
+    Attributes:
+        after_row: not before its first new row; else at any moment of its start.
+        wait: s after that.
+        retry: whether the run is started with --retry.
+    """
+
+    after_row: bool
+    wait: float
+    retry: bool
+
+    @classmethod
+    def any(cls, moments: random.Random) -> Moment:
+        """Return one; three of four come after a row."""
+        after_row = moments.random() < 0.75
+        wait = moments.uniform(0, 0.3 if after_row else 1)
+        return cls(after_row, wait, retry=moments.random() < 0.2)
 
 
 def write_folder(folder: Path, count: int) -> None:
@@ -86,23 +112,27 @@ def start(arguments: list[str]) -> int:
         os._exit(70)
 
 
-def kill_once(folder: Path, out: Path, wait: float, retry: bool) -> bool:
-    """Start the command, and kill it `wait` s after its first new row; False if it ended before."""
-    before = out.stat().st_size if out.exists() else 0
-    child = start([str(folder), "--out", str(out), *(["--retry"] if retry else [])])
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (ended := os.waitpid(child, os.WNOHANG))[0]:
-        if out.exists() and out.stat().st_size != before:
-            break
-        time.sleep(0.005)
-    if ended[0]:
-        return False
-    time.sleep(wait)
+def kill_once(folder: Path, out: Path, moment: Moment) -> int | None:
+    """Start the command and kill it at a moment; the exit code if it ended before that."""
+    size = _size(out)
+    child = start([str(folder), "--out", str(out), *(["--retry"] if moment.retry else [])])
+    if moment.after_row:
+        while _size(out) <= size and not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            size = min(size, _size(out))  # a retry takes failures out
+            time.sleep(0.005)
+        if ended[0]:
+            return os.waitstatus_to_exitcode(ended[1])
+    time.sleep(moment.wait)
     os.kill(child, signal.SIGKILL)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    status = os.waitpid(child, 0)[1]
+    return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
 
 
-def whole_rows(out: Path) -> tuple[list[dict[str, Any]], bool]:
+def _size(out: Path) -> int:
+    return out.stat().st_size if out.exists() else 0
+
+
+def whole_rows(out: Path) -> tuple[list[Row], bool]:
     """Return the rows of the whole lines, and whether a part of one follows them."""
     *lines, rest = out.read_bytes().split(b"\n") if out.exists() else [b""]
     rows = [json.loads(line) for line in lines]
@@ -111,33 +141,70 @@ def whole_rows(out: Path) -> tuple[list[dict[str, Any]], bool]:
     return rows, bool(rest)
 
 
-def check_kept(before: list[dict[str, Any]], after: list[dict[str, Any]], retried: bool) -> None:
-    """Hold that no row went; a retry may take failures."""
+def check_kept(before: list[Row], after: list[Row], retried: bool) -> None:
+    """Hold that no row went; a retry may have taken the failures, all of them."""
     kept = [row for row in before if not (retried and "error" in row)]
-    assert after[: len(kept)] == kept, "a row is gone or was changed"
+    whole = after[: len(kept)] == kept or after[: len(before)] == before
+    assert whole, "a row is gone or was changed"
 
 
-def check_truth(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Hold every row against its file."""
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.*")}
-    assert {name_in(row) for row in rows} == {*files}, "a file has no row"
+def truth_of(folder: Path) -> dict[str, Row]:
+    """Return what the row of each file has to say, as the analyzer answers alone."""
+    truth: dict[str, Row] = {}
     with Analyzer(device="cpu", cache_bytes=0) as analyzer:
-        for row in rows:
-            number = int(Path(row["file"]).stem)
-            if number % _PERIOD == _TEXT:
-                assert "left_out" in row
-            elif number % _PERIOD == _BROKEN:
-                assert row["error"]["class"] == "ImageTruncatedError"
+        for path in folder.rglob("*.*"):
+            name, kind = path.relative_to(folder).as_posix(), int(path.stem) % _PERIOD
+            if kind == _TEXT:
+                truth[name] = {"left_out": True}
+            elif kind == _BROKEN:
+                truth[name] = {"error": "ImageTruncatedError"}
             else:
-                path = files[row["file"]]
-                assert row["picture"]["sha256"] == decode(path).sha256
                 alone = analyzer.analyze(path, report=False)
-                assert (row["finding"], row["score"]) == (alone.finding, alone.score)
+                truth[name] = said(alone.to_dict())
+                assert truth[name]["sha256"] == decode(path).sha256
+    return truth
+
+
+def said(row: Row) -> Row:
+    """Return what is held against the truth."""
+    if "left_out" in row:
+        return {"left_out": True}
+    if "error" in row:
+        return {"error": row["error"]["class"]}
+    sha256 = row["picture"]["sha256"]
+    return {"sha256": sha256, **{key: row[key] for key in ("finding", "score", "mask")}}
+
+
+def kill_until_it_ends(
+    folder: Path,
+    out: Path,
+    truth: dict[str, Row],
+    moments: random.Random,
+    seen: Outcome,
+    kills: int,
+) -> None:
+    """Kill runs on one output until one comes to its end, which the last of `kills` lets it do."""
+    rows: list[Row] = []
+    while True:
+        moment = Moment.any(moments) if seen.kills < kills else Moment(True, 600, retry=False)
+        code = kill_once(folder, out, moment)
+        after, torn = whole_rows(out)
+        check_kept(rows, after, moment.retry)
+        if code is not None:
+            break
+        seen.kills, seen.torn = seen.kills + 1, seen.torn + torn
+        seen.retried += moment.retry
+        seen.rows_at_kill += len(after) > len(rows)
+        rows = after
+    assert code == 1, "there are failures to be told"
+    assert not torn
+    assert {name_in(row): said(row) for row in after} == truth, "an answer is not true"
+    seen.ends, seen.answers = seen.ends + 1, seen.answers + len(after)
 
 
 def main(
     kills: Annotated[int, typer.Option(help="How often.")] = 200,
-    files: Annotated[int, typer.Option(help="Pictures and other files in the folder.")] = 2000,
+    files: Annotated[int, typer.Option(help="Pictures and other files in the folder.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 2026,
 ) -> None:
     """Kill, look, and go on; print what was seen as JSON."""
@@ -146,24 +213,11 @@ def main(
     try:
         folder, out = scratch / "in", scratch / "out.jsonl"
         write_folder(folder, files)
-        rows: list[dict[str, Any]] = []
+        truth = truth_of(folder)
         while seen.kills < kills:
-            retry = moments.random() < 0.2
-            if not kill_once(folder, out, moments.uniform(0, 0.3), retry):
-                break  # it has come to its end
-            after, torn = whole_rows(out)
-            check_kept(rows, after, retry)
-            seen.kills, seen.torn = seen.kills + 1, seen.torn + torn
-            seen.retried += retry
-            seen.rows_at_kill += len(after) > len(rows)
-            rows = after
-        _, status = os.waitpid(start([str(folder), "--out", str(out)]), 0)
-        assert os.waitstatus_to_exitcode(status) == 1, "there are failures to be told"
-        after, torn = whole_rows(out)
-        assert not torn
-        check_kept(rows, after, retried=False)
-        check_truth(folder, after)
-        typer.echo(json.dumps({**asdict(seen), "files": files, "rows": len(after)}))
+            kill_until_it_ends(folder, out, truth, moments, seen, kills)
+            out.unlink()
+        typer.echo(json.dumps({**asdict(seen), "files": files}))
     finally:
         shutil.rmtree(scratch)
 
