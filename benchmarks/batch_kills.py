@@ -89,7 +89,9 @@ def write_folder(folder: Path, count: int) -> None:
             path.with_suffix(".txt").write_text(f"notes {number}", encoding="utf-8")
             continue
         quality = [cv2.IMWRITE_JPEG_QUALITY, 60 + number % 40]
-        _, encoded = cv2.imencode(".jpg", portraits[number % 2][: 512 - number // 40], quality)
+        portrait = portraits[number % 2]
+        assert portrait is not None
+        _, encoded = cv2.imencode(".jpg", portrait[: 512 - number // 40], quality)
         content = encoded.tobytes()
         whole = number % _PERIOD != _BROKEN
         path.with_suffix(".jpg").write_bytes(content if whole else content[:-2000])

@@ -63,7 +63,8 @@ class Product:
     def matrix(self) -> Tensor:
         """Return the constant as float32 [K, N]."""
         assert self.weight.const_value is not None
-        return torch.from_numpy(np.require(self.weight.const_value.numpy(), requirements="CW"))
+        values = self.weight.const_value.numpy()
+        return torch.from_numpy(np.require(values, requirements=("C", "W")))
 
 
 def products(model: ir.Model) -> Iterator[Product]:
