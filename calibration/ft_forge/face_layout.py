@@ -1,7 +1,7 @@
 """Where each part of a face lies in FFHQ framing: the mean of many people's landmarks.
 
-`python -m ft_forge.face_layout FACES OUT.json` reads a folder with `index.json`,
-`landmarks.npz` and `regions.json` and writes convex outlines in units of the picture's side.
+`python -m ft_forge.face_layout FACES OUT.json` reads a folder with `index.json`
+and `landmarks.npz`, and writes convex outlines in units of the picture's side.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ft_forge.geometry import PARTS
+
 
 def mean_layout(faces: Path) -> dict[str, list[list[float]]]:
     """Return each part's convex outline as [x, y] points, 0 to 1."""
     index = json.loads((faces / "index.json").read_text(encoding="utf-8"))
-    parts = json.loads((faces / "regions.json").read_text(encoding="utf-8"))["parts"]
     points = np.load(faces / "landmarks.npz", allow_pickle=False)["points"].astype(np.float64)
     people = [number for number, entry in enumerate(index) if entry["kind"] == "base"]
     picture = cv2.imread(str(faces / index[0]["file"]))
@@ -26,7 +27,7 @@ def mean_layout(faces: Path) -> dict[str, list[list[float]]]:
     mean = (points[people].mean(axis=0) / side).astype(np.float32)
     return {
         name: cv2.convexHull(mean[members])[:, 0].round(4).astype(float).round(4).tolist()
-        for name, members in parts.items()
+        for name, members in PARTS.items()
     }
 
 

@@ -22,7 +22,7 @@ class Face:
 
     `image` is `[H, W, 3]` uint8 BGR, `geometry` its landmarks; `attribute` and `level` name the
     step of a GAN attribute edit and are empty and 0 for a plain face. `save_seed` is that of
-    the earlier save that the picture went through, 0 for none.
+    the earlier save that the picture went through, 0 for none, `source` who made the picture.
     """
 
     image: Image
@@ -32,6 +32,7 @@ class Face:
     attribute: str = ""
     level: int = 0
     save_seed: int = 0
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,16 @@ class Entry:
     identity: str
     attribute: str
     level: int
+    source: str = ""
+    split: str = ""
 
 
 @dataclass
 class FaceSet:
-    """A folder of faces: `index.json`, `landmarks.npz`, `regions.json` and the pictures.
+    """A folder of faces: `index.json`, `landmarks.npz` and the pictures.
 
-    Raises ImageNotFoundError when the folder lacks its index.
+    Pictures need not be of one size. An index may name each picture's `source`, and its `split`,
+    "train" or "validation". Raises ImageNotFoundError when the folder lacks its index.
     """
 
     root: Path
@@ -60,17 +64,19 @@ class FaceSet:
         if not (self.root / "index.json").is_file():
             raise ImageNotFoundError(
                 "The face folder has no index.json",
-                expected="index.json, landmarks.npz, regions.json and pictures",
+                expected="index.json, landmarks.npz and pictures",
                 found=str(self.root),
                 cure="point --faces at a folder in that layout",
             )
         index = json.loads((self.root / "index.json").read_text())
         self.entries = [
-            Entry(row, item["file"], item["identity"], item["attribute"], int(item["level"]))
+            Entry(
+                row, item["file"], item["identity"], item["attribute"], int(item["level"]),
+                item.get("source", ""), item.get("split", ""),
+            )
             for row, item in enumerate(index)
         ]
         self.points = np.load(self.root / "landmarks.npz")["points"].astype(np.float32)
-        self.parts = json.loads((self.root / "regions.json").read_text())["parts"]
 
     def load(self, entry: Entry, save_seed: int = 0) -> Face:
         """Read one picture, saved once more with seed `save_seed` unless that is 0.
@@ -85,21 +91,27 @@ class FaceSet:
                 found=str(self.root / entry.file),
                 cure="copy the face folder again",
             )
-        geometry = Geometry(self.points[entry.row], self.parts, image.shape[:2])
+        geometry = Geometry(self.points[entry.row], image.shape[:2])
         if save_seed:
             image = earlier_save(image, save_seed)
-        attribute = entry.attribute
-        return Face(image, geometry, entry.identity, entry.file, attribute, entry.level, save_seed)
+        return Face(
+            image, geometry, entry.identity, entry.file, entry.attribute, entry.level, save_seed,
+            entry.source,
+        )  # fmt: skip
 
     def split(self, validation_share: float = 0.1) -> tuple[list[Entry], list[Entry]]:
         """Return training and validation entries; no identity is in both.
 
-        The split hashes the identity, so it stays the same when faces are added.
+        Where the index names no split it hashes the identity, so that it stays the same when faces
+        are added.
         """
-        held_out = {
-            entry.identity
-            for entry in self.entries
-            if zlib.crc32(f"split {entry.identity}".encode()) % 1000 < 1000 * validation_share
-        }
+
+        def held(entry: Entry) -> bool:
+            if entry.split:
+                return entry.split == "validation"
+            draw = zlib.crc32(f"split {entry.identity}".encode()) % 1000
+            return draw < 1000 * validation_share
+
+        held_out = {entry.identity for entry in self.entries if held(entry)}
         train = [entry for entry in self.entries if entry.identity not in held_out]
         return train, [entry for entry in self.entries if entry.identity in held_out]

@@ -12,6 +12,8 @@ from ft_forge.faces import Entry, Face, FaceSet
 from ft_forge.families import Edit, Family
 from ft_forge.labels import labels_from_mask
 from ft_forge.picture import Image
+from ft_forge.resynthesis import resynthesis
+from ft_forge.self_blend import self_blend
 from ft_forge.swaps import face_swap, gan_edit, part_swap, splice
 from ft_forge.synthesis import copy_move, inpainting, local_warp, retouching
 
@@ -24,13 +26,16 @@ FAMILIES: dict[str, Family] = {
     "local_warp": local_warp,
     "copy_move": copy_move,
     "splice": splice,
+    "self_blend": self_blend,
+    "resynthesis": resynthesis,
 }
 UNTOUCHED = "untouched"
 
 #: The default mix: how often each family is made.
 DEFAULT_MIX: dict[str, float] = {
-    "gan_edit": 0.14, "face_swap": 0.14, "part_swap": 0.15, "inpainting": 0.11,
-    "retouching": 0.09, "local_warp": 0.09, "copy_move": 0.06, "splice": 0.07, UNTOUCHED: 0.15,
+    "gan_edit": 0.12, "face_swap": 0.12, "part_swap": 0.12, "inpainting": 0.10, "retouching": 0.09,
+    "local_warp": 0.09, "copy_move": 0.05, "splice": 0.06, "self_blend": 0.06, "resynthesis": 0.06,
+    UNTOUCHED: 0.13,
 }  # fmt: skip
 
 #: A smaller mask than this share of the picture, or a fainter mean change (of 255), is made anew.

@@ -9,6 +9,7 @@ from ft_forge.blend import Blend, Mask, composite, random_blend
 from ft_forge.degrade import add_noise, jpeg
 from ft_forge.faces import Face
 from ft_forge.families import Donors, Edit
+from ft_forge.geometry import PARTS
 from ft_forge.picture import Image
 from ft_forge.regions import face_area, parts_mask, random_parts, random_patch
 from ft_forge.warp import align_by_points, mesh_warp
@@ -36,6 +37,13 @@ def _used_donor(image: Image, rng: np.random.Generator) -> Image:
         small = cv2.resize(image, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
         image = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     return image
+
+
+def _as_large(image: Image, other: Image) -> Image:
+    """Return `image` resized to the size of `other`."""
+    if image.shape == other.shape:
+        return image
+    return cv2.resize(image, other.shape[1::-1], interpolation=cv2.INTER_AREA)
 
 
 def _paste(face: Face, patch: Image, area: Mask, blend: Blend, traces: tuple[str, ...]) -> Edit:
@@ -67,7 +75,7 @@ def face_swap(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | No
     if rng.random() < 0.6:
         patch = mesh_warp(patch, source, target, size, interpolation)
     else:
-        oval = list(face.geometry.parts["face_oval"])
+        oval = PARTS["face_oval"]
         patch = align_by_points(patch, source[oval], target[oval], size, interpolation)
     blend = random_blend(rng, hard=0.08, poisson=0.25)
     return _paste(face, patch, face_area(face.geometry, rng), blend, _edge_traces(blend))
@@ -91,7 +99,7 @@ def part_swap(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | No
 def splice(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | None:
     """Paste a patch with foreign noise, compression or sharpness."""
     own = rng.random() < 0.35
-    patch = face.image if own else donors.other(rng).image
+    patch = face.image if own else _as_large(donors.other(rng).image, face.image)
     if not own and rng.random() < 0.5:
         patch = np.ascontiguousarray(patch[:, ::-1])
     kind = str(rng.choice(["noise", "compression", "blur"]))

@@ -75,10 +75,46 @@ def _retouched(image: Image, rng: np.random.Generator) -> tuple[Image, str]:
     return cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), "colour"
 
 
+def _relit(image: Image, rng: np.random.Generator) -> Image:
+    """Let a soft light fall from one side: brighter there, darker on the other."""
+    height, width = image.shape[:2]
+    angle = rng.uniform(0, 2 * np.pi)
+    ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    ramp = (xs * np.cos(angle) + ys * np.sin(angle)).astype(np.float32)[..., None]
+    gain = np.exp(ramp * np.float32(rng.uniform(0.25, 0.8)) * rng.uniform(0.9, 1.1, 3))
+    return np.clip(np.round(image * gain), 0, 255).astype(np.uint8)
+
+
+def _whitened(image: Image, rng: np.random.Generator) -> Image:
+    """Brighten and take the colour out, as eyes and teeth are whitened."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.float32)
+    hsv[..., 1] *= rng.uniform(0.2, 0.7)
+    hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(1.12, 1.4), 0, 255)
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)
+
+
+def _skin_smoothed(image: Image, rng: np.random.Generator) -> Image:
+    """Even out the skin's middle frequencies and give some of the finest back."""
+    width = float(np.exp(rng.uniform(np.log(0.006), np.log(0.02)))) * image.shape[1]
+    base = cv2.bilateralFilter(image, 0, float(rng.uniform(15, 45)), width).astype(np.float32)
+    fine = image - cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
+    return np.clip(np.round(base + rng.uniform(0, 0.8) * fine), 0, 255).astype(np.uint8)
+
+
 def retouching(face: Face, _donors: Donors, rng: np.random.Generator) -> Edit | None:
-    """Smooth, sharpen or recolour parts or the skin."""
-    area = face.geometry.skin if rng.random() < 0.3 else _some_area(face, rng, 0.25)
-    patch, trace = _retouched(face.image, rng)
+    """Smooth, sharpen, recolour, relight or whiten parts or the skin."""
+    geometry, kind = face.geometry, rng.random()
+    if kind < 0.2:
+        area, patch, trace = geometry.skin, _skin_smoothed(face.image, rng), "smooth"
+    elif kind < 0.3:
+        area, patch, trace = geometry.hull("face_oval", 0.0), _relit(face.image, rng), "light"
+    elif kind < 0.4:
+        whitened = ["left_eye", "right_eye"] if rng.random() < 0.5 else ["lip"]
+        area = parts_mask(geometry, whitened, rng)
+        patch, trace = _whitened(face.image, rng), "colour"
+    else:
+        area = geometry.skin if rng.random() < 0.3 else _some_area(face, rng, 0.25)
+        patch, trace = _retouched(face.image, rng)
     blend = Blend("feather", float(rng.uniform(0.5, 6)), float(rng.uniform(0.7, 1.0)), 0.0)
     image, alpha = composite(face.image, patch, area, blend)
     return Edit(image, alpha > 0.4, (trace, "texture"))

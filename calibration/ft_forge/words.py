@@ -129,6 +129,9 @@ _ENDINGS: dict[str, tuple[str, ...]] = {
         "which suggests foreign material",
     ),
 }
+# What these do is what a face swap and a generator leave, so that they are spoken of alike.
+_ENDINGS["self_blend"] = _ENDINGS["face_swap"]
+_ENDINGS["resynthesis"] = _ENDINGS["gan_edit"]
 _NOTHING_FOUND = (
     "No manipulation was found: texture, light and edges are consistent across the whole face, "
     "and no traces of editing stand out anywhere in the picture.",

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from skimage import data
 
+from ft_forge.geometry import PARTS
+
 SIDE = 192
 #: Part name to centre and radii, in shares of the picture's side.
 _LAYOUT: dict[str, tuple[float, float, float, float]] = {
@@ -28,23 +30,17 @@ _LAYOUT: dict[str, tuple[float, float, float, float]] = {
     "right_jaw": (0.34, 0.72, 0.05, 0.05),
     "left_jaw": (0.66, 0.72, 0.05, 0.05),
 }
-_OUTLINE = 12
-PARTS = {
-    part: list(range(_OUTLINE * number, _OUTLINE * (number + 1)))
-    for number, part in enumerate(_LAYOUT)
-}
 
 
 def landmarks(jitter: float = 0.0, seed: int = 0) -> np.ndarray:
     """Return `[478, 2]` float32 landmarks in pixels; those of no part fill the face oval."""
     rng = np.random.default_rng(seed)
-    angles = np.linspace(0, 2 * np.pi, _OUTLINE, endpoint=False)
-    ring = np.stack([np.cos(angles), np.sin(angles)], 1)
-    outlines = [np.array([x, y]) + ring * [w, h] for x, y, w, h in _LAYOUT.values()]
-    points = np.concatenate(outlines)
     x, y, w, h = _LAYOUT["face_oval"]
-    rest = np.array([x, y]) + rng.uniform(-0.7, 0.7, (478 - len(points), 2)) * [w, h]
-    points = np.concatenate([points, rest])
+    points = np.array([x, y]) + rng.uniform(-0.7, 0.7, (478, 2)) * [w, h]
+    for part, (x, y, w, h) in _LAYOUT.items():
+        angles = np.linspace(0, 2 * np.pi, len(PARTS[part]), endpoint=False)
+        points[PARTS[part]] = [x, y] + np.stack([np.cos(angles), np.sin(angles)], 1) * [w, h]
+    points[[61, 291]] = [[0.4, 0.68], [0.6, 0.68]]  # the mouth's corners
     return (SIDE * (points + jitter * rng.standard_normal(points.shape))).astype(np.float32)
 
 
@@ -73,4 +69,3 @@ def write_faces(folder: Path, people: int = 6) -> None:
             add(shifted, str(person), "age", level)
     (folder / "index.json").write_text(json.dumps(index))
     np.savez(folder / "landmarks.npz", points=np.array(points, np.float16))
-    (folder / "regions.json").write_text(json.dumps({"parts": PARTS}))

@@ -5,12 +5,12 @@ import pytest
 
 from ft_forge.geometry import Geometry
 from ft_forge.labels import LABELS, label_names, labels_from_mask
-from tests.unit.forge.forge_faces import PARTS, SIDE, landmarks
+from tests.unit.forge.forge_faces import SIDE, landmarks
 
 
 @pytest.fixture(scope="module")
 def geometry() -> Geometry:
-    return Geometry(landmarks(), PARTS, (SIDE, SIDE))
+    return Geometry(landmarks(), (SIDE, SIDE))
 
 
 def names(mask: np.ndarray, geometry: Geometry) -> list[str]:

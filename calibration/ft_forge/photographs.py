@@ -1,0 +1,92 @@
+"""Photographs of faces as a face folder: crops at their own resolution, with their landmarks.
+
+`python -m ft_forge.photographs OUT PHOTOS [PHOTOS ...]`. Each PHOTOS holds `index.json`, a list of
+`file`, `person`, `source` and `split`, and `landmarks.npz` with `file_index` into it and `points`
+[N, 478, 2] of MediaPipe's face mesh in px (`training/find_landmarks.py` writes both). OUT becomes a
+folder that :class:`FaceSet` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ft_forge.framing import face_box
+from ft_forge.picture import Image
+from ftsdk.errors import ImageFormatError
+
+#: A crop reaches this far around the square that the model sees, so that it may be moved in it.
+MARGIN = 1.3
+#: Larger crops are made smaller, as pictures for the web are.
+MOST_PX = 704
+#: What a crop's corner is a multiple of: an untouched file's block grid stays where it was.
+_BLOCK = 16
+
+
+def crop_face(
+    image: Image, points: NDArray[np.floating], margin: float = MARGIN, most: int = MOST_PX
+) -> tuple[Image, NDArray[np.float32]]:
+    """Return a crop around the face with landmarks `points` [478, 2], and the points in it.
+
+    `image` [H, W, 3] uint8 BGR. The crop ends where the picture ends.
+    """
+    box = face_box(points)
+    middle, reach = np.array(box.middle), margin * box.side / 2
+    low = np.maximum((middle - reach) // _BLOCK * _BLOCK, 0).astype(int)
+    high = np.minimum(middle + reach, image.shape[1::-1]).astype(int)
+    crop = image[low[1] : high[1], low[0] : high[0]]
+    moved = (points - low).astype(np.float32)
+    scale = most / max(crop.shape[:2])
+    if scale < 1:
+        crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        moved *= np.float32(scale)
+    return np.ascontiguousarray(crop), moved
+
+
+def _faces(photos: Path) -> Iterator[tuple[dict[str, Any], NDArray[np.float32]]]:
+    index = json.loads((photos / "index.json").read_text(encoding="utf-8"))
+    marks = np.load(photos / "landmarks.npz", allow_pickle=False)
+    for row, points in zip(marks["file_index"], marks["points"], strict=True):
+        yield index[int(row)], points.astype(np.float32)
+
+
+def write_crops(out: Path, sources: list[Path]) -> int:
+    """Write the crops of every face of `sources` with `index.json` and `landmarks.npz`.
+
+    A file that cannot be read is named on standard error and left out. Returns the number of faces.
+    """
+    (out / "faces").mkdir(parents=True, exist_ok=True)
+    entries: list[dict[str, Any]] = []
+    marks: list[NDArray[np.float32]] = []
+    for photos in sources:
+        for facts, points in _faces(photos):
+            image = cv2.imread(str(photos / facts["file"]), cv2.IMREAD_COLOR)
+            if image is None:
+                print(f"cannot be read, left out: {photos / facts['file']}", file=sys.stderr)
+                continue
+            crop, moved = crop_face(image, points)
+            name = f"faces/{len(entries):05d}.png"
+            if not cv2.imwrite(str(out / name), crop, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+                raise ImageFormatError(
+                    "A crop cannot be written", expected="a writable folder",
+                    found=str(out / name), cure="check the folder and the space on its disk",
+                )  # fmt: skip
+            entries.append({
+                "file": name, "identity": f"{facts['source']}/{facts['person']}", "attribute": "",
+                "level": 0, "source": facts["source"], "split": facts["split"],
+            })  # fmt: skip
+            marks.append(moved)
+    (out / "index.json").write_text(json.dumps(entries, indent=0) + "\n", encoding="utf-8")
+    np.savez(out / "landmarks.npz", points=np.array(marks, np.float32))
+    return len(entries)
+
+
+if __name__ == "__main__":
+    print(write_crops(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]), "faces")
