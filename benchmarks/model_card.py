@@ -3,8 +3,10 @@
     ft-eval --data SET --robustness --json > figures.json
     python -m benchmarks.model_card figures.json MODEL_CARD.md
 
-The sections `figures` and, where distortions were measured, `robustness` are replaced; the rest
-stays as it is. With `--data-set fresh` they are `fresh-figures` and `fresh-robustness`.
+The sections `figures`, where distortions were measured `robustness`, and where untouched pictures
+have sources `sources`, are replaced; the rest stays as it is. With `--data-set fresh` they are
+`fresh-figures`, `fresh-robustness` and `fresh-sources`. Of untouched pictures alone there is no
+`figures`.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from benchmarks.sections import replace_section
 Figures = Mapping[str, Any]
 
 _MASKS = {"IoU": "iou", "precision": "precision", "recall": "recall", "F1": "f1", "AUC": "auc",
-          "found": "found", "region F1": "region_f1", "agree": "report_agreement",
-          "named": "report_names_part"}  # fmt: skip
+          "found": "found", "at 5 %": "found_at_5", "region F1": "region_f1",
+          "agree": "report_agreement", "named": "report_names_part"}  # fmt: skip
 _HARMED = {"IoU": "iou", "AUC": "auc", "found": "found", "false positives": "false_positive_rate",
            "region F1": "region_f1"}  # fmt: skip
+_UNTOUCHED = {"false positives": "false_positive_rate", "with a mask": "false_mask_rate",
+              "cannot tell": "cannot_tell"}
 _WORDS = {"CIDEr": "cider", "BLEU-1": "bleu_1", "BLEU-2": "bleu_2", "BLEU-3": "bleu_3",
           "BLEU-4": "bleu_4", "ROUGE-L": "rouge_l", "METEOR": "meteor"}  # fmt: skip
 
@@ -52,8 +56,20 @@ def figures_section(figures: Figures) -> str:
 def robustness_section(figures: Figures) -> str:
     """Return the table of what is left after each distortion."""
     total = figures["total"]
-    table = _table("after", _HARMED, {"nothing": total, **figures["robustness"]})
+    columns = _HARMED if total["forged"] else _UNTOUCHED
+    table = _table("after", columns, {"nothing": total, **figures["robustness"]})
     return f"{total['pictures']} pictures, {total['forged']} of them forged:\n\n{table}"
+
+
+def sources_section(figures: Figures) -> str:
+    """Return the false alarms of each source of untouched pictures, the worst first."""
+    lines = [_line(["source", "pictures", *_UNTOUCHED, "95 % interval of false positives"])]
+    lines.append(_line(["---"] * (3 + len(_UNTOUCHED))))
+    for name, row in figures["sources"].items():
+        low, high = row["intervals"]["false_positive_rate"]
+        cells = (_number(row[column]) for column in _UNTOUCHED.values())
+        lines.append(_line([name, str(row["pictures"]), *cells, f"{low:.2f} to {high:.2f}"]))
+    return "\n".join(lines)
 
 
 def _table(first: str, columns: Mapping[str, str], rows: Mapping[str, Figures]) -> str:
@@ -84,7 +100,10 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
     begin = f"{arguments.data_set}-" if arguments.data_set else ""
-    replace_section(arguments.card, f"{begin}figures", figures_section(figures))
+    if figures["total"]["forged"]:
+        replace_section(arguments.card, f"{begin}figures", figures_section(figures))
+    if figures["sources"]:
+        replace_section(arguments.card, f"{begin}sources", sources_section(figures))
     if figures["robustness"]:
         replace_section(arguments.card, f"{begin}robustness", robustness_section(figures))
 

@@ -118,7 +118,7 @@ def _mask_scores(result: Result, truth: Mask) -> MaskScores:
 
 
 def _true_labels(record: Record, result: Result) -> set[str] | None:
-    if record.multilabel is None:
+    if record.multilabel is None or result.cannot_tell is not None:
         return None
     labels = list(result.region_probabilities)
     if len(record.multilabel) != len(labels):

@@ -19,8 +19,9 @@ WORDS = Pair(("the", "nose"), ("the", "nose"))
 
 def _summary(iou: float) -> Summary:
     masks = MaskScores(iou, 1.0, 1.0, 1.0)
-    forged = Outcome("part_swap", True, masks, True, 0.9, True, None, 1, 1, True, WORDS)
-    quiet = Outcome("untouched", False, None, False, 0.1, False, None, 0, 0, None, WORDS)
+    forged = Outcome("part_swap", "", True, masks, True, 0.9, False, True, None, 1, 1, True, WORDS)
+    nothing = False, None, False, 0.1, False, False, None, 0, 0, None, WORDS
+    quiet = Outcome("untouched", "x", *nothing)
     return summarise([forged, quiet], [forged, quiet], DocumentFrequencies([WORDS.reference]))
 
 
@@ -29,6 +30,7 @@ def test_the_card_holds_the_figures_and_keeps_its_words(tmp_path: Path) -> None:
         "bundle": {"score_threshold": 0.7},
         "total": asdict(_summary(0.5)),
         "families": {"part_swap": asdict(_summary(0.25)), "inpainting": asdict(_summary(0.75))},
+        "sources": {"agency": asdict(_summary(0.5))},
         "robustness": {"jpeg_70": asdict(_summary(0.125))},
     }
     (tmp_path / "figures.json").write_text(json.dumps(figures))
@@ -48,6 +50,8 @@ def test_the_card_holds_the_figures_and_keeps_its_words(tmp_path: Path) -> None:
     assert len(order) == 3
     (harmed,) = (row for row in rows if row.startswith("| jpeg 70 |"))
     assert harmed.split(" | ")[1] == "0.12"
+    (source,) = (row for row in rows if row.startswith("| agency |"))
+    assert source == "| agency | 2 | 0.00 | 0.00 | 0.00 | 0.00 to 0.79 |"  # Wilson's, of one
     assert "- shipped threshold of the score: 0.700" in lines
     subprocess.run([*command, "--data-set", "fresh"], check=True, timeout=60)
     lines = card.read_text().splitlines()

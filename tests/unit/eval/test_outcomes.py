@@ -148,7 +148,8 @@ def test_a_forgery_without_a_known_mask_counts_by_its_score_alone() -> None:
 
 def test_no_answer_is_neither_a_find_nor_a_false_alarm() -> None:
     why = CannotTell(Reason.NO_FACE, "No face was found.")
-    silent = replace(_answer(np.zeros_like(NOSE), (), None, None), cannot_tell=why)
+    nothing = _answer(np.zeros_like(NOSE), (), None, None)
+    silent = replace(nothing, cannot_tell=why, region_probabilities={})
     outcomes = [
         judge(replace(_record(), forged=True), silent, None),
         judge(_record(), silent, None),
