@@ -31,8 +31,12 @@ def region_probabilities(tensors: Tensors, manifest: Manifest) -> dict[str, floa
 def suspected_regions(tensors: Tensors, manifest: Manifest) -> list[str]:
     """Return the labels whose probability exceeds the bundle's threshold, in label order.
 
-    `tensors` holds `region_logits` [1, labels].
+    None where the picture's score lies below its own threshold: what is not suspected as a whole
+    has no suspected part. `tensors` holds `region_logits` [1, labels].
     """
+    score, threshold = manipulation_score(tensors, manifest), score_threshold(manifest)
+    if score is not None and threshold is not None and score < threshold:
+        return []
     probabilities = region_probabilities(tensors, manifest)
     return [name for name, p in probabilities.items() if p > manifest.region_threshold]
 

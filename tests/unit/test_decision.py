@@ -47,7 +47,7 @@ def test_sigmoid_is_exact_and_never_overflows() -> None:
 def test_a_region_is_suspected_above_the_threshold_and_not_at_it(
     logits: list[float], threshold: float
 ) -> None:
-    entry = manifest(labels=("eye", "nose", "lip"), region_threshold=threshold)
+    entry = manifest(labels=("eye", "nose", "lip"), region_threshold=threshold, score=None)
     tensors = {"region_logits": np.array([logits], np.float32)}
     probabilities = sigmoid(tensors["region_logits"])[0].tolist()
     expected = [n for n, p in zip(entry.labels, probabilities, strict=True) if p > threshold]
@@ -55,8 +55,20 @@ def test_a_region_is_suspected_above_the_threshold_and_not_at_it(
 
 
 def test_a_probability_of_just_the_threshold_suspects_nothing() -> None:
-    entry = manifest(labels=("eye",), region_threshold=0.5)
+    entry = manifest(labels=("eye",), region_threshold=0.5, score=None)
     assert suspected_regions({"region_logits": np.zeros((1, 1), np.float32)}, entry) == []
+
+
+@pytest.mark.parametrize(("logit", "expected"), [(2.0, []), (6.0, ["eye"])])
+def test_below_the_scores_threshold_no_region_is_suspected(
+    logit: float, expected: list[str]
+) -> None:
+    entry = manifest(labels=("eye",), region_threshold=0.5, score=SCORE)
+    tensors = {
+        "region_logits": np.full((1, 1), 9.0, np.float32),
+        "score_logits": np.full((1, 1), logit, np.float32),
+    }
+    assert suspected_regions(tensors, entry) == expected
 
 
 def test_the_mask_is_what_exceeds_the_threshold() -> None:
