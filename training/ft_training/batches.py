@@ -13,90 +13,111 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from ft_forge import UNTOUCHED, FaceSet
-
-from .augment import Target, augment, target, window
-from .model import STRIDE
-from .store import Sample, Store
+from ft_forge import UNTOUCHED, FaceSet, Forge, Forgery
+from ft_training.history import apply, draw_history
+from ft_training.model import STRIDE
+from ft_training.views import SIDE, Target, draw_box, flipped, scaled, see, truth, window
 
 #: images `[B, W, W, 3]` uint8 BGR, mask `[B, W/2, W/2]`, maps `[B, 11, W/8, W/8]`, labels
 #: `[B, 21]` and where the windows lie in their pictures, `[B, 2]` int64 (y, x) in px.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
-#: Share of untouched pictures in a batch.
-UNTOUCHED_SHARE = 0.3
+#: How often training makes each family. Blending is what all face swaps share, and enlarging what
+#: all generators do: these two make a model that finds what it was never shown.
+TRAINING_MIX = {
+    "self_blend": 0.33, "face_swap": 0.13, "resynthesis": 0.15, "part_swap": 0.08,
+    "inpainting": 0.07, "retouching": 0.08, "local_warp": 0.05, "gan_edit": 0.05,
+    "copy_move": 0.03, "splice": 0.03,
+}  # fmt: skip
+#: Share of draws that give a forgery and its original, and only another untouched picture.
+PAIRS, UNTOUCHED_ONLY = 0.75, 0.17
+#: How often one forgery is seen, each time with another history: making it costs the most.
+VIEWS = 2
 
 
 @dataclass(frozen=True)
-class View:
-    """How training looks at its pictures: windows of `side` px, degraded `harm` times as often."""
+class Window:
+    """A window of `side` px of a picture, its corner (y, x) in px."""
 
+    whole: Target
+    corner: tuple[int, int]
     side: int
-    harm: float
+
+    def seen(self) -> Target:
+        """Return what lies in the window."""
+        return window(self.whole, self.corner, self.side)
 
 
 class TrainingBatches(IterableDataset[Batch]):
-    """Forged pictures from the shards, and the originals of some, augmented.
-
-    An original goes through the very same augmentation as its forgery and is seen through the same
-    window: the traces are all that tells the two apart.
+    """Forged pictures and their originals, each pair with one history and seen through one window.
 
     Args:
-        faces: the face folder.
-        run: the folder that holds `train-*` shards.
+        faces: the face folders.
         batch: pictures in a batch.
         seed: where the random stream starts.
-        view: windows and degradation.
+        side: side of the windows in px.
     """
 
-    def __init__(self, faces: Path, run: Path, batch: int, seed: int, view: View) -> None:
-        self.faces, self.run, self.batch, self.seed, self.view = faces, run, batch, seed, view
+    def __init__(self, faces: list[Path], batch: int, seed: int, side: int) -> None:
+        self.faces, self.batch, self.seed, self.side = faces, batch, seed, side
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
         rng = np.random.default_rng(self.seed)
-        stores = [Store(path.parent) for path in sorted(self.run.glob("train-*/meta.json"))]
-        faces = FaceSet(self.faces)
-        waiting: list[tuple[Target, tuple[int, int]]] = []
+        sets = [FaceSet(folder) for folder in self.faces]
+        forges = [Forge(one, one.split()[0], TRAINING_MIX, self.seed) for one in sets]
+        sizes = np.array([len({entry.identity for entry in forge.entries}) for forge in forges])
+        waiting: list[Window] = []
+        number = 0
         while True:
-            while len(waiting) < self.batch:
-                waiting += self._draw(stores, faces, rng)
+            while len(waiting) < 4 * self.batch:
+                forge = forges[int(rng.choice(len(forges), p=sizes / sizes.sum()))]
+                waiting += self._draw(forge, number, rng)
+                number += 1
+            rng.shuffle(waiting)
             ready, waiting = waiting[: self.batch], waiting[self.batch :]
-            seen = [window(whole, corner, self.view.side) for whole, corner in ready]
-            yield (
-                torch.from_numpy(np.stack([s.image for s in seen])),
-                torch.from_numpy(np.stack([s.mask for s in seen])),
-                torch.from_numpy(np.stack([s.maps for s in seen])),
-                torch.from_numpy(np.stack([s.labels for s in seen])),
-                torch.tensor([corner for _, corner in ready]),
-            )
+            yield stacked(ready)
 
-    def _draw(
-        self, stores: list[Store], faces: FaceSet, rng: np.random.Generator
-    ) -> list[tuple[Target, tuple[int, int]]]:
-        """Return a forgery, and now and then its original, with the window's corner."""
-        forged = _forged(stores, rng)
-        drawn = [forged]
-        if rng.random() < UNTOUCHED_SHARE / (1 - UNTOUCHED_SHARE):
-            entry = faces.entries[forged.meta["row"]]
-            original = faces.load(entry, forged.meta["save_seed"]).image
-            nothing = np.zeros_like(forged.mask), forged.maps, np.zeros_like(forged.multilabel)
-            drawn.append(Sample(original, *nothing, forged.meta))
-        seed = int(rng.integers(2**63))
-        wholes = [
-            target(augment(one, np.random.default_rng(seed), self.view.harm)) for one in drawn
-        ]
-        corner = _corner(wholes[0].mask, self.view.side, rng)
-        return [(whole, corner) for whole in wholes]
+    def _draw(self, forge: Forge, number: int, rng: np.random.Generator) -> list[Window]:
+        """Return windows on a forgery and its original, or on an untouched picture."""
+        draw = rng.random()
+        if draw < UNTOUCHED_ONLY:
+            return view(forge.make(number, UNTOUCHED), (False,), self.side, rng)
+        made = forge.make(number)
+        halves = (True, False) if draw < UNTOUCHED_ONLY + PAIRS else (True,)
+        return [one for _ in range(VIEWS) for one in view(made, halves, self.side, rng)]
 
 
-def _forged(stores: list[Store], rng: np.random.Generator) -> Sample:
-    while True:
-        store = stores[int(rng.integers(len(stores)))]
-        index = int(rng.integers(len(store)))
-        if store.meta[index]["family"] != UNTOUCHED:
-            return store[index]
+def view(
+    made: Forgery, halves: tuple[bool, ...], side: int, rng: np.random.Generator
+) -> list[Window]:
+    """Return one window of `side` px of each half of a pair (True is the forged one)."""
+    points = made.face.geometry.points
+    box = draw_box(points, rng)
+    steps = draw_history(box.side, rng, varied=halves == (False,))
+    mirrored = rng.random() < 0.5
+    wholes = []
+    for forged in halves:
+        image = apply(steps, made.image if forged else made.face.image)
+        seen = see(image, scaled(box, image.shape[1] / made.face.image.shape[1]))
+        mask = made.mask if forged else np.zeros_like(made.mask)
+        whole = Target(seen, *truth(mask, points, box))
+        wholes.append(flipped(whole) if mirrored else whole)
+    corner = _corner(wholes[0].mask, side, rng)
+    return [Window(whole, corner, side) for whole in wholes]
+
+
+def stacked(windows: list[Window]) -> Batch:
+    """Return `windows` as a batch."""
+    seen = [one.seen() for one in windows]
+    return (
+        torch.from_numpy(np.stack([s.image for s in seen])),
+        torch.from_numpy(np.stack([s.mask for s in seen])),
+        torch.from_numpy(np.stack([s.maps for s in seen])),
+        torch.from_numpy(np.stack([s.labels for s in seen])),
+        torch.tensor([one.corner for one in windows]),
+    )
 
 
 def _corner(mask: NDArray[np.floating], side: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -105,8 +126,7 @@ def _corner(mask: NDArray[np.floating], side: int, rng: np.random.Generator) -> 
     `mask` is `[S/2, S/2]`, as in :class:`Target`.
     """
     inside = np.argwhere(mask > 0.5)
-    size = 2 * len(mask)
-    point = 2 * inside[rng.integers(len(inside))] if len(inside) else rng.integers(0, size, 2)
+    point = 2 * inside[rng.integers(len(inside))] if len(inside) else rng.integers(0, SIDE, 2)
     begin = (point - rng.uniform(0.1, 0.9, 2) * side) / STRIDE
-    y, x = np.clip(np.rint(begin), 0, (size - side) // STRIDE).astype(int) * STRIDE
+    y, x = np.clip(np.rint(begin), 0, (SIDE - side) // STRIDE).astype(int) * STRIDE
     return int(y), int(x)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ft_forge import UNTOUCHED, FaceSet
 from ft_forge.labels import COVERAGE, SKIN_COVERAGE
-from ft_forge.recipe import draw_save_seed
+from ft_training.calibration import likelihood
+from ft_training.model import Nano, Seen, conditioning, normalised
+from ft_training.samples import Sample
 from ftsdk.decision import EMPTY_SHARE
 from ftsdk.regions import LABELS, LOCATED_LABELS, face_region
-
-from .augment import augment, target
-from .model import Nano, Seen, conditioning, normalised
-from .store import Sample, Store
 
 
 @dataclass
@@ -74,43 +72,32 @@ def covered_regions(mask: NDArray[np.bool_], maps: NDArray[np.floating]) -> list
     return [name for name in LABELS if name in names]
 
 
-def training_samples(faces: Path, run: Path, count: int, seed: int) -> list[Sample]:
-    """Draw `count` augmented training samples, every fourth one untouched."""
-    rng = np.random.default_rng([seed, count])
-    stores = [Store(path.parent) for path in sorted(run.glob("train-*/meta.json"))]
-    folder = FaceSet(faces)
-    train, _ = folder.split()
-    maps = np.load(run / "maps.npy", mmap_mode="r")
-    samples: list[Sample] = []
-    while len(samples) < count:
-        if len(samples) % 4 == 3:
-            entry = train[int(rng.integers(len(train)))]
-            image = folder.load(entry, draw_save_seed(rng)).image
-            labels = np.zeros(len(LABELS), np.uint8)
-            empty = np.zeros(image.shape[:2], np.uint8)
-            meta = {"family": UNTOUCHED, "traces": [], "strength": 0.0}
-            sample = Sample(image, empty, np.array(maps[entry.row]), labels, meta)
-        else:
-            store = stores[int(rng.integers(len(stores)))]
-            sample = store[int(rng.integers(len(store)))]
-        samples.append(augment(sample, rng))
-    return samples
+def _meta(sample: Sample, score: float) -> dict[str, object]:
+    traces, strength = list(sample.traces), sample.strength
+    facts = {"family": sample.family, "traces": traces, "strength": strength}
+    return {**facts, "score": score}
 
 
 @torch.no_grad()
 def extract(
-    model: Nano, samples: Sequence[Sample], seed: int, threshold: float = 0.5, batch: int = 16
+    model: Nano, samples: Sequence[Sample], seed: int, fitted: dict[str, Any], batch: int = 16
 ) -> Features:
-    """Run the vision stages over `samples`; region labels vary as users vary them."""
+    """Run the vision stages over `samples`; region labels vary as users vary them.
+
+    `fitted` is what `calibration.json` holds: below the score's threshold no region is suspected.
+    """
     generator = torch.Generator().manual_seed(seed)
     parts: dict[str, list[Tensor]] = {}
     named: list[list[str] | None] = []
+    scores: list[float] = []
     for start in range(0, len(samples), batch):
-        targets = [target(sample) for sample in samples[start : start + batch]]
+        targets = [sample.seen for sample in samples[start : start + batch]]
         images = torch.from_numpy(np.stack([t.image for t in targets]))
         truth = torch.from_numpy(np.stack([t.labels for t in targets]))
         seen = model.see(normalised(images))
-        own = (seen.region_logits.sigmoid() > threshold).float()
+        suspected = (seen.score_logits > model.mask_decoder.certain).float()
+        own = (seen.region_logits.sigmoid() > fitted["region_threshold"]).float() * suspected
+        scores += likelihood(seen.score_logits[:, 0].numpy(), fitted["score"]).tolist()
         drawn = conditioning(truth, seen.region_logits, generator)
         keep = torch.rand(len(own), 1, generator=generator) < 0.6
         labels = torch.where(keep, own, drawn)
@@ -121,7 +108,7 @@ def extract(
         for mask, one in zip(found.numpy(), targets, strict=True):
             named.append(covered_regions(mask, one.maps))
     tensors = {name: torch.cat(values) for name, values in parts.items()}
-    return Features(tensors, named, [dict(sample.meta) for sample in samples])
+    return Features(tensors, named, [_meta(*pair) for pair in zip(samples, scores, strict=True)])
 
 
 def _inputs(seen: Seen, mask_logits: Tensor, region_labels: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
-"""Fits what a calibration holds, on people that training never saw."""
+"""Fits what a calibration holds, on photographs of people that training never saw."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,102 +12,187 @@ import torch
 from numpy.typing import NDArray
 
 from ft_forge import UNTOUCHED
-from ft_forge.degrade import degrade
+from ft_training.calibration import (
+    Scores,
+    best_region_threshold,
+    calibrate,
+    logit_of,
+    unsure_scores,
+)
+from ft_training.model import Nano, Seen
+from ft_training.samples import (
+    LOW_QUALITIES,
+    TREATMENTS,
+    Sample,
+    untouched,
+    validation_forgeries,
+)
 from ftsdk.decision import EMPTY_SHARE, mask_iou
 
-from .batches import UNTOUCHED_SHARE
-from .calibration import best_region_threshold, calibrate, logit_of
-from .model import Nano, Seen, normalised
-from .store import Sample, Store
-
-#: Seeds of the histories that calibration pictures get; untouched ones are seen under each.
-_HISTORIES = (5, 6, 7)
-#: Px across of the smallest frame of which an answer is given.
-_SMALLEST_FACE = 64
+#: Forgeries a family and face folder.
+A_FAMILY = 14
 #: How far mask logits may fall.
 _QUIET = np.arange(0.0, 8.1, 0.5)
+#: What an untouched picture's empty mask weighs beside a forgery's IoU.
+UNTOUCHED_WEIGHT = 0.5
+SEED = 5
+#: Px across of the smallest frame of which an answer is given.
+_SMALLEST_FACE = 64
+#: The untouched pictures of a source with fewer people fit no threshold.
+LEAST_PEOPLE = 20
+#: From this share of false alarms on a JPEG quality is too low for an answer.
+SEEN_SHARE = 0.08
 
 
-def validation_samples(run: Path, seed: int = _HISTORIES[0]) -> list[Sample]:
-    """Return the validation store's pictures, each with a fixed history of compression."""
-    store = Store(run / "validation")
-    samples = []
-    for index in range(len(store)):
-        one = store[index]
-        image = degrade(one.image, np.random.default_rng([seed, index]))
-        samples.append(Sample(image, one.mask, one.maps, one.multilabel, one.meta))
-    return samples
+@dataclass(frozen=True)
+class Judged:
+    """A sample with what the vision stages say of it."""
+
+    sample: Sample
+    seen: Seen
+    treatment: str
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was forged in it."""
+        return self.sample.family == UNTOUCHED
+
+    @property
+    def score_logit(self) -> float:
+        """What the score is made from."""
+        return float(self.seen.score_logits)
 
 
-def _fits_calibration(identity: str) -> bool:
-    """Tell whether a validation identity fits the calibration; the others are kept from it."""
-    return int(identity) % 2 == 0
+@torch.no_grad()
+def judge(model: Nano, faces: list[Path], a_family: int = A_FAMILY) -> list[Judged]:
+    """Let `model` see the validation people: forged, and untouched after each treatment."""
+    judged = [
+        Judged(sample, model.see(sample.pixel_values()), "history")
+        for sample in validation_forgeries(faces, a_family, SEED)
+    ]
+    for treatment in (*TREATMENTS, *(f"jpeg {quality}" for quality in LOW_QUALITIES)):
+        judged += [
+            Judged(sample, model.see(sample.pixel_values()), treatment)
+            for sample in untouched(faces, treatment)
+        ]
+    return judged
 
 
-def _iou_and_area(logits: NDArray[Any], mask: NDArray[np.uint8]) -> tuple[float, float]:
+def worst_sources(judged: list[Judged], cut: float) -> dict[str, dict[str, float]]:
+    """Return, by treatment, the share of untouched pictures of each source that exceed `cut`."""
+    shares: dict[str, dict[str, float]] = {}
+    for treatment in TREATMENTS:
+        by_source: dict[str, list[Judged]] = {"all": []}
+        for one in judged:
+            if one.untouched and one.treatment == treatment:
+                by_source["all"].append(one)
+                by_source.setdefault(one.sample.source or "synthetic", []).append(one)
+        shares[treatment] = {name: _share(rows, cut) for name, rows in by_source.items()}
+    return shares
+
+
+def _share(rows: list[Judged], cut: float) -> float:
+    return round(float(np.mean([one.score_logit > cut for one in rows])), 4) if rows else 0.0
+
+
+def _iou_and_area(logits: NDArray[Any], mask: NDArray[np.floating]) -> tuple[float, float]:
     """Return IoU and predicted share; logits are resized to the truth's size and cut at 0."""
     size = mask.shape[1::-1]
     found = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR) > 0
-    return mask_iou(np.asarray(found), mask > 0), float(found.mean())
-
-
-def _fitted_samples(run: Path) -> list[Sample]:
-    """Return the samples of the people whom the calibration is fitted on."""
-    return [
-        sample
-        for seed in _HISTORIES
-        for sample in validation_samples(run, seed)
-        if _fits_calibration(sample.meta["identity"])
-        and (seed == _HISTORIES[0] or sample.meta["family"] == UNTOUCHED)
-    ]
+    return mask_iou(np.asarray(found), mask > 0.5), float(found.mean())
 
 
 def _gains(logits: NDArray[Any], sample: Sample) -> list[float]:
     """Return IoU, or 1 for an untouched picture's empty mask, after a fall by each of `_QUIET`."""
-    after = [_iou_and_area(logits - fall, sample.mask) for fall in _QUIET]
-    if sample.meta["family"] == UNTOUCHED:
+    after = [_iou_and_area(logits - fall, sample.seen.mask) for fall in _QUIET]
+    if sample.family == UNTOUCHED:
         return [float(area < EMPTY_SHARE) for _, area in after]
     return [iou for iou, _ in after]
 
 
 @torch.no_grad()
-def _best_quiet(model: Nano, seen: list[Seen], samples: list[Sample], threshold: float) -> float:
-    """Return how far the mask logits of doubtful pictures should fall, given `certain`.
-
-    Forged and untouched pictures weigh together what they do in training's batches.
-    """
+def _best_quiet(model: Nano, judged: list[Judged], threshold: float, cut: float) -> float:
+    """Return how far the mask logits of doubtful pictures should fall, given `certain`."""
     gains = []
-    for one, sample in zip(seen, samples, strict=True):
-        labels = (one.region_logits.sigmoid() > threshold).float()
-        doubt = float(model.mask_decoder.doubt(labels, one.score_logits))
-        gain = _gains(model.mask(one, labels)[0].numpy(), sample)
+    for one in judged:
+        suspected = float(one.score_logit > cut)
+        labels = (one.seen.region_logits.sigmoid() > threshold).float() * suspected
+        doubt = float(model.mask_decoder.doubt(labels, one.seen.score_logits))
+        gain = _gains(model.mask(one.seen, labels)[0].numpy(), one.sample)
         gains.append(np.interp(doubt * _QUIET, _QUIET, gain))
-    untouched = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
-    means = [np.mean(np.array(gains)[rows], axis=0) for rows in (untouched, ~untouched)]
-    both = np.average(means, axis=0, weights=[UNTOUCHED_SHARE, 1 - UNTOUCHED_SHARE])
+    quiet = np.array([one.untouched for one in judged])
+    means = [np.mean(np.array(gains)[rows], axis=0) for rows in (quiet, ~quiet)]
+    both = np.average(means, axis=0, weights=[UNTOUCHED_WEIGHT, 1 - UNTOUCHED_WEIGHT])
     return float(_QUIET[int(both.argmax())])
 
 
 @torch.no_grad()
-def fit_calibration(model: Nano, run: Path) -> dict[str, Any]:
+def fit_calibration(model: Nano, judged: list[Judged]) -> dict[str, Any]:
     """Set the mask decoder's `quiet` and `certain` and return what `calibration.json` holds.
 
-    Fitted on one half of the validation identities.
+    The score is fitted on photographs alone, the rest on synthetic people too.
     """
-    samples = _fitted_samples(run)
-    seen = [model.see(normalised(torch.from_numpy(sample.image[None]))) for sample in samples]
-    scores = np.array([float(one.score_logits) for one in seen])
-    untouched = np.array([sample.meta["family"] == UNTOUCHED for sample in samples])
-    regions = np.concatenate([one.region_logits.numpy() for one in seen])
-    truth = np.array([sample.multilabel for sample in samples])
-    threshold = best_region_threshold(regions, truth)
-    score = calibrate(scores[untouched], scores[~untouched])
+    own = _telling([one for one in judged if one.sample.source])
+    quiet = [one for one in own if one.untouched and one.treatment in TREATMENTS]
+    treatments = _grouped(quiet, [one.treatment for one in quiet])
+    sources = _grouped(quiet, [one.sample.source for one in quiet])
+    score = calibrate(treatments, sources, _scores([one for one in own if not one.untouched]))
+    cut = logit_of(score["operating_points"]["default"], score)
+    regions = np.concatenate([one.seen.region_logits.numpy() for one in judged])
+    labels = np.array([one.sample.seen.labels for one in judged])
+    threshold = best_region_threshold(regions, labels)
     decoder = model.mask_decoder
-    decoder.certain.fill_(logit_of(score["operating_points"]["default"], score))
-    decoder.quiet.fill_(_best_quiet(model, seen, samples, threshold))
+    decoder.certain.fill_(cut)
+    decoder.quiet.fill_(0.0)
+    decoder.quiet.fill_(_best_quiet(model, judged, threshold, cut))
     return {
         "score": score,
-        "validity": {"needs_face": True, "smallest_face": _SMALLEST_FACE},
+        "validity": {
+            "needs_face": True,
+            "smallest_face": _SMALLEST_FACE,
+            "unsure_scores": unsure_scores(_scores(quiet), score),
+            "lowest_jpeg_quality": lowest_quality(own, cut),
+        },
         "region_threshold": threshold,
         "mask_threshold": 0.5,
     }
+
+
+def _telling(judged: list[Judged]) -> list[Judged]:
+    """Leave out the untouched pictures of sources with few people.
+
+    Such a source weighs with each of its mistakes; among object photographs a "face" is often none.
+    """
+    people: dict[str, set[str]] = {}
+    for one in judged:
+        people.setdefault(one.sample.source, set()).add(one.sample.identity)
+    return [
+        one
+        for one in judged
+        if not one.untouched or len(people[one.sample.source]) >= LEAST_PEOPLE
+    ]
+
+
+def _scores(judged: list[Judged]) -> Scores:
+    return np.array([one.score_logit for one in judged])
+
+
+def _grouped(judged: list[Judged], names: list[str]) -> dict[str, Scores]:
+    groups: dict[str, list[Judged]] = {}
+    for one, name in zip(judged, names, strict=True):
+        groups.setdefault(name, []).append(one)
+    return {name: _scores(rows) for name, rows in groups.items()}
+
+
+def lowest_quality(judged: list[Judged], cut: float) -> int | None:
+    """Return the lowest JPEG quality at which untouched pictures seldom exceed `cut`.
+
+    None where even the lowest that was tried is harmless.
+    """
+    lowest = 70
+    for quality in LOW_QUALITIES:
+        rows = [one for one in judged if one.untouched and one.treatment == f"jpeg {quality}"]
+        if not rows or _share(rows, cut) > SEEN_SHARE:
+            return lowest
+        lowest = quality
+    return None

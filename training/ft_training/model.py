@@ -75,7 +75,7 @@ class Nano(nn.Module):
             self.vision_encoder, {"position": position}, (pixel_values,)
         )
         evidence = self.forgery_prompter.evidence(at_48)
-        regions, score = self.forgery_prompter.from_evidence(evidence, embeds, maps)
+        regions, score = self.forgery_prompter.from_evidence(evidence, embeds, at_48, maps)
         return Seen(embeds, at_48, at_96, maps, evidence, regions, score)
 
     def _positions(self, corners: Tensor, side: int) -> Tensor:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +15,32 @@ from torch import Tensor, nn
 from ft_forge import UNTOUCHED
 from ft_forge.labels import label_names
 from ft_forge.words import nothing_found, report
-
-from .features import Features
-from .language import Reporter, prompt_for
-from .model import DIMENSIONS, Nano
+from ft_training.features import Features
+from ft_training.language import Reporter, prompt_for
+from ft_training.model import DIMENSIONS, Nano
 
 CHECKPOINT = "text.pt"
 #: Learning rates of a text stage that begins, and of one whose model can write already.
 FIRST_RATE, CONTINUED_RATE = 1.5e-3, 5e-4
 
+#: From which score a report may speak of a change as strong as this: faint, some, clear.
+_MOST_STRENGTH = ((0.0, 6.0), (0.6, 19.0), (0.8, 255.0))
 #: What can be said where an untouched picture got a mask: no more than that it looks odd.
 _FALSE_ALARM = ("retouching", ("texture",), 4.0)
 
 
-def sentence(named: list[str] | None, meta: dict[str, object], rng: np.random.Generator) -> str:
-    """Return the report to learn: about the parts of the predicted mask, in the true words."""
+def sentence(named: list[str] | None, meta: dict[str, Any], rng: np.random.Generator) -> str:
+    """Return the report to learn: about the parts of the predicted mask, in the true words.
+
+    It is never more certain than the score.
+    """
     if named is None:
         return nothing_found(rng)
     family, traces, strength = meta["family"], meta["traces"], meta["strength"]
     if family == UNTOUCHED:
         family, traces, strength = _FALSE_ALARM
-    return report(named, str(family), list(traces), float(strength), rng)  # type: ignore
+    most = max(strong for least, strong in _MOST_STRENGTH if meta["score"] >= least)
+    return report(named, family, traces, min(strength, most), rng)
 
 
 class TextModel(nn.Module):

@@ -1,8 +1,9 @@
-"""The recipe, from a face folder to a weights folder.
+"""The recipe, from face folders to a weights folder.
 
-`python -m ft_training.train --faces DIR --run DIR` makes the forgeries, trains vision, fits the
-calibration, trains text and writes `RUN/weights`. Each part can be run alone and resumes where it
-stopped; `export` may be run at any time and takes the latest checkpoints.
+`python -m ft_training.train --faces DIR [--faces DIR] --run DIR` trains vision, fits the
+calibration, trains text and writes `RUN/weights`. Forgeries are made while it trains. Each part can
+be run alone and resumes where it stopped; `export` may be run at any time and takes the latest
+checkpoints.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from .features import Features, extract, training_samples
-from .fitting import fit_calibration
-from .model import Nano, channels_last
-from .reports import REPORTS, write_validation_reports
-from .store import prepare
-from .text import CHECKPOINT as TEXT_CHECKPOINT
-from .text import CONTINUED_RATE, FIRST_RATE, TextModel, train_text
-from .vision import CHECKPOINT as VISION_CHECKPOINT
-from .vision import VisionTraining
-from .weights import read_reporter, write_weights
+from ft_training.features import Features, extract
+from ft_training.fitting import fit_calibration, judge, worst_sources
+from ft_training.model import Nano, channels_last
+from ft_training.reports import REPORTS, write_validation_reports
+from ft_training.samples import training_samples
+from ft_training.text import CHECKPOINT as TEXT_CHECKPOINT
+from ft_training.text import CONTINUED_RATE, FIRST_RATE, TextModel, train_text
+from ft_training.vision import CHECKPOINT as VISION_CHECKPOINT
+from ft_training.vision import VisionTraining
+from ft_training.weights import read_reporter, write_weights
 
 SEED = 1
 CALIBRATION = "calibrated.json"
@@ -34,7 +35,6 @@ class Part(StrEnum):
     """The steps of the recipe, in order."""
 
     ALL = "all"
-    FORGE = "forge"
     VISION = "vision"
     CALIBRATE = "calibrate"
     TEXT = "text"
@@ -58,23 +58,27 @@ def load_calibrated(run: Path) -> tuple[Nano, dict[str, Any]]:
     return model, fitted
 
 
-def calibration_stage(run: Path) -> None:
-    """Fit the calibration of the latest vision checkpoint and keep it in the run."""
+def calibration_stage(run: Path, faces: list[Path]) -> None:
+    """Fit the calibration of the latest vision checkpoint and keep it in the run.
+
+    Prints what share of each source's untouched pictures exceeds the fitted threshold.
+    """
     model = load_vision(run)
-    fitted = fit_calibration(model, run)
+    judged = judge(model, faces)
+    fitted = fit_calibration(model, judged)
     decoder = model.mask_decoder
+    print(json.dumps(worst_sources(judged, float(decoder.certain)), indent=1), flush=True)
     fitted["mask_decoder"] = {"quiet": float(decoder.quiet), "certain": float(decoder.certain)}
     (run / CALIBRATION).write_text(json.dumps(fitted, indent=2) + "\n")
 
 
 def text_stage(
-    faces: Path, run: Path, minutes: float, pictures: int, start: Path | None = None
+    faces: list[Path], run: Path, minutes: float, pictures: int, start: Path | None = None
 ) -> None:
     """Cache what the vision stages see, then train Q-Former and language model on it."""
     torch.manual_seed(SEED)
-    nano, calibration = load_calibrated(run)
-    samples = training_samples(faces, run, pictures, SEED)
-    features = extract(nano, samples, SEED, calibration["region_threshold"])
+    nano, fitted = load_calibrated(run)
+    features = extract(nano, training_samples(faces, pictures, SEED), SEED, fitted)
     features.save(run / "features.pt")
     model = TextModel(nano)
     if (run / TEXT_CHECKPOINT).exists():  # a later vision stage: go on from the old words
@@ -86,42 +90,39 @@ def text_stage(
     train_text(model, Features.load(run / "features.pt"), minutes, run, rate)
 
 
-def export(run: Path, out: Path) -> None:
+def export(faces: list[Path], run: Path, out: Path) -> None:
     """Write the weights folder from the latest checkpoints."""
-    nano, calibration = load_calibrated(run)
+    nano, fitted = load_calibrated(run)
     model = TextModel(nano)
     if (run / TEXT_CHECKPOINT).exists():
         model.load_state_dict(torch.load(run / TEXT_CHECKPOINT, weights_only=True))
-    write_weights(nano, model.eval().reporter, calibration, out)
-    threshold = calibration["region_threshold"]
-    write_validation_reports(model, nano, run, threshold, out / REPORTS, SEED)
+    write_weights(nano, model.eval().reporter, fitted, out)
+    write_validation_reports(model, nano, faces, fitted, out / REPORTS, SEED)
 
 
 def main(
-    faces: Annotated[Path, typer.Option(help="The face folder.")],
-    run: Annotated[Path, typer.Option(help="Where forgeries, checkpoints and weights go.")],
+    faces: Annotated[list[Path], typer.Option(help="A face folder; give several one by one.")],
+    run: Annotated[Path, typer.Option(help="Where checkpoints and weights go.")],
     part: Annotated[Part, typer.Option(help="Which step to run.")] = Part.ALL,
     start: Annotated[
         Path | None, typer.Option(help="Weights folder to go on from, not from ImageNet.")
     ] = None,
-    shards: Annotated[int, typer.Option(help="Training shards of 1200 forgeries.")] = 9,
-    vision_minutes: Annotated[float, typer.Option(help="Wall time of the vision stage.")] = 75,
+    vision_minutes: Annotated[float, typer.Option(help="Wall time of the vision stage.")] = 240,
     text_minutes: Annotated[float, typer.Option(help="Wall time of the text stage.")] = 10,
     text_pictures: Annotated[int, typer.Option(help="Pictures of the text stage.")] = 4000,
     threads: Annotated[int, typer.Option(help="Threads for PyTorch.")] = 2,
 ) -> None:
-    """Train nano, for example: --faces faces --run runs/nano --vision-minutes 240"""
+    """Train nano, for example: --faces crops --faces faces --run runs/nano --start training/nano"""
     torch.set_num_threads(threads)
-    if part in (Part.ALL, Part.FORGE):
-        prepare(faces, run, shards, 1200, SEED)
+    run.mkdir(parents=True, exist_ok=True)
     if part in (Part.ALL, Part.VISION):
         VisionTraining(faces, run, vision_minutes, start).train()
     if part in (Part.ALL, Part.CALIBRATE):
-        calibration_stage(run)
+        calibration_stage(run, faces)
     if part in (Part.ALL, Part.TEXT):
         text_stage(faces, run, text_minutes, text_pictures, start)
     if part in (Part.ALL, Part.EXPORT):
-        export(run, run / "weights")
+        export(faces, run, run / "weights")
 
 
 if __name__ == "__main__":

@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from .batches import Batch, TrainingBatches, View
-from .model import Nano, channels_last, conditioning, keep_exact, normalised
-from .pretrained import load_lite0
-from .weights import read_vision
+from ft_training.batches import Batch, TrainingBatches
+from ft_training.model import Nano, channels_last, conditioning, keep_exact, normalised
+from ft_training.pretrained import load_lite0
+from ft_training.weights import read_vision
 
 #: Trunk stages kept as ImageNet made them: generic, and the dearest to train.
 FROZEN_STAGES = 2
 CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
-#: time; then whole pictures with all the harm that they come to.
-WINDOWS, WHOLE = View(side=256, harm=0.75), View(side=384, harm=1.0)
+#: time; then whole pictures. Sides in px.
+WINDOWS, WHOLE = 256, 384
 WINDOWS_SHARE = 0.6
 #: Seconds that a step counts for at the most: a machine put to sleep does not use up the budget.
 LONGEST_STEP = 20.0
@@ -55,13 +55,13 @@ def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, T
         logits = model.pixel_logits(seen, chosen).float()
     evidence = seen.evidence.float()
     coarse = functional.avg_pool2d(mask[:, None], 4)
-    forged = (labels.sum(1, keepdim=True) + mask.amax((1, 2))[:, None] > 0.5).float()
+    forged = (mask.amax((1, 2))[:, None] > 0.5).float()
     return {
         "mask": bce(logits, mask) + 0.7 * _dice(logits, mask),
         "evidence": 0.5 * bce(evidence, coarse) + 0.3 * _dice(evidence, coarse),
         "maps": 0.5 * bce(seen.region_maps.float(), maps),
         "regions": bce(seen.region_logits.float(), labels),
-        "score": 0.5 * bce(seen.score_logits.float(), forged),
+        "score": bce(seen.score_logits.float(), forged),
     }
 
 
@@ -87,15 +87,15 @@ class VisionTraining:
     """A resumable run; its state is one file, replaced whole.
 
     Args:
-        faces: the face folder.
-        run: the run's folder with the shards.
+        faces: the face folders.
+        run: the run's folder.
         minutes: wall time at which the learning rate reaches zero.
         start: a weights folder to go on from; None begins with ImageNet's trunk.
         batch: pictures a step.
     """
 
     def __init__(
-        self, faces: Path, run: Path, minutes: float, start: Path | None = None,
+        self, faces: list[Path], run: Path, minutes: float, start: Path | None = None,
         batch: int = 16, rate: float = 1.2e-3,
     ) -> None:  # fmt: skip
         torch.manual_seed(0)
@@ -132,8 +132,8 @@ class VisionTraining:
 
     def _batches(self) -> Iterator[Batch]:
         """Yield batches of windows, then of whole pictures."""
-        for view, until in ((WINDOWS, WINDOWS_SHARE), (WHOLE, 1.0)):
-            stream = TrainingBatches(self.faces, self.run, self.batch, 7 + self.step, view)
+        for side, until in ((WINDOWS, WINDOWS_SHARE), (WHOLE, 1.0)):
+            stream = TrainingBatches(self.faces, self.batch, 7 + self.step, side)
             loader = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
             while self.elapsed < until * self.budget:
                 yield next(loader)

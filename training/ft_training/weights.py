@@ -7,14 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ft_forge import LABELS
-
-from .language import PROMPT, Reporter
-from .model import DIMENSIONS, Nano
+from ft_training.language import PROMPT, Reporter
+from ft_training.model import DIMENSIONS, Nano
 
 FACE_DETECTOR = Path(__file__).parents[1] / "nano" / "face_detector.onnx"
 MASK_SIZE = DIMENSIONS["vision_encoder"]["image_size"] // 2
@@ -45,14 +43,20 @@ def _tensors(model: Nano, reporter: Reporter) -> dict[str, Tensor]:
 
 
 def read_vision(model: Nano, folder: Path) -> None:
-    """Fill the stages of `model` from a weights folder that :func:`write_weights` wrote."""
+    """Fill the stages of `model` from a weights folder that :func:`write_weights` wrote.
+
+    What the folder lacks, since the model has grown, stays as it is and is named.
+    """
     state = {
         name: value.float()
         for name, value in load_file(folder / "nano.safetensors").items()
         if not name.startswith("t5_proj.")
     }
-    counts = {name: 0 for name in model.state_dict() if name.endswith("num_batches_tracked")}
-    model.load_state_dict(state | {name: torch.tensor(count) for name, count in counts.items()})
+    counted = {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
+    found = model.load_state_dict(state, strict=False)
+    new = sorted(set(found.missing_keys) - counted)
+    if new:
+        print(f"not in {folder}, begun anew: {', '.join(new)}", flush=True)
 
 
 def read_reporter(reporter: Reporter, folder: Path) -> None:

@@ -15,6 +15,7 @@ from ft_export.model.nano import (
     NanoMaskDecoder,
     NanoQFormer,
     NanoVisionEncoder,
+    ScoreHead,
     expected_iou_cut,
     region_overlap,
 )
@@ -116,3 +117,20 @@ def test_region_overlap_is_the_share_of_a_region_that_the_area_covers() -> None:
     assert mean[0, 0].item() == pytest.approx(16 / 33, abs=1e-4)
     assert most[0, 0].item() == pytest.approx(1.0, abs=1e-4)
     assert np.allclose(mean[0, 1:].numpy(), 0, atol=1e-4)
+
+
+def test_the_score_begins_as_the_strongest_evidence_and_sees_the_face() -> None:
+    torch.manual_seed(0)
+    head = ScoreHead(embed=32).eval()
+    evidence, detail = torch.randn(2, 1, 8, 8), torch.randn(2, 64, 8, 8)
+    embeds, face = torch.randn(2, 4, 32), torch.rand(2, 1, 8, 8)
+    with torch.no_grad():
+        strongest = torch.nn.functional.avg_pool2d(evidence, 2, 1).amax((2, 3))
+        assert torch.equal(head(evidence, detail, embeds, face), strongest)
+        torch.nn.init.ones_(head.out.weight)
+        found = head(evidence, detail, embeds, face)
+        assert not torch.equal(found, strongest)
+        alone = head(evidence[:1], detail[:1], embeds[:1], face[:1])
+        assert torch.allclose(alone, found[:1], atol=1e-5)
+        elsewhere = head(evidence, detail, embeds, 1 - face)
+        assert not torch.allclose(elsewhere, found)

@@ -1,22 +1,36 @@
 from __future__ import annotations
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_forge import LABELS
+from ft_forge import LABELS, UNTOUCHED, FaceSet, Forge
+from ft_forge.framing import face_box
+from ft_forge.geometry import Geometry
 from ft_forge.words import all_sentences
-from ft_training.augment import Target, _at_another_size, augment, target, window
-from ft_training.batches import _corner
-from ft_training.calibration import calibrate, fit_temperature, likelihood, logit_of
+from ft_training.batches import _corner, view
+from ft_training.calibration import (
+    calibrate,
+    fit_temperature,
+    likelihood,
+    logit_of,
+    unsure_scores,
+)
 from ft_training.features import covered_regions
-from ft_training.fitting import _QUIET, _gains
+from ft_training.fitting import _QUIET, Judged, _gains, lowest_quality
+from ft_training.history import apply, draw_history
 from ft_training.language import build_tokenizer, prompt_for
-from ft_training.model import Nano, conditioning, keep_exact, normalised
-from ft_training.store import MAP_SIZE, Sample
+from ft_training.model import Nano, Seen, conditioning, keep_exact, normalised
+from ft_training.samples import Sample, training_samples, untouched, validation_forgeries
+from ft_training.text import sentence
+from ft_training.views import SIDE, Target, see, truth, window
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
+from tests.unit.forge.forge_faces import landmarks, write_faces
 
 
 def test_calibration_makes_the_likelihood_honest() -> None:
@@ -28,15 +42,50 @@ def test_calibration_makes_the_likelihood_honest() -> None:
     assert bias == pytest.approx(0.0, abs=0.08)
 
 
-def test_operating_points_keep_their_false_positive_rate() -> None:
+def test_the_threshold_is_that_of_the_worst_treatment_and_source() -> None:
     rng = np.random.default_rng(1)
-    untouched, forged = rng.normal(0, 2, 1000), rng.normal(3, 2, 1000)
-    score = calibrate(untouched, forged)
+    forged = rng.normal(3, 2, 1000)
+    plain, harmed = rng.normal(0, 2, 1000), rng.normal(1, 2, 1000)
+    odd = rng.normal(2.5, 2, 200)
+    treatments = {"plain": plain, "harmed": harmed}
+    calm = calibrate(treatments, {"all": plain}, forged)
+    threshold = calm["operating_points"]["default"]
+    assert (likelihood(harmed, calm) > threshold).mean() == pytest.approx(0.035, abs=0.003)
+    assert (likelihood(plain, calm) > threshold).mean() < 0.035
+    wary = calibrate(treatments, {"odd": odd}, forged)
+    threshold = wary["operating_points"]["default"]
+    assert (likelihood(odd, wary) > threshold).mean() == pytest.approx(0.08, abs=0.006)
+    back = [logit_of(float(value), calm) for value in likelihood(plain, calm)[:50]]
+    assert back == pytest.approx(plain[:50].tolist())
+
+
+def test_the_untouched_tail_and_the_unsure_band() -> None:
+    rng = np.random.default_rng(2)
+    untouched, forged = rng.normal(0, 2, 4000), rng.normal(3, 2, 1000)
+    score = calibrate({"plain": untouched}, {}, forged)
     quiet = likelihood(untouched, score)
-    assert (quiet > score["operating_points"]["fpr_0.01"]).mean() <= 0.01
-    assert (quiet > score["operating_points"]["fpr_0.05"]).mean() <= 0.05
-    back = [logit_of(float(value), score) for value in quiet[:50]]
-    assert back == pytest.approx(untouched[:50].tolist())
+    for value, share in score["untouched_tail"]:
+        assert (quiet >= value).mean() == pytest.approx(share, abs=0.002)
+    low, high = unsure_scores(untouched, score)
+    assert high == score["operating_points"]["default"]
+    assert ((quiet >= low) & (quiet < high)).mean() == pytest.approx(0.03, abs=0.002)
+
+
+@torch.no_grad()
+def test_a_quality_that_alarms_is_too_low() -> None:
+    nothing = np.zeros((2, 2), np.float32)
+    plain = Target(np.zeros((4, 4, 3), np.uint8), nothing, nothing, nothing)
+
+    def rows(quality: int, logits: list[float]) -> list[Judged]:
+        sample = Sample(plain, UNTOUCHED, (), 0.0, "someone", "somewhere")
+        seen = [Seen(*[torch.empty(0)] * 6, torch.tensor([[logit]])) for logit in logits]
+        return [Judged(sample, one, f"jpeg {quality}") for one in seen]
+
+    calm, loud = [0.0] * 20, [0.0] * 17 + [5.0] * 3
+    judged = rows(50, calm) + rows(40, loud)
+    assert lowest_quality(judged, 1.0) == 50
+    assert lowest_quality(rows(50, loud), 1.0) == 70
+    assert lowest_quality(rows(50, calm) + rows(40, calm), 1.0) is None
 
 
 @given(st.sampled_from(all_sentences()))
@@ -89,7 +138,8 @@ def test_a_falling_mask_is_worth_its_overlap_or_its_emptiness(family: str) -> No
     mask = np.zeros((192, 192), np.uint8)
     if family != "untouched":
         mask[:96, :96] = 1
-    gains = np.array(_gains(logits, Sample(mask, mask, mask, mask, {"family": family})))
+    seen = Target(mask, mask.astype(np.float32), mask, mask)
+    gains = np.array(_gains(logits, Sample(seen, family, (), 9.0, "someone", "somewhere")))
     shown = _QUIET < 1.1
     if family == "untouched":
         assert not gains[shown].any()
@@ -110,35 +160,84 @@ def test_fixed_filters_keep_every_grey_level_in_bfloat16() -> None:
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_picture_mask_and_maps_are_augmented_together(seed: int) -> None:
-    image = np.full((192, 192, 3), 60, np.uint8)
-    image[60:120, 50:110] = 220
-    mask = np.zeros((192, 192), np.uint8)
-    mask[60:120, 50:110] = 1
-    maps = np.zeros((MAP_SIZE, MAP_SIZE, 11), np.uint8)
-    maps[30:60, 25:55] = 255
-    sample = Sample(image, mask, maps, np.zeros(21, np.uint8), {})
-    changed = augment(sample, np.random.default_rng(seed))
-    bright = changed.image.mean(axis=2) > 0.5 * (changed.image.max() + float(changed.image.min()))
-    agreement = (bright & (changed.mask > 0)).sum() / (bright | (changed.mask > 0)).sum()
-    assert agreement > 0.85
-    arrays = target(changed)
-    assert arrays.image.shape == (192, 192, 3)
-    assert arrays.mask.shape == (96, 96)
-    assert arrays.maps.shape == (11, 24, 24)
-    coarse = arrays.mask.reshape(24, 4, 24, 4).mean((1, 3))
-    assert np.abs(coarse - arrays.maps[0]).mean() < 0.05
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    folder = tmp_path_factory.mktemp("faces")
+    write_faces(folder, 8)
+    index = json.loads((folder / "index.json").read_text())
+    for item in index:
+        item["split"] = "validation" if item["identity"] in "567" else "train"
+    (folder / "index.json").write_text(json.dumps(index))
+    return FaceSet(folder)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_face_of_another_size_stays_where_it_was(seed: int) -> None:
-    image = np.full((192, 192, 3), 40, np.uint8)
-    image[48:144, 64:128] = 200
-    seen = _at_another_size(image, np.random.default_rng(seed), 0.0)
-    assert seen.shape == image.shape
-    assert np.abs(seen.astype(float) - image).mean() < 4
-    assert not np.array_equal(seen, image)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_pair_differs_in_nothing_but_the_forgery(faces: FaceSet, seed: int) -> None:
+    made = Forge(faces, faces.entries, seed=seed).make(seed, "inpainting")
+    forged, original = view(made, (True, False), SIDE, np.random.default_rng(seed))
+    assert forged.corner == original.corner
+    assert original.whole.mask.max() == 0
+    assert original.whole.labels.max() == 0
+    assert np.array_equal(forged.whole.maps, original.whole.maps)
+    assert forged.whole.mask.max() > 0.9
+    difference = np.abs(forged.whole.image.astype(int) - original.whole.image).max(2)
+    inside = cv2.dilate(cv2.resize(forged.whole.mask, (SIDE, SIDE)), np.ones((41, 41))) > 0
+    assert difference[inside].max() > 8
+    assert np.median(difference[~inside]) == 0  # JPEG blocks carry little beyond
+
+
+@pytest.mark.parametrize("tilt", [0.0, 40.0])
+def test_the_truth_follows_the_picture_into_the_square(tilt: float) -> None:
+    points = landmarks() * 2
+    turn = cv2.getRotationMatrix2D((192, 192), -tilt, 1.0)
+    points = points @ turn[:, :2].T + turn[:, 2]
+    geometry = Geometry(points, (384, 384))
+    image = np.zeros((384, 384, 3), np.uint8)
+    nose = geometry.hull("nose")
+    image[nose] = 255
+    box = face_box(points)
+    mask, maps, labels = truth(nose, points, box)
+    seen = cv2.resize(see(image, box)[..., 0], mask.shape[::-1], interpolation=cv2.INTER_AREA)
+    both, either = (seen > 127) & (mask > 0.5), (seen > 127) | (mask > 0.5)
+    assert both.sum() / either.sum() > 0.95
+    assert abs(box.angle - tilt) < 2
+    assert [LABELS[i] for i in np.flatnonzero(labels)] == ["nose"]
+    coarse = cv2.resize(mask, (48, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(coarse - maps[4]).mean() < 0.01
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_a_history_is_the_same_for_both_halves(seed: int, varied: bool) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (96, 80, 3), np.uint8)
+    steps = draw_history(150.0, np.random.default_rng(seed), varied)
+    once, again = apply(steps, picture), apply(steps, picture)
+    assert np.array_equal(once, again)
+    assert once.dtype == np.uint8
+    assert once.shape[2] == 3
+
+
+def test_samples_keep_people_apart_and_come_back_the_same(faces: FaceSet) -> None:
+    folders = [faces.root]
+    train, held_out = ({one.identity for one in part} for part in faces.split())
+    drawn = training_samples(folders, 5, 1)
+    assert [one.family == UNTOUCHED for one in drawn] == [False, False, False, True, False]
+    assert {one.identity for one in drawn} <= train
+    again = training_samples(folders, 5, 1)
+    assert all(
+        np.array_equal(one.seen.image, other.seen.image)
+        for one, other in zip(drawn, again, strict=True)
+    )
+    assert {one.identity for one in validation_forgeries(folders, 1, 2)} <= held_out
+    assert {one.identity for one in untouched(folders, "jpeg 70")} == held_out
+
+
+@pytest.mark.parametrize(("score", "manner"), [(0.5, "faint"), (0.7, "some"), (0.9, "clear")])
+def test_a_sentence_is_no_more_certain_than_the_score(score: float, manner: str) -> None:
+    meta = {"family": "face_swap", "traces": ["seam"], "strength": 80.0, "score": score}
+    adverb = {"faint": "slightly", "some": "probably", "clear": "clearly"}[manner]
+    for seed in range(20):
+        text = sentence(["nose"], meta, np.random.default_rng(seed))
+        assert f" {manner} " in text or f" {adverb} " in text
 
 
 def test_a_window_shows_the_same_place_of_everything() -> None:

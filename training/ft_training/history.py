@@ -1,0 +1,119 @@
+"""What happens to pictures between the editor and the model, drawn once for a pair.
+
+A forgery and its original get the very same treatment: nothing but the forgery tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ft_forge.degrade import add_grain, add_noise, jpeg
+from ft_forge.picture import Image
+
+#: One step of a history, from a picture [H, W, 3] uint8 to the next.
+Step = Callable[[Image], Image]
+
+_RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+#: JPEG qualities that a picture may be saved with.
+_QUALITY = (45, 99)
+#: Faces are not made smaller than this many px of their square's side.
+_LEAST_SIDE = 110.0
+
+
+def _seeded(change: Callable[[Image, np.random.Generator], Image], seed: int) -> Step:
+    return lambda image: change(image, np.random.default_rng(seed))
+
+
+def _toned(image: Image, gain: NDArray[Any], bias: float) -> Image:
+    return np.clip(np.round(image * gain + bias), 0, 255).astype(np.uint8)
+
+
+def _grey(image: Image) -> Image:
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
+def _saturated(image: Image, factor: float) -> Image:
+    grey = _grey(image).astype(np.float32)
+    return np.clip(np.round(grey + factor * (image - grey)), 0, 255).astype(np.uint8)
+
+
+def _sharpened(image: Image, strength: float) -> Image:
+    soft = cv2.GaussianBlur(image, (0, 0), 1.0)
+    return cv2.addWeighted(image, 1 + strength, soft, -strength, 0)
+
+
+def colour_steps(rng: np.random.Generator) -> list[Step]:
+    """Draw a change of light, of saturation, or none; now and then to grey."""
+    draw = rng.random()
+    if draw < 0.08:
+        return [_grey]
+    if draw < 0.25:
+        gain = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, 3)
+        bias = float(rng.uniform(-20, 20))
+        return [lambda image: _toned(image, gain, bias)]
+    if draw < 0.4:
+        factor = float(rng.uniform(0.3, 1.6))
+        return [lambda image: _saturated(image, factor)]
+    return []
+
+
+def resize_step(side: float, rng: np.random.Generator) -> Step:
+    """Draw a resize for a face whose square has `side` px."""
+    factor = float(np.exp(rng.uniform(np.log(0.4), np.log(1.3))))
+    factor = max(factor, min(_LEAST_SIDE / side, 1.0))
+    down = cv2.INTER_AREA if rng.random() < 0.5 else cv2.INTER_LINEAR
+    method = int(down if factor < 1 else rng.choice(_RESIZERS))
+    return lambda image: cv2.resize(image, None, fx=factor, fy=factor, interpolation=method)
+
+
+def _texture_steps(rng: np.random.Generator, often: float) -> list[Step]:
+    """Draw blur, sharpening and noise, each seldom; `often` scales how often."""
+    steps: list[Step] = []
+    if rng.random() < 0.12 * often:
+        sigma = float(rng.uniform(0.3, 1.2))
+        steps.append(lambda image: cv2.GaussianBlur(image, (0, 0), sigma))
+    elif rng.random() < 0.12 * often:
+        strength = float(rng.uniform(0.2, 1.2))
+        steps.append(lambda image: _sharpened(image, strength))
+    if rng.random() < 0.22 * often:
+        noise, level = int(rng.integers(2**31)), float(np.exp(rng.uniform(-0.7, 1.9)))
+        add = add_grain if rng.random() < 0.5 else add_noise
+        steps.append(_seeded(lambda image, own: add(image, level, own), noise))
+    return steps
+
+
+def jpeg_step(rng: np.random.Generator) -> Step:
+    """Draw a JPEG file to save to."""
+    quality = int(rng.integers(*_QUALITY))
+    return lambda image: jpeg(image, quality)
+
+
+def draw_history(side: float, rng: np.random.Generator, varied: bool = False) -> list[Step]:
+    """Draw the steps of a history for a face whose square has `side` px.
+
+    One picture in eight passes as the editor left it. `varied` histories change colour, noise and
+    sharpness more often, for pictures that were never forged: none of these is evidence.
+    """
+    if rng.random() < 0.12:
+        return []
+    steps = colour_steps(rng) if varied or rng.random() < 0.5 else []
+    if rng.random() < 0.55:
+        steps.append(resize_step(side, rng))
+    steps += _texture_steps(rng, 1.6 if varied else 1.0)
+    if rng.random() < 0.75:
+        steps.append(jpeg_step(rng))
+        if rng.random() < 0.2:
+            steps += [resize_step(side, rng), jpeg_step(rng)]
+    return steps
+
+
+def apply(steps: list[Step], image: Image) -> Image:
+    """Return `image` [H, W, 3] uint8 after `steps`."""
+    for step in steps:
+        image = step(image)
+    return np.ascontiguousarray(image)

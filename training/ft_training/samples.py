@@ -1,0 +1,122 @@
+"""Whole pictures with the truth about them, drawn from seeds: for calibration and for text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ft_forge import FAMILIES, UNTOUCHED, FaceSet, Forge, Forgery
+from ft_forge.degrade import jpeg
+from ft_forge.faces import Entry
+from ft_forge.framing import face_box
+from ft_forge.picture import Image
+from ft_training.batches import TRAINING_MIX, view
+from ft_training.history import apply, draw_history
+from ft_training.model import normalised
+from ft_training.views import SIDE, Target, scaled, see, truth
+
+#: What may have happened to an untouched picture of the calibration; a name a treatment.
+TREATMENTS = ("as it is", "jpeg 70", "half size, jpeg 80", "mirrored")
+#: JPEG qualities below those that the calibration holds for, the highest first.
+LOW_QUALITIES = (50, 40)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A whole picture as the model sees it, and how it came about.
+
+    `identity` and `source` say whose picture it was (no source: a synthetic person); `strength` is
+    the mean change inside the mask in grey levels of 255.
+    """
+
+    seen: Target
+    family: str
+    traces: tuple[str, ...]
+    strength: float
+    identity: str
+    source: str
+
+    def pixel_values(self) -> torch.Tensor:
+        """Return [1, 3, S, S] float32, CLIP-normalised."""
+        return normalised(torch.from_numpy(self.seen.image[None]))
+
+
+def _sample(made: Forgery, seen: Target) -> Sample:
+    face = made.face
+    return Sample(seen, made.family, made.traces, made.strength, face.identity, face.source)
+
+
+def _framed(made: Forgery, image: Image) -> Target:
+    """Return the square that the SDK would show the model of `image`, `made` at any size."""
+    points = made.face.geometry.points
+    box = face_box(points)
+    moved = scaled(box, image.shape[1] / made.image.shape[1])
+    return Target(see(image, moved), *truth(made.mask, points, box))
+
+
+def training_samples(faces: list[Path], count: int, seed: int) -> list[Sample]:
+    """Draw `count` pictures of training people as training sees them, every fourth untouched."""
+    rng = np.random.default_rng([seed, count])
+    forges = [Forge(one, one.split()[0], TRAINING_MIX, seed + 77) for one in map(FaceSet, faces)]
+    samples = []
+    for number in range(count):
+        forge = forges[number % len(forges)]
+        made = forge.make(number, UNTOUCHED if number % 4 == 3 else None)
+        (window,) = view(made, (made.family != UNTOUCHED,), SIDE, rng)
+        samples.append(_sample(made, window.seen()))
+    return samples
+
+
+def validation_forgeries(faces: list[Path], a_family: int, seed: int) -> list[Sample]:
+    """Return forgeries of validation people, each after a history of its own.
+
+    `a_family` of each family of each face folder.
+    """
+    samples = []
+    for folder in map(FaceSet, faces):
+        forge = Forge(folder, folder.split()[1], TRAINING_MIX, seed)
+        names = [name for name in FAMILIES if name in forge.mix]
+        for number, family in enumerate(islice(cycle(names), a_family * len(names))):
+            made = forge.make(number, family)
+            rng = np.random.default_rng([seed, number])
+            steps = draw_history(face_box(made.face.geometry.points).side, rng)
+            samples.append(_sample(made, _framed(made, apply(steps, made.image))))
+    return samples
+
+
+def treated(image: Image, treatment: str) -> Image:
+    """Return `image` [H, W, 3] uint8 after one of :data:`TREATMENTS` but mirroring, or "jpeg N"."""
+    if treatment.startswith("jpeg "):
+        return jpeg(image, int(treatment.removeprefix("jpeg ")))
+    if treatment == "half size, jpeg 80":
+        half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return jpeg(half, 80)
+    return image
+
+
+def untouched(faces: list[Path], treatment: str) -> Iterator[Sample]:
+    """Yield every untouched validation picture of the face folders after `treatment`.
+
+    Of people with GAN edits, many pictures of few, only the plain ones.
+    """
+    for folder in map(FaceSet, faces):
+        forge = Forge(folder, folder.split()[1], {UNTOUCHED: 1.0})
+        for entry in (one for one in forge.entries if not one.attribute):
+            made = _untouched(folder, entry)
+            seen = _framed(made, treated(made.image, treatment))
+            if treatment == "mirrored":
+                image = np.ascontiguousarray(seen.image[:, ::-1])
+                seen = Target(image, seen.mask, seen.maps[..., ::-1].copy(), seen.labels)
+            yield _sample(made, seen)
+
+
+def _untouched(folder: FaceSet, entry: Entry) -> Forgery:
+    face = folder.load(entry)
+    nothing = np.zeros(face.geometry.size, bool)
+    return Forgery(face.image, nothing, np.zeros(21, np.uint8), UNTOUCHED, face, (), 0.0)
