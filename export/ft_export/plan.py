@@ -48,7 +48,7 @@ _PUBLISHED_LIMITS = (
     "It was trained on aligned faces; on other framings its answer is less reliable.",
 )
 _NANO_LIMITS = (
-    "nano is a small model trained on synthetic faces: treat its answer as a hint, not as proof.",
+    "nano is a small model and misses many forgeries: treat its answer as a hint, not as proof.",
 )
 
 _NANO_LICENCE = (
