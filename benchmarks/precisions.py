@@ -22,6 +22,7 @@ from benchmarks.decoding import THREADS, Decoding, milliseconds_a_token
 from benchmarks.sections import MarkdownTable, measured_here
 from ft_calibration.reports import read_reports, share_reports
 from ft_export.bundle.journal import ReportTensors
+from ft_export.chain import chain_of
 from ft_export.gates.language_check import (
     FREE_TEXT,
     LOWERED,
@@ -39,8 +40,6 @@ from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
-from ftsdk.language.embeddings import TokenEmbeddings
-from ftsdk.language.prompt import PromptBuilder
 from ftsdk.manifest import TextGateEntry
 
 ENCODER, DECODER = STAGES = ("language_encoder", "language_decoder")
@@ -77,13 +76,9 @@ class Trials:
     written: list[Written] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        language = self.bundle.manifest.language
-        self.embeddings = TokenEmbeddings(self.bundle.read(language.token_embeddings))
         self.check = LanguageCheck(
             share_reports(read_reports(self.reports), observe=True),
-            PromptBuilder(self.bundle, self.embeddings),
-            self.embeddings,
-            language,
+            chain_of(self.bundle),
             FREE_TEXT,
             ReportTensors(self.folder / "reports"),
         )
@@ -180,7 +175,9 @@ def _speeds(trials: Trials, folder: Path, rounds: int = 15) -> None:
     graphs = [folder / str(number) / f"{DECODER}.onnx" for number in range(len(VARIANTS))]
     language, columns = trials.bundle.manifest.language, []
     for threads in THREADS:
-        decodings = [Decoding(graph, language, trials.embeddings, threads) for graph in graphs]
+        decodings = [
+            Decoding(graph, language, trials.check.chain.embeddings, threads) for graph in graphs
+        ]
         times = [[milliseconds_a_token(one) for one in decodings] for _ in range(rounds)]
         columns.append(np.median(times[1:], axis=0))
     for variant, *each in zip(VARIANTS, *columns, strict=True):

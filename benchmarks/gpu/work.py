@@ -85,18 +85,15 @@ def runtime(name: str, bundle: Path, stored: Path, same_model: bool) -> tuple[st
 def _answers(analyzer: Analyzer, stored: Stored | None = None) -> dict[str, NDArray[Any]]:
     """Return each picture's tensors; its regions and report are the stored ones where given."""
     from ft_export.gates.language_check import forced_logits
-    from ftsdk.language.decoder import StepDecoder
-    from ftsdk.language.embeddings import TokenEmbeddings
 
-    bundle, manifest = analyzer.bundle, analyzer.bundle.manifest
+    manifest = analyzer.bundle.manifest
     kept: dict[str, NDArray[Any]] = {}
-    embeddings = TokenEmbeddings(bundle.read(manifest.language.token_embeddings))
     decoder = analyzer.stages["language_decoder"]
     for index, picture in enumerate(PICTURES):
         regions = None if stored is None else suspected_regions(_of(index, stored), manifest)
         trace = analyzer.trace(picture, regions, Language(max_new_tokens=TOKENS))
         ids = trace["report_ids"] if stored is None else stored[f"{index}/report_ids"]
-        steps = StepDecoder(decoder, embeddings, manifest.language, trace, 1, ids.shape[1])
+        steps = analyzer.chain.decoder(decoder, trace, 1, ids.shape[1])
         tensors = {name: trace[name] for name in TENSORS} | {"report_ids": ids}
         tensors["logits"] = forced_logits(steps, ids[0].tolist()[1:])
         kept |= {f"{index}/{name}": value for name, value in tensors.items()}

@@ -17,7 +17,7 @@ from ft_calibration.reports import Report, read_reports, share_reports
 from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
 from ft_export.bundle.journal import Journal, Progress
 from ft_export.bundle.writer import draft_manifest, hash_drafted
-from ft_export.faces import framer_of
+from ft_export.chain import chain_of
 from ft_export.gates.language_check import (
     FREE_TEXT,
     LOWERED,
@@ -39,11 +39,7 @@ from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.preprocess import Preprocessing
-from ftsdk.language.decoder import StepDecoder
-from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
-from ftsdk.language.prompt import PromptBuilder
 from ftsdk.manifest import GateEntry, Manifest, Precision, Rounding, StageEntry, stage_graph
 
 LANGUAGE_STAGES = ("language_encoder", "language_decoder")
@@ -81,12 +77,9 @@ class StageExport:
         self._reports = read_reports(plan.reports) if plan.reports else []
         self.draft: Manifest = draft_manifest(plan, folder)
         described = self.draft.model_copy(update={"files": hash_drafted(folder, self.draft)})
-        bundle = Bundle(folder, described, sha256="")
-        self._embeddings = TokenEmbeddings(bundle.read(self.draft.language.token_embeddings))
-        self._prompts = PromptBuilder(bundle, self._embeddings)
-        preprocessing = Preprocessing(**self.draft.preprocessing.model_dump())
-        framed = framer_of(bundle)(decode(GOLDEN_PICTURE).pixels)
-        self.reference: TensorDict = {"pixel_values": preprocessing.pixel_values(framed.pixels)}
+        self._chain = chain_of(Bundle(folder, described, sha256=""))
+        framed = self._chain.framer(decode(GOLDEN_PICTURE).pixels)
+        self.reference: TensorDict = arrays(self._chain.start(framed.pixels))
         self.reference |= journal.tensors(progress)
         plan.checkpoint.used |= set(progress.used)
 
@@ -175,9 +168,7 @@ class StageExport:
                 require_close_text(text_gate)
                 self.progress = self.progress.model_copy(update={"text_gate": text_gate})
         engine.close()
-        left = dict(outputs)
-        if stage == "forgery_prompter":
-            left |= self._prompts.build(suspected_regions(outputs, self.draft)).tensors
+        left = arrays(self._chain.advance(stage, {}, outputs))
         self.reference |= left
         self._record(stage, entry, measured, left)
 
@@ -201,12 +192,12 @@ class StageExport:
 
     def _decode(self, engine: Engine) -> TensorDict:
         """Return the logits [T, vocabulary] of the golden text; the first call writes the text."""
+        decoder = partial(self._chain.decoder, engine, self.reference, 1)
         limit = GOLDEN_TEXT.max_new_tokens
-        arguments = (self._embeddings, self.draft.language, self.reference, 1, limit)
         if not self.report_ids:
-            ids = tuple(generate(StepDecoder(engine, *arguments), GOLDEN_TEXT))
+            ids = tuple(generate(decoder(limit), GOLDEN_TEXT))
             self.progress = self.progress.model_copy(update={"report_ids": ids})
-        return {"logits": forced_logits(StepDecoder(engine, *arguments), self.report_ids)}
+        return {"logits": forced_logits(decoder(limit), self.report_ids)}
 
     @cached_property
     def _check(self) -> LanguageCheck:
@@ -216,8 +207,7 @@ class StageExport:
             golden = self.reference["qformer_output"].astype(np.float32)
             reports = [Report(golden, names, text="")]
         shared = share_reports(reports, observe=self._language.observes)
-        entry, prompts, kept = self.draft.language, self._prompts, self._journal.reports
-        return LanguageCheck(shared, prompts, self._embeddings, entry, FREE_TEXT, kept)
+        return LanguageCheck(shared, self._chain, FREE_TEXT, self._journal.reports)
 
     def _put_reports(self, stage: str, engine: Engine, side: str) -> list[Written]:
         if stage == "language_encoder":

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from ftsdk.bundle import Bundle
 from ftsdk.consistency import FACE_DETECTOR
 from ftsdk.decision import suspected_regions
-from ftsdk.engines.contract import Arrays, Tensors, arrays
+from ftsdk.engines.contract import Arrays, Engine, Tensors, arrays
+from ftsdk.engines.loading import LoadedEngines
 from ftsdk.engines.profile import MOST_FACES
 from ftsdk.imaging.faces import make_framer
+from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import Prompt, PromptBuilder
@@ -35,7 +37,7 @@ class Chain:
 
     Args:
         bundle: a bundle; of its files only tokenizers and embeddings are read here.
-        stages: its stages.
+        stages: its stages; None for those who bring an engine of their own to each step.
 
     Attributes:
         stages: what runs them.
@@ -45,15 +47,15 @@ class Chain:
         writer: the encoder's tensors to token ids; to compare, another may take its place.
     """
 
-    def __init__(self, bundle: Bundle, stages: Stages) -> None:
+    def __init__(self, bundle: Bundle, stages: Stages | None = None) -> None:
         self._manifest = bundle.manifest
-        self.stages = stages
+        self.stages = stages or Stages(bundle.manifest, LoadedEngines.none(bundle.manifest))
         language = bundle.manifest.language
         table = bundle.read(language.token_embeddings)
         self.embeddings = TokenEmbeddings(table, language.vocabulary)
         self.prompts = PromptBuilder(bundle, self.embeddings)
         self.framer = make_framer(bundle.manifest, self._find_faces)
-        self.writer: Writer = StepWriter(stages, self.embeddings, language)
+        self.writer: Writer = StepWriter(self.stages, self.embeddings, language)
 
     def start(self, pixels: NDArray[np.uint8]) -> Tensors:
         """Return `pixel_values` [1, 3, S, S] float32 of what the model looks at.
@@ -118,9 +120,15 @@ class Chain:
                 return
             yield piece
 
-    def infer(self, stage: str, tensors: Tensors) -> Tensors:
-        """Return the outputs of one stage."""
-        return self.stages.infer(stage, tensors, Stopwatch())
+    def decoder(
+        self, engine: Engine, tensors: Tensors, beams: int, max_new_tokens: int
+    ) -> StepDecoder:
+        """Return the language decoder that runs on `engine`, to be stepped by hand.
+
+        `tensors` holds the encoder's keys and values; see `StepDecoder`.
+        """
+        entry = self._manifest.language
+        return StepDecoder(engine, self.embeddings, entry, tensors, beams, max_new_tokens)
 
     def advance(self, stage: str, tensors: Tensors, outputs: Tensors) -> Tensors:
         """Return `tensors` as the stage after `stage` finds them.

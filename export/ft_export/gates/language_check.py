@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from ft_calibration.reports import Report, SharedReports
 from ft_export.bundle.journal import ReportTensors
 from ft_export.gates.text import Written
+from ftsdk.chain import Chain
 from ftsdk.engines.contract import Engine, arrays
 from ftsdk.language.decoder import StepDecoder
-from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
-from ftsdk.language.prompt import PromptBuilder
-from ftsdk.manifest import LanguageEntry
 
 TensorDict = dict[str, NDArray[np.generic]]
 #: Who reads the reports: the float32 model and the lowered one those that judge, and the float32
@@ -40,13 +38,13 @@ class LanguageCheck:
 
     Attributes:
         reports: what is teacher-forced; an empty text is what the float32 model writes itself.
+        chain: the bundle's prompts and its decoder.
+        free: how a text is written that is not given.
         tensors: where is kept what the encoders made of each report.
     """
 
     reports: SharedReports
-    prompts: PromptBuilder
-    embeddings: TokenEmbeddings
-    entry: LanguageEntry
+    chain: Chain
     free: Language
     tensors: ReportTensors
     _forced: dict[int, list[int]] = field(default_factory=dict)
@@ -54,7 +52,7 @@ class LanguageCheck:
     def encode(self, engine: Engine, side: str) -> None:
         """Run the language encoder over every report of a side."""
         for index, report in enumerate(self._of(side)):
-            prompt = self.prompts.build(report.regions).tensors["prompt_embeds"]
+            prompt = self.chain.prompt(report.regions).tensors["prompt_embeds"]
             inputs = {"qformer_output": report.qformer_output, "prompt_embeds": prompt}
             found = arrays(engine.infer(inputs)).items()
             self.tensors.write(side, index, {n: value for n, value in found if ".encoder." in n})
@@ -75,7 +73,8 @@ class LanguageCheck:
         decoder = self._decoder(engine, side, index, self.free.max_new_tokens)
         own = list(generate(decoder, self.free))
         ids = self._forced.setdefault(index, self._ids(self.reports.judges[index].text) or own)
-        return Written(self._force(engine, side, index, ids), self.prompts.tokenizer.decode(own))
+        forced = self._force(engine, side, index, ids)
+        return Written(forced, self.chain.prompts.tokenizer.decode(own))
 
     def _force(
         self, engine: Engine, side: str, index: int, ids: Sequence[int]
@@ -83,8 +82,7 @@ class LanguageCheck:
         return forced_logits(self._decoder(engine, side, index, len(ids)), ids)
 
     def _ids(self, text: str) -> list[int]:
-        return self.prompts.tokenizer.encode(text)[0].tolist() if text else []
+        return self.chain.prompts.tokenizer.encode(text)[0].tolist() if text else []
 
     def _decoder(self, engine: Engine, side: str, index: int, tokens: int) -> StepDecoder:
-        memory = self.tensors.read(side, index)
-        return StepDecoder(engine, self.embeddings, self.entry, memory, 1, tokens)
+        return self.chain.decoder(engine, self.tensors.read(side, index), 1, tokens)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ft_calibration.ranges import Range, Ranges, Rule, StageRanges, data_sha256, write_ranges
 from ft_export.bundle.writer import hash_files, reserve, write_manifest
-from ft_export.faces import framer_of
+from ft_export.chain import chain_of
 from ft_export.gates.encoders import (
     Judged,
     measure_masks,
@@ -36,13 +36,10 @@ from ft_export.precision.lowering import (
 )
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.consistency import STAGES
-from ftsdk.decision import suspected_regions
 from ftsdk.engines.cache import graph_sha256
+from ftsdk.engines.contract import arrays
 from ftsdk.errors import InputError, OptionError
 from ftsdk.imaging.decode import decode
-from ftsdk.imaging.preprocess import Preprocessing
-from ftsdk.language.embeddings import TokenEmbeddings
-from ftsdk.language.prompt import PromptBuilder
 from ftsdk.manifest import GateEntry, Precision, StageEntry
 
 ENCODERS = tuple(stage for stage in STAGES if stage != "language_decoder")
@@ -145,9 +142,7 @@ class _EncoderLowering:
         self.data_sha256 = data_sha256(self.pictures)
         if self.chosen.ranges is not None:
             self.chosen.ranges.require_pictures(self.data_sha256)
-        self.framer = framer_of(self.bundle)
-        table = self.bundle.read(manifest.language.token_embeddings)
-        self.prompts = PromptBuilder(self.bundle, TokenEmbeddings(table))
+        self.chain = chain_of(self.bundle)
         cut = len(self.pictures) * 3 // 4 or len(self.pictures)
         golden = self.bundle.file(manifest.golden_picture)
         self.seen = [self._pixels(picture) for picture in self.pictures[:cut]]
@@ -163,15 +158,12 @@ class _EncoderLowering:
         if self.chosen.lowers(entry.precision):
             entry = self._lower(stage, entry, reference)
         else:
-            _extend(self.seen, run(source, feeds(self.seen, entry.inputs)).outputs)
+            self._extend(stage, self.seen, run(source, feeds(self.seen, entry.inputs)).outputs)
         self.stages[stage] = entry
         self.progress(stage, "chain")
         chain = run(target, feeds(self.lowered, entry.inputs))
-        _extend(self.judges, reference.outputs)
-        _extend(self.lowered, chain.outputs)
-        if stage == "forgery_prompter":
-            for sample in (*self.seen, *self.judges, *self.lowered):
-                sample |= self._prompt(sample)
+        self._extend(stage, self.judges, reference.outputs)
+        self._extend(stage, self.lowered, chain.outputs)
 
     def finish(self) -> None:
         """Hold the whole chain's masks against float32, and write the manifest."""
@@ -249,7 +241,7 @@ class _EncoderLowering:
             ranges, outputs = observe_ranges(source, self.scratch, inputs, self.chosen.rule)
         else:
             ranges, outputs = {}, run(source, inputs).outputs
-        _extend(self.seen, outputs)
+        self._extend(stage, self.seen, outputs)
         sha256 = graph_sha256(self.bundle, stage)
         if self.chosen.ranges is not None:
             ranges = self.chosen.ranges.of_graph(stage, sha256)
@@ -257,20 +249,15 @@ class _EncoderLowering:
             self.observed[stage] = StageRanges(graph_sha256=sha256, tensors=ranges)
         return ranges
 
-    def _prompt(self, sample: TensorDict) -> TensorDict:
-        return self.prompts.build(suspected_regions(sample, self.bundle.manifest)).tensors
-
     def _pixels(self, picture: Path) -> TensorDict:
-        manifest = self.bundle.manifest
-        preprocessing = Preprocessing(**manifest.preprocessing.model_dump())
         try:
-            framed = self.framer(decode(picture).pixels)
+            framed = self.chain.framer(decode(picture).pixels)
         except InputError as error:
             raise error.about(str(picture)) from error
-        return {"pixel_values": preprocessing.pixel_values(framed.pixels)}
+        return arrays(self.chain.start(framed.pixels))
 
-
-def _extend(samples: list[TensorDict], outputs: list[TensorDict]) -> None:
-    for sample, found in zip(samples, outputs, strict=True):
-        # The encoder's keys and values are for the decoder alone, and large.
-        sample |= {name: value for name, value in found.items() if ".encoder." not in name}
+    def _extend(self, stage: str, samples: list[TensorDict], outputs: list[TensorDict]) -> None:
+        for sample, found in zip(samples, outputs, strict=True):
+            # The encoder's keys and values are for the decoder alone, and large.
+            kept = {name: value for name, value in found.items() if ".encoder." not in name}
+            sample |= arrays(self.chain.advance(stage, {}, kept))
