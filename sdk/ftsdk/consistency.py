@@ -7,8 +7,14 @@ from itertools import pairwise
 
 from ftsdk.manifest import Manifest
 
-#: The stages in the order in which they run, and what the rest of the SDK reads of each.
-STAGES = {
+#: The stage that finds the faces for the model to look at, and its tensors; a bundle whose model
+#: looks at whole pictures can be without.
+FACE_DETECTOR = "face_detector"
+FACE_INPUT = "face_input"
+FACE_OUTPUTS = ("face_likelihood", "face_size", "face_offset", "face_landmarks")
+#: The model's own stages in the order in which they run, and what the rest of the SDK reads of
+#: each.
+MODEL_STAGES = {
     "vision_encoder": ("image_embeds",),
     "forgery_prompter": ("region_logits",),
     "mask_decoder": ("mask_logits",),
@@ -16,11 +22,6 @@ STAGES = {
     "language_encoder": ("encoder_output",),
     "language_decoder": ("logits",),
 }
-#: The stage that finds the faces before all others, and its tensors; a bundle whose model looks at
-#: whole pictures can be without.
-FACE_DETECTOR = "face_detector"
-FACE_INPUT = "face_input"
-FACE_OUTPUTS = ("face_likelihood", "face_size", "face_offset", "face_landmarks")
 #: What the host adds once the regions are known.
 _PROMPT = ("region_labels", "region_embeds", "prompt_ids", "prompt_embeds")
 _STEP = ("inputs_embeds", "slot_mapping", "cache_indirection")
@@ -33,8 +34,8 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
     language = manifest.language
     if max(language.start_token, language.end_token) >= language.vocabulary:
         yield "a special token is beyond the vocabulary"
-    if manifest.stages.keys() - {FACE_DETECTOR} != STAGES.keys():
-        yield f"the stages are not {', '.join(STAGES)}"
+    if manifest.stages.keys() - {FACE_DETECTOR} != MODEL_STAGES.keys():
+        yield f"the model's stages are not {', '.join(MODEL_STAGES)}"
         return
     yield from _detector(manifest)
     yield from _dataflow(manifest)
@@ -53,7 +54,7 @@ def _detector(manifest: Manifest) -> Iterator[str]:
 def _dataflow(manifest: Manifest) -> Iterator[str]:
     known = {"pixel_values"}
     promised: tuple[str, ...]
-    for stage, promised in STAGES.items():
+    for stage, promised in MODEL_STAGES.items():
         if stage == "mask_decoder":
             known |= {*_PROMPT, *(("qformer_ids",) if manifest.qformer_tokenizer else ())}
         if stage == "language_decoder":

@@ -13,7 +13,7 @@ import pytest
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import open_bundle
 from ftsdk.cancellation import Cancellation
-from ftsdk.consistency import FACE_DETECTOR, STAGES
+from ftsdk.consistency import FACE_DETECTOR, MODEL_STAGES
 from ftsdk.engines import loading
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors, arrays
 from ftsdk.engines.loading import load_engines
@@ -85,7 +85,7 @@ def test_small_stages_of_few_rows_get_one_thread_unless_asked(
     for engine in load_engines(open_bundle(NANO), "cpu", asked).engines.values():
         engine.close()
     few = {"qformer", "language_encoder", "language_decoder"}
-    assert given == {stage: asked or int(stage in few) for stage in (*STAGES, FACE_DETECTOR)}
+    assert given == {stage: asked or int(stage in few) for stage in (*MODEL_STAGES, FACE_DETECTOR)}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

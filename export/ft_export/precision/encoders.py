@@ -35,14 +35,14 @@ from ft_export.precision.lowering import (
     run,
 )
 from ftsdk.bundle import Bundle, open_bundle
-from ftsdk.consistency import STAGES
+from ftsdk.consistency import MODEL_STAGES
 from ftsdk.engines.cache import graph_sha256
 from ftsdk.engines.contract import arrays
 from ftsdk.errors import InputError, OptionError
 from ftsdk.imaging.decode import decode
 from ftsdk.manifest import GateEntry, Precision, StageEntry
 
-ENCODERS = tuple(stage for stage in STAGES if stage != "language_decoder")
+ENCODERS = tuple(stage for stage in MODEL_STAGES if stage != "language_decoder")
 RANGES_FILE = "calibration/ranges.json"
 Progress = Callable[[str, str], None]
 
