@@ -78,7 +78,7 @@ class StageExport:
         self.draft: Manifest = draft_manifest(plan, folder)
         described = self.draft.model_copy(update={"files": hash_drafted(folder, self.draft)})
         self._chain = chain_of(Bundle(folder, described, sha256=""))
-        framed = self._chain.framer(decode(GOLDEN_PICTURE).pixels)
+        framed = self._chain.frame(decode(GOLDEN_PICTURE))
         self.reference: TensorDict = arrays(self._chain.start(framed.pixels))
         self.reference |= journal.tensors(progress)
         plan.checkpoint.used |= set(progress.used)

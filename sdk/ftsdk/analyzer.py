@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
@@ -23,14 +21,13 @@ from ftsdk.asynchronous import in_thread
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
-from ftsdk.decision import score_threshold
 from ftsdk.engines.contract import arrays
 from ftsdk.engines.loading import load_engines
-from ftsdk.errors import FtsdkError, OptionError
+from ftsdk.errors import FtsdkError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import Color
-from ftsdk.imaging.faces import Framed, Framer, frame_whole
-from ftsdk.imaging.picture import MAX_PIXELS, Picture
+from ftsdk.imaging.faces import Framer
+from ftsdk.imaging.picture import MAX_PIXELS
 from ftsdk.imaging.reader import PictureReader
 from ftsdk.language.options import Language
 from ftsdk.question import Question, correction, known_regions
@@ -39,7 +36,6 @@ from ftsdk.result_builder import ResultBuilder, Text
 from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.trust import BundleName
-from ftsdk.validity import facts_of
 
 Image = Any
 TRACE_LANGUAGE = Language()
@@ -147,7 +143,6 @@ class Analyzer:
         """Yield RegionsFound, MaskReady, ReportToken..., Finished as they become known.
 
         Of a picture that the model was not made for Finished alone; see `Result.cannot_tell`.
-
         Takes what `analyze` takes. Closing the generator stops the engine within one token;
         `cancellation` stops it in the middle of a stage.
         """
@@ -207,10 +202,9 @@ class Analyzer:
             OptionError: the result is another bundle's.
             AnalysisCancelledError: the time-out passed, or it was given up.
         """
-        events = self.stream_refined(
-            result, regions, mask, timeout=timeout, cancellation=cancellation
+        return _last(
+            self.stream_refined(result, regions, mask, timeout=timeout, cancellation=cancellation)
         )
-        return _last(events)
 
     def stream_refined(
         self,
@@ -222,17 +216,11 @@ class Analyzer:
         cancellation: Cancellation | None = None,
     ) -> Iterator[Event]:
         """Yield what `refine` finds, as it becomes known; see `stream`."""
-        if result.provenance.bundle_sha256 != self._bundle.sha256:
-            raise OptionError(
-                "this result was made with another bundle",
-                expected=self._bundle.manifest.name,
-                found=result.provenance.bundle,
-                cure="refine it with an Analyzer of the bundle that made it",
-            )
+        self._results.require_own(result)
         question = correction(result, regions, mask, self._bundle.manifest, self.language)
-        view = View.of_result(result)
+        views = (View.of_result(result),)
         watch = Stopwatch(timeout, cancellation)
-        yield from self._answer((view,), question, watch, standing=result.others)
+        yield from self._answer(views, question, watch, standing=result.others)
 
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True
@@ -274,7 +262,8 @@ class Analyzer:
         watch = Stopwatch()
         chosen = known_regions(regions, self._bundle.manifest)
         question = Question(chosen, None, True, language)
-        asked = self.ask(self._see(image, color, watch), question, watch)
+        views = self.look(self.prepare(image, color, watch), watch)
+        asked = self.ask(views, question, watch)
         face = self.locate(asked[:1], question, watch).faces[0]
         tensors = self.chain.encode(face.tensors, watch, face.key)
         tokens = [*self.chain.write(tensors, language, watch)]
@@ -304,43 +293,23 @@ class Analyzer:
     def __enter__(self) -> Analyzer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _see(self, image: Image, color: Color, watch: Stopwatch) -> tuple[View, ...]:
-        return self.look(self.prepare(image, color, watch), watch)
 
     def prepare(
         self, image: Image, color: Color, watch: Stopwatch, framer: Framer | None = None
     ) -> tuple[View, ...]:
         """Decode, frame the faces and preprocess; `framer` may take the chain's own's place.
 
-        This and the next four are the steps of an answer, for pipelines that run them apart.
+        This and what follows are the steps of an answer, for pipelines that run them apart.
         """
         with watch.measure("decode"):
             picture = self._reader.read(image, color, watch)
         with watch.measure("face"):
-            framed = self._framed(picture, framer or self.chain.framer)
-        manifest, faces = self._bundle.manifest, (framed, *framed.others)
-        threshold = score_threshold(manifest, len(faces))
+            framed = self.chain.frame(picture, framer)
         with watch.measure("preprocess"):
-            facts = facts_of(picture, framed, manifest.validity)
-            return tuple(
-                View(
-                    picture,
-                    face.box,
-                    (*face.notes, *manifest.limits),
-                    self.chain.start(face.pixels),
-                    threshold,
-                    facts,
-                )
-                for face in faces
-            )
+            tensors = [self.chain.start(face.pixels) for face in framed.faces]
+            return self._results.views(picture, framed, tensors)
 
     def unanswered(self, views: Sequence[View], watch: Stopwatch) -> Result | None:
         """Return the answer to a picture that the model was not made for; None if it was.
@@ -349,12 +318,6 @@ class Analyzer:
         """
         why = self._results.cannot_tell(views)
         return self._results.unanswered(views[0], why, watch.timings()) if why else None
-
-    def _framed(self, picture: Picture, framer: Framer) -> Framed:
-        make = partial(framer, picture.pixels)
-        if framer is frame_whole:  # nothing to find, and nothing worth keeping
-            return make()
-        return self.stages.cache.get_or_make(("face", picture.sha256, framer), make)
 
     def look(self, views: Sequence[View], watch: Stopwatch) -> tuple[View, ...]:
         """Let the vision stages see the faces; first comes the most suspicious one."""

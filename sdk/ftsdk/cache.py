@@ -70,4 +70,4 @@ class PictureCache:
 def _size(value: Any) -> int:
     if isinstance(value, Mapping):
         return sum(array.nbytes for array in value.values())
-    return sum(int(face.pixels.nbytes) for face in (value, *value.others))
+    return sum(int(face.pixels.nbytes) for face in value.faces)

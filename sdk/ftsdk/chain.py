@@ -11,6 +11,7 @@ given; each returns them with its own.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import Arrays, Engine, Tensors, arrays
 from ftsdk.engines.loading import LoadedEngines
 from ftsdk.engines.profile import MOST_FACES
-from ftsdk.imaging.faces import make_framer
+from ftsdk.imaging.faces import Framed, Framer, frame_whole, make_framer
+from ftsdk.imaging.picture import Picture
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.options import Language
@@ -32,8 +34,10 @@ from ftsdk.stopwatch import Stopwatch
 
 
 class Chain:
-    """Every step of an analysis, for whoever runs it: analyzers picture by picture, with
-    `look`, `prompt`, `mask`, `encode` and `write`; exporters stage by stage, with `advance`.
+    """Every step of an analysis, for whoever runs it.
+
+    Analyzers go picture by picture, with `frame`, `start`, `look`, `prompt`, `mask`, `encode` and
+    `write`; exporters stage by stage, with `advance`.
 
     Args:
         bundle: a bundle; of its files only tokenizers and embeddings are read here.
@@ -57,6 +61,14 @@ class Chain:
         self.framer = make_framer(bundle.manifest, self._find_faces)
         self.writer: Writer = StepWriter(self.stages, self.embeddings, language)
 
+    def frame(self, picture: Picture, framer: Framer | None = None) -> Framed:
+        """Return what the model looks at; `framer` may take the place of the chain's own."""
+        framer = framer or self.framer
+        make = partial(framer, picture.pixels)
+        if framer is frame_whole:  # nothing to find, and nothing worth keeping
+            return make()
+        return self.stages.cache.get_or_make(("face", picture.sha256, framer), make)
+
     def start(self, pixels: NDArray[np.uint8]) -> Tensors:
         """Return `pixel_values` [1, 3, S, S] float32 of what the model looks at.
 
@@ -65,14 +77,18 @@ class Chain:
         return {"pixel_values": self.stages.pixel_values(pixels)}
 
     def look(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
-        """Add what the vision stages see in `pixel_values`; `key` stands for its content."""
+        """Add what the vision stages see in `pixel_values` [N, 3, S, S] float32.
+
+        That is `region_logits` [N, labels] and what the manifest names. `key` stands for the
+        content of `pixel_values`.
+        """
         stages = "vision_encoder", "forgery_prompter"
         return {**tensors, **self.stages.run_both(*stages, tensors, watch, key)}
 
     def look_at_all(
         self, faces: Sequence[Tensors], watch: Stopwatch, keys: Sequence[Hashable]
     ) -> list[Tensors]:
-        """Do what `look` does for several faces, a few in a batch, which bounds memory.
+        """Do what `look` does for faces [1, 3, S, S] each, a few in a batch, which bounds memory.
 
         What is seen of a face does not depend on the faces beside it.
         """
@@ -99,7 +115,11 @@ class Chain:
         return {**tensors, **self.stages.run("mask_decoder", tensors, watch, key)}
 
     def encode(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
-        """Add what the report is written from: `qformer_output`, `encoder_output`, their keys."""
+        """Add what the report is written from, with the stages `qformer` and `language_encoder`.
+
+        It is `qformer_output` [1, Q, D] and `encoder_output` [1, T, D] float32, and for the decoder
+        `past_key_values.{layer}.encoder.key` and `.value`.
+        """
         for stage in ("qformer", "language_encoder"):
             tensors = {**tensors, **self.stages.run(stage, tensors, watch, key)}
         return tensors
@@ -109,7 +129,7 @@ class Chain:
     ) -> Iterator[tuple[int, str]]:
         """Yield the report's token ids and the text that each completes, from `encode`'s tensors.
 
-        Each token is timed as `language_decoder`, and the watch is checked before it.
+        Each token is timed, in ms, as `language_decoder`, and the watch is checked before it.
         """
         ids = self.writer(tensors, language, watch.check)
         pieces = self.prompts.tokenizer.decode_stream(ids)

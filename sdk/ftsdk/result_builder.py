@@ -18,16 +18,19 @@ from ftsdk.decision import (
     manipulation_score,
     mask_probabilities,
     region_probabilities,
+    score_threshold,
     suspected_regions,
 )
 from ftsdk.engines.contract import Tensors, arrays
+from ftsdk.errors import OptionError
 from ftsdk.events import ReportToken
+from ftsdk.imaging.faces import Framed
 from ftsdk.imaging.framing import place
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.prompt import Prompt
 from ftsdk.result import Result
-from ftsdk.validity import CannotTell, beyond, unsure
+from ftsdk.validity import CannotTell, beyond, facts_of, unsure
 from ftsdk.version import __version__
 
 
@@ -56,6 +59,21 @@ class ResultBuilder:
     def __init__(self, bundle: Bundle, runtime: str, device: str) -> None:
         self._manifest, self._bundle_sha256 = bundle.manifest, bundle.sha256
         self._runtime, self._device = runtime, device
+
+    def views(
+        self, picture: Picture, framed: Framed, tensors: Sequence[Tensors]
+    ) -> tuple[View, ...]:
+        """Return a picture's faces as the model is to see them.
+
+        `tensors` holds each one's `pixel_values` [1, 3, S, S] float32.
+        """
+        manifest = self._manifest
+        threshold = score_threshold(manifest, len(framed.faces))
+        facts = facts_of(picture, framed, manifest.validity)
+        return tuple(
+            View(picture, face.box, (*face.notes, *manifest.limits), pixels, threshold, facts)
+            for face, pixels in zip(framed.faces, tensors, strict=True)
+        )
 
     def foremost_first(self, views: Sequence[View]) -> tuple[View, ...]:
         """Return the faces, and first the one that looks most manipulated."""
@@ -93,6 +111,16 @@ class ResultBuilder:
             image_tensors={},
             cannot_tell=why,
         )
+
+    def require_own(self, result: Result) -> None:
+        """Raise OptionError unless `result` was made with this bundle."""
+        if result.provenance.bundle_sha256 != self._bundle_sha256:
+            raise OptionError(
+                "this result was made with another bundle",
+                expected=self._manifest.name,
+                found=result.provenance.bundle,
+                cure="refine it with an Analyzer of the bundle that made it",
+            )
 
     def suspected(self, view: View) -> list[str]:
         """Return the regions that the model suspects, in label order."""

@@ -57,7 +57,7 @@ def test_what_is_left() -> None:
 def test_one_picture_never_ends_many(mini: Analyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it sets off in a library."""
     whole, strip = np.full((64, 64, 3), 99, np.uint8), np.full((16, 7200, 3), 120, np.uint8)
-    framed = mini._framed
+    framed = mini.chain.frame
 
     def narrow(picture: object, framer: object) -> object:
         if picture.width == 7200:  # type: ignore[attr-defined]
@@ -66,6 +66,6 @@ def test_one_picture_never_ends_many(mini: Analyzer, monkeypatch: pytest.MonkeyP
 
     answers = [*mini.analyze_many([whole, strip, whole], report=False)]
     assert [type(answer) for answer in answers] == [Result] * 3
-    monkeypatch.setattr(mini, "_framed", narrow)
+    monkeypatch.setattr(mini.chain, "frame", narrow)
     answers = [*mini.analyze_many([whole, strip, whole], report=False)]
     assert [type(answer) for answer in answers] == [Result, Failure, Result]

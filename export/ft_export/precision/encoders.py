@@ -251,7 +251,7 @@ class _EncoderLowering:
 
     def _pixels(self, picture: Path) -> TensorDict:
         try:
-            framed = self.chain.framer(decode(picture).pixels)
+            framed = self.chain.frame(decode(picture))
         except InputError as error:
             raise error.about(str(picture)) from error
         return arrays(self.chain.start(framed.pixels))

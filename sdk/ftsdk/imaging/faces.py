@@ -37,13 +37,18 @@ class Framed:
     others: tuple[Framed, ...] = ()
     face_side: int | None = None
 
+    @property
+    def faces(self) -> tuple[Framed, ...]:
+        """This and the others, the largest first."""
+        return (self, *self.others)
+
 
 #: Says what of a picture `[H, W, 3]` uint8 BGR the model is to look at.
 Framer = Callable[[NDArray[np.uint8]], Framed]
 
 
 def frame_whole(pixels: NDArray[np.uint8]) -> Framed:
-    """Frame the whole picture, whatever it shows."""
+    """Frame the whole picture [H, W, 3] uint8 BGR, whatever it shows."""
     return Framed(pixels, None)
 
 
@@ -58,6 +63,7 @@ class WholeFramer:
         self._detector = detector
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
+        """Frame `pixels` [H, W, 3] uint8 BGR."""
         faces = self._detector(pixels)
         return Framed(pixels, None, face_side=faces[0].frame().side if faces else None)
 
@@ -80,14 +86,21 @@ class FaceFramer:
         return [face.frame() for face in self.detector(pixels)]
 
     def boxes_near(self, pixels: NDArray[np.uint8], box: Box) -> list[Box]:
-        """Return the frames of the faces that are about where `box` was; takes one look."""
+        """Return the frames of the faces that are about where `box` was; takes one look.
+
+        `pixels` is [H, W, 3] uint8 BGR, and `box` in its px.
+        """
         return [face.frame() for face in self.detector.near(pixels, box)]
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
+        """Frame `pixels` [H, W, 3] uint8 BGR."""
         return self.frame(pixels, self.boxes(pixels), MOST_FACES)
 
     def frame(self, pixels: NDArray[np.uint8], boxes: Sequence[Box], most: int) -> Framed:
-        """Return at most so many faces of `boxes`, or the largest if all of them are too small."""
+        """Return at most `most` faces of `boxes`, or the largest if all of them are too small.
+
+        `pixels` is [H, W, 3] uint8 BGR, and `boxes` in its px, the largest first.
+        """
         large = [box for box in boxes if box.side >= self.smallest]
         framed = frame_boxes(pixels, large or boxes[:1], self.size, most)
         left = len(boxes) - len(large) if large else 0
@@ -95,7 +108,7 @@ class FaceFramer:
             return framed
         were = "face was" if left == 1 else "faces were"
         note = f"{left} more {were} found, too small to be analysed."
-        faces = (replace(face, notes=(*face.notes, note)) for face in (framed, *framed.others))
+        faces = (replace(face, notes=(*face.notes, note)) for face in framed.faces)
         first, *others = faces
         return replace(first, others=tuple(others))
 
@@ -112,8 +125,9 @@ def make_framer(manifest: Manifest, infer: Infer) -> Framer:
 def frame_boxes(pixels: NDArray[np.uint8], boxes: Sequence[Box], size: int, most: int) -> Framed:
     """Return the first `most` faces of `boxes`, the largest first.
 
-    It is the whole picture where that is the first face, or where there is no box. `size` is the
-    side in px that the model will see: a head smaller than that is turned and enlarged at once.
+    `pixels` is [H, W, 3] uint8 BGR, and `boxes` in its px. It is the whole picture where that is
+    the first face, or where there is no box. `size` is the side in px that the model will see: a
+    head smaller than that is turned and enlarged at once.
     """
     if not boxes:
         return Framed(pixels, None)
@@ -138,7 +152,7 @@ def _notes(box: Box, found: int, most: int) -> tuple[str, ...]:
 
 
 def is_whole(box: Box, pixels: NDArray[np.uint8]) -> bool:
-    """Say whether a picture is, as it is, about what `box` shows."""
+    """Say whether a picture [H, W, 3] uint8 is, as it is, about what `box`, in px, shows."""
     height, width = pixels.shape[:2]
     across = max(0, min(box.x + box.side, width) - max(box.x, 0))
     down = max(0, min(box.y + box.side, height) - max(box.y, 0))
