@@ -128,14 +128,7 @@ def _lock(handle: int, partial: Path) -> None:
 
 def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
     """Write what is no stage to export, and return the manifest as far as it is known."""
-    for name in ("graphs", "language", "golden"):
-        (folder / name).mkdir(exist_ok=True)
-    plan.language_tokenizer.save(str(folder / "language/tokenizer.json"))
-    if plan.qformer_tokenizer:
-        plan.qformer_tokenizer.save(str(folder / "language/qformer_tokenizer.json"))
-    shutil.copyfile(plan.face_detector, folder / stage_graph(FACE_DETECTOR))
-    table = plan.token_embeddings()
-    np.save(folder / "language/token_embeddings.npy", table.view(torch.uint16).numpy())
+    _write_given_parts(plan, folder)
     return Manifest(
         manifest_version=1,
         name=plan.name,
@@ -183,6 +176,18 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
         limits=plan.limits,
         files={},
     )
+
+
+def _write_given_parts(plan: ModelPlan, folder: Path) -> None:
+    """Write the tokenizers, the token embeddings and the face detector, which no stage makes."""
+    for name in ("graphs", "language", "golden"):
+        (folder / name).mkdir(exist_ok=True)
+    plan.language_tokenizer.save(str(folder / "language/tokenizer.json"))
+    if plan.qformer_tokenizer:
+        plan.qformer_tokenizer.save(str(folder / "language/qformer_tokenizer.json"))
+    shutil.copyfile(plan.face_detector, folder / stage_graph(FACE_DETECTOR))
+    table = plan.token_embeddings()
+    np.save(folder / "language/token_embeddings.npy", table.view(torch.uint16).numpy())
 
 
 def hash_files(folder: Path) -> dict[str, FileEntry]:
