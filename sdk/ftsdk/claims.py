@@ -32,7 +32,10 @@ def unsupported_regions(report: str, mask: NDArray[np.bool_]) -> list[str]:
 
 
 def claim_warning(report: str, mask: NDArray[np.bool_]) -> str | None:
-    """Return what to say about a report that names places where the mask is empty, or None."""
+    """Return what to say about a report that names places where the mask is empty, or None.
+
+    `mask` is `[S, S]` bool in the framing of an aligned face.
+    """
     regions = unsupported_regions(report, mask)
     if not regions:
         return None

@@ -15,7 +15,7 @@ EMPTY_SHARE = 0.001
 
 
 def sigmoid(logits: Tensor) -> NDArray[np.float32]:
-    """Return 1 / (1 + exp(-x)) of an array of any shape as float32, without overflow."""
+    """Return 1 / (1 + exp(-x)) of logits [...] as float32 [...], without overflow."""
     return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))).astype(np.float32)
 
 
@@ -48,7 +48,7 @@ def mask_probabilities(tensors: Tensors) -> NDArray[np.float32]:
 
 
 def cut_mask(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """Return where probabilities, of any shape, exceed the threshold: bool of the same shape."""
+    """Return where probabilities [...] float32 exceed the threshold: [...] bool."""
     return np.asarray(probabilities > threshold)
 
 
@@ -60,7 +60,8 @@ def predicted_mask(tensors: Tensors, manifest: Manifest) -> NDArray[np.bool_]:
 def manipulation_score(tensors: Tensors, manifest: Manifest) -> float | None:
     """Return the calibrated likelihood of manipulation, 0 to 1; None where the model has none.
 
-    sigmoid(logit / temperature + bias), Platt's scaling with the manifest's numbers.
+    sigmoid(logit / temperature + bias), Platt's scaling with the manifest's numbers; the logit is
+    the first number of the tensor that the manifest names, `score_logits` [1, 1] in nano.
     """
     entry = manifest.score
     if entry is None:
@@ -110,6 +111,6 @@ def threshold_for(faces: int, threshold: float, tail: Sequence[tuple[float, floa
 
 
 def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return intersection over union of two bool masks of one shape; 1 where both are empty."""
+    """Return intersection over union of two masks [H, W] bool; 1 where both are empty."""
     union = np.count_nonzero(one | other)
     return np.count_nonzero(one & other) / union if union else 1.0

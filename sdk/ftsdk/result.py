@@ -193,7 +193,7 @@ class Failure:
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """Return the lengths of the runs of `mask` in raster order, first a run of False.
+    """Return the lengths of the runs of `mask` [H, W] bool in raster order, first a run of False.
 
     The first length is 0 when the first pixel is True; the lengths add up to H x W.
     """

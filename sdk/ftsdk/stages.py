@@ -137,7 +137,7 @@ os.register_at_fork(after_in_child=_leave_all)
 
 
 def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:
-    """Raise NumericalError if a float tensor, of any shape, holds NaN or infinity."""
+    """Raise NumericalError if a tensor [...] of floats holds NaN or infinity."""
     if value.dtype.kind != "f":
         return
     # A sum is NaN or infinite exactly when that is so, save for an overflow that is as wrong.

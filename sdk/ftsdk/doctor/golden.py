@@ -114,7 +114,10 @@ def differences_of(
 
 
 def relative(found: NDArray[np.generic], expected: NDArray[np.generic]) -> float:
-    """Return the Euclidean norm of the difference over `expected`'s; infinity of other shapes."""
+    """Return the Euclidean norm of the difference of two tensors [...] over `expected`'s.
+
+    It is infinite where the shapes differ.
+    """
     if found.shape != expected.shape:
         return float("inf")
     wanted = expected.astype(np.float64)

@@ -48,7 +48,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 
 def arrays(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
-    """Return tensors as arrays in host memory."""
+    """Return tensors as arrays in host memory, each [...] of its own shape and dtype."""
     return {name: np.asarray(tensor) for name, tensor in tensors.items()}
 
 
@@ -57,7 +57,10 @@ class Binding(ABC):
 
     @abstractmethod
     def run(self, changed: Arrays) -> None:
-        """Infer with the bound tensors and `changed`; results land in the bound outputs."""
+        """Infer with the bound tensors and `changed`; results land in the bound outputs.
+
+        Each array of `changed` is [...] of the shape and dtype that the graph takes by that name.
+        """
 
 
 class Engine(ABC):
@@ -70,6 +73,7 @@ class Engine(ABC):
     def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
         """Return every output of the graph by name, whole and ready to be read.
 
+        Names, shapes ([1, 3, S, S] float32 for `pixel_values`) and dtypes are the graph's own.
         A runtime that can stop in mid-graph does so when cancelled and raises
         AnalysisCancelledError; another one finishes. A binding's run is one token, and always
         finishes.
@@ -79,6 +83,7 @@ class Engine(ABC):
     def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
         """Fix contiguous arrays, or device tensors, as inputs, and arrays as every output.
 
+        All are [...] of the shapes and dtypes that the graph gives those names.
         An input that changes between runs has to be passed to `run`; a runtime may keep its own
         copy of the others. An array may be both: then each run reads what the one before wrote,
         and the runtime need not bring it back to the caller's memory.

@@ -51,7 +51,7 @@ class Block:
             self.address = int(call(cuda, "cudaMalloc", self.size))
 
     def view(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-        """Return pinned memory as an array, which must not outlive the block."""
+        """Return pinned memory as an array [*shape] of `dtype`; the block must outlive it."""
         memory = (ctypes.c_char * self.size).from_address(self.address)
         return np.ndarray(shape, dtype, memoryview(memory))
 
@@ -79,7 +79,10 @@ class CudaTensor(DeviceTensor):
 def allocate(
     cuda: Any, shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, np.dtype[Any]]
 ) -> dict[str, CudaTensor]:
-    """Return tensors of these shapes and types in one block: one call to CUDA for all."""
+    """Return each name's tensor, [*shapes[name]] of `types[name]`, all in one block of memory.
+
+    That is one call to CUDA for all of them. What they hold is undefined.
+    """
     offsets, used = {}, 0
     for name, shape in shapes.items():
         offsets[name] = used
@@ -176,7 +179,10 @@ class Staged:
         return self._device.address
 
     def write(self, array: NDArray[np.generic]) -> None:
-        """Put an array into pinned memory; nothing may be on its way from there."""
+        """Put an array [...] of any shape and dtype into pinned memory.
+
+        Nothing may be on its way from there.
+        """
         self.reserve(array.nbytes)
         np.copyto(self._staging(array), array)
 
@@ -186,12 +192,15 @@ class Staged:
         self._stream.copy(self.address, self._pinned.address, size, to_device=True)
 
     def download(self, array: NDArray[np.generic]) -> None:
-        """Copy what will become `array` into pinned memory, in the stream's order."""
+        """Copy what will become `array` [...] into pinned memory, in the stream's order."""
         target = self._staging(array).ctypes.data
         self._stream.copy(target, self.address, array.nbytes, to_device=False)
 
     def read(self, array: NDArray[np.generic]) -> None:
-        """Copy what was downloaded, and is there since the stream was synchronised."""
+        """Copy what was downloaded into `array` [...]: the shape and dtype that `download` had.
+
+        The stream has been synchronised since.
+        """
         np.copyto(array, self._staging(array))
 
     def _staging(self, array: NDArray[np.generic]) -> NDArray[np.generic]:

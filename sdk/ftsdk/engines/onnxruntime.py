@@ -125,7 +125,10 @@ class OnnxRuntimeEngine(Engine):
             return _OnnxRuntimeBinding(self, session, inputs, outputs)
 
     def value(self, tensor: Tensor, here: bool = False) -> Any:
-        """Return a tensor as the runtime has it, an array in its own memory or `here`."""
+        """Return a tensor [...] of any shape and dtype as an `OrtValue`.
+
+        An array goes to the host's memory, or to the session's device if it is wanted `here`.
+        """
         if isinstance(tensor, OrtTensor):
             return tensor.value
         place = self._place if here else ("cpu", 0)

@@ -60,7 +60,7 @@ class LoadedPlan:
             raise self._failed("an open engine", "it is closed")
 
     def require_all(self, outputs: Arrays) -> None:
-        """Raise EngineRunError if an output of the plan has no array."""
+        """Raise EngineRunError unless each output of the plan has an array [...], and no other."""
         if set(outputs) != set(self.outputs):
             raise self._failed(f"arrays for {', '.join(self.outputs)}", ", ".join(outputs))
 
@@ -69,7 +69,7 @@ class LoadedPlan:
         return self._engine.create_execution_context()
 
     def check(self, name: str, tensor: Tensor) -> None:
-        """Raise EngineRunError where the plan cannot take this tensor as its input `name`."""
+        """Raise EngineRunError where the plan takes another dtype than a tensor [...] has."""
         if tensor.dtype != self.types[name]:
             raise self._failed(f"{name} as {self.types[name]}", str(tensor.dtype))
 

@@ -128,7 +128,10 @@ def _refused(header: Header, found: str) -> ImageDamagedError:
 
 
 def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Apply an EXIF orientation: 2 to 4 mirror or rotate, 5 to 8 swap the sides too."""
+    """Return a view of `pixels` [H, W, C] uint8 upright, of an EXIF orientation from 1 to 8.
+
+    2 to 4 mirror or rotate; 5 to 8 swap the sides too: [W, H, C].
+    """
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

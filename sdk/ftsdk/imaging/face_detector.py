@@ -112,7 +112,10 @@ class FaceDetector:
         return sorted(distinct(faces), key=lambda face: -face.height)
 
     def near(self, pixels: NDArray[np.uint8], box: Box) -> list[Face]:
-        """Return the faces about where a face's frame was, the largest first, at one look."""
+        """Return the faces about where a face's frame was, the largest first, at one look.
+
+        `pixels` is [H, W, 3] uint8 BGR, and `box` in its px.
+        """
         reach = _AROUND / 2 * box.side
         bounds = [
             (max(int(centre - reach), 0), max(int(centre + reach), 0)) for centre in box.middle
@@ -141,7 +144,7 @@ class FaceDetector:
 
 
 def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Return the picture at `scale`, of at least one pixel each way."""
+    """Return a picture [H, W, 3] uint8 at `scale`, of at least one pixel each way."""
     size = tuple(max(round(side * scale), 1) for side in pixels.shape[1::-1])
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return small.astype(np.uint8, copy=False)

@@ -67,7 +67,10 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def freeze(pixels: NDArray[np.uint8], digest: str | None, name: str, notes: list[str]) -> Picture:
-    """Make a Picture of pixels that nobody else holds."""
+    """Make a Picture of pixels [H, W, 3] uint8 BGR that nobody else holds.
+
+    `digest` is the SHA-256 of the file that they came from, in hexadecimal; None hashes the pixels.
+    """
     own = np.ascontiguousarray(pixels)
     own.setflags(write=False)
     return Picture(own, digest or _digest(own), name, tuple(notes))

@@ -23,6 +23,16 @@ class StepDecoder:
     writes `beams` rows at `slot_mapping` and reads every beam's own history through
     `cache_indirection`, so reordered beams exchange indices and no row moves.
 
+    Args:
+        engine: the stage `language_decoder`.
+        embeddings: its tokens'.
+        entry: its sizes and special tokens.
+        encoder_tensors: among others `past_key_values.{layer}.encoder.key` and `.value` of every
+            layer, as the stage `language_encoder` gave them.
+        beams: continuations that are stepped together.
+        max_new_tokens: steps for which the cache has room.
+        before_step: called before each step; may raise.
+
     Raises:
         OptionError: the cache would not fit into the memory that is free.
     """

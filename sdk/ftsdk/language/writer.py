@@ -17,7 +17,8 @@ from ftsdk.stages import Stages
 class Writer(Protocol):
     """Yields token ids, without the start token, with the end token when reached.
 
-    `tensors` holds what the language encoder gave; `check` may raise to stop at the next token.
+    `tensors` holds what the stage `language_encoder` gave, `past_key_values.{layer}.encoder.*` for
+    every layer; `check` may raise to stop at the next token.
     """
 
     def __call__(

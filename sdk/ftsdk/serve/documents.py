@@ -242,10 +242,10 @@ def compact(value: Any) -> str:
 
 
 def probabilities_png(probabilities: NDArray[np.float32]) -> bytes:
-    """Return probabilities 0 to 1 as a grey PNG of 0 to 255."""
+    """Return probabilities 0 to 1, [H, W] float32, as a grey PNG of 0 to 255."""
     return encode_png(np.rint(np.clip(probabilities, 0, 1) * 255).astype(np.uint8))
 
 
 def base64_png(probabilities: NDArray[np.float32]) -> str:
-    """Return `probabilities_png` as base64."""
+    """Return `probabilities_png` of [H, W] float32 as base64."""
     return b64encode(probabilities_png(probabilities)).decode()

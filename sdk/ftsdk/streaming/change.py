@@ -33,7 +33,10 @@ class ChangeDetector:
 
 
 def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return intersection over union; masks that are both as good as empty overlap fully."""
+    """Return intersection over union of two masks [H, W] bool.
+
+    Masks that are both as good as empty overlap fully.
+    """
     return 1.0 if (one | other).mean() < EMPTY_SHARE else mask_iou(one, other)
 
 

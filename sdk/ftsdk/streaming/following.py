@@ -35,7 +35,7 @@ class FaceFollower:
         self._since_search = self._missing = 0
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
-        """Return what the model is to look at."""
+        """Return what the model is to look at of `pixels` [H, W, 3] uint8 BGR."""
         self._boxes = self._next(pixels)
         return self._framer.frame(pixels, self._boxes, most=1)
 

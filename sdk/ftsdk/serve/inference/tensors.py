@@ -54,7 +54,7 @@ class Given:
             raise _wrong(self.tensor, "a file in base64, or in binary", str(error)) from error
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Return a UINT8 tensor.
+        """Return a UINT8 tensor as an array [*shape] uint8 of the shape that it was sent with.
 
         Raises:
             RequestError: it holds something else, or not as much as the shape says.
@@ -103,7 +103,7 @@ def assign(inputs: list[InputTensor], binary: bytes) -> dict[str, Given]:
 
 
 def encode_json(tensor: Tensor, value: bytes | NDArray[Any]) -> list[Any]:
-    """Return a tensor's elements in raster order, as JSON takes them.
+    """Return the elements of a tensor [...] in raster order, as JSON takes them.
 
     Raises:
         RequestError: there are too many.
@@ -120,14 +120,14 @@ def encode_json(tensor: Tensor, value: bytes | NDArray[Any]) -> list[Any]:
 
 
 def encode_binary(value: bytes | NDArray[Any]) -> bytes:
-    """Return a tensor's elements in raster order, as the binary extension has them."""
+    """Return the elements of a tensor [...] in raster order, as the binary extension has them."""
     if isinstance(value, bytes):
         return _LENGTH.pack(len(value)) + value
     return value.tobytes()
 
 
 def shape_of(value: bytes | NDArray[Any]) -> list[int]:
-    """Return the shape of an output."""
+    """Return the shape of an output; bytes are one element: [1]."""
     return [1] if isinstance(value, bytes) else list(value.shape)
 
 
