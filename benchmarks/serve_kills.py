@@ -126,33 +126,44 @@ def start(store: Path) -> tuple[subprocess.Popen[bytes], str]:
         time.sleep(0.05)
 
 
+def kill_once(store: Path, truth: Truth, lock: threading.Lock) -> None:
+    """Start the service, hold the store to its answers, and kill it while it answers."""
+    process, url = start(store)
+    check(url, store, truth)
+    clients = [Client(url, truth, lock) for _ in range(_CLIENTS)]
+    for client in clients:
+        client.start()
+    answers, wanted = truth.answers, random.randint(1, 4)
+    while truth.answers < answers + wanted:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.5))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for client in clients:
+        client.join()
+
+
 def main() -> int:
-    """Print the numbers as JSON; exit with 1 if an answer was not true."""
+    """Print the numbers as JSON, also when interrupted; exit with 1 if an answer was not true."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("--kills", type=int, default=200)
     options = parser.parse_args()
     truth, lock = Truth(), threading.Lock()
-    for _ in range(options.kills):
-        process, url = start(options.store)
-        check(url, options.store, truth)
-        clients = [Client(url, truth, lock) for _ in range(_CLIENTS)]
-        for client in clients:
-            client.start()
-        answers, wanted = truth.answers, random.randint(1, 4)
-        while truth.answers < answers + wanted:
-            time.sleep(0.01)
-        time.sleep(random.uniform(0, 0.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        for client in clients:
-            client.join()
+    kills = 0
+    try:
+        while kills < options.kills:
+            kill_once(options.store, truth, lock)
+            kills += 1
+            print(f"{kills} kills, {len(truth.faults)} faults", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        pass
     process, url = start(options.store)
     check(url, options.store, truth)
     process.terminate()
     process.wait()
     numbers = {
-        "kills": options.kills,
+        "kills": kills,
         "pictures_sent": truth.pictures,
         "answers": truth.answers,
         "kept_now": len(truth.kept),
