@@ -118,13 +118,15 @@ def kill_once(folder: Path, out: Path, moment: Moment) -> int | None:
     """Start the command and kill it at a moment; the exit code if it ended before that."""
     size = _size(out)
     child = start([str(folder), "--out", str(out), *(["--retry"] if moment.retry else [])])
-    if moment.after_row:
-        while _size(out) <= size and not (ended := os.waitpid(child, os.WNOHANG))[0]:
-            size = min(size, _size(out))  # a retry takes failures out
-            time.sleep(0.005)
-        if ended[0]:
-            return os.waitstatus_to_exitcode(ended[1])
-    time.sleep(moment.wait)
+    start_of_wait = None if moment.after_row else time.monotonic()
+    while start_of_wait is None or time.monotonic() < start_of_wait + moment.wait:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if start_of_wait is None and _size(out) > size:
+            start_of_wait = time.monotonic()
+        size = min(size, _size(out))  # a retry takes failures out
+        time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
     return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
