@@ -52,11 +52,11 @@ def logit_of(likelihood: float, score: dict[str, Any]) -> float:
 
 #: Shares of untouched pictures that may exceed the default threshold: of all, of any treatment, and
 #: of any source. Below what is promised (5 and 12 %), since the next people are others.
-SHARE, TREATMENT_SHARE, SOURCE_SHARE = 0.02, 0.035, 0.08
+SHARE, TREATMENT_SHARE, SOURCE_SHARE = 0.01, 0.035, 0.08
 #: The shares at which the upper tail of untouched scores is kept.
 _TAIL = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
 #: Of the untouched pictures below the threshold, those just below it are told nothing: this share.
-_UNSURE = 0.03
+_UNSURE = 0.02
 
 
 def threshold_of(groups: Iterable[tuple[Scores, float]]) -> float:

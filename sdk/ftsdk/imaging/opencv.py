@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftsdk.errors import FtsdkError, PackageBrokenError
 
-_NEEDED = ("IMREAD_COLOR", "imdecode", "resize", "CascadeClassifier", "VideoCapture")
+_NEEDED = ("IMREAD_COLOR", "imdecode", "resize", "warpAffine", "VideoCapture")
 
 
 def require_opencv() -> None:
