@@ -56,7 +56,10 @@ def best_iou(maps: list[Map], masks: list[Mask]) -> float:
 
 def scores(data: MmttData, folder: Path) -> dict[str, Any]:
     """Return the figures of one detector, whose maps lie in `folder`."""
-    untouched, forged, maps, masks = [], [], [], []
+    untouched: list[float] = []
+    forged: list[float] = []
+    maps: list[Map] = []
+    masks: list[Mask] = []
     for record in data.records:
         values = standardised(np.load(folder / f"{record.image_id}.npy"))
         truth = data.mask(record)

@@ -89,12 +89,13 @@ def _answers(analyzer: Analyzer, stored: Stored | None = None) -> dict[str, NDAr
     manifest = analyzer.bundle.manifest
     kept: dict[str, NDArray[Any]] = {}
     decoder = analyzer.stages["language_decoder"]
+    names = (*TENSORS, manifest.score.tensor) if manifest.score else TENSORS
     for index, picture in enumerate(PICTURES):
         regions = None if stored is None else suspected_regions(_of(index, stored), manifest)
         trace = analyzer.trace(picture, regions, Language(max_new_tokens=TOKENS))
         ids = trace["report_ids"] if stored is None else stored[f"{index}/report_ids"]
         steps = analyzer.chain.decoder(decoder, trace, 1, ids.shape[1])
-        tensors = {name: trace[name] for name in TENSORS} | {"report_ids": ids}
+        tensors = {name: trace[name] for name in names} | {"report_ids": ids}
         tensors["logits"] = forced_logits(steps, ids[0].tolist()[1:])
         kept |= {f"{index}/{name}": value for name, value in tensors.items()}
     return kept

@@ -100,10 +100,12 @@ class FtsdkError(Exception):
         super().__init__(self.what, self.expected, self.found, self.cure)
 
     def about(self, name: str) -> FtsdkError:
-        """Return the same error with the name of what it is about, such as one file of many."""
-        return _rebuild(
-            type(self), f"{name}: {self.what}", self.expected, self.found, self.cure
-        )
+        """Return the same error with what it is about.
+
+        Args:
+            name: such as one file of many.
+        """
+        return _rebuild(type(self), f"{name}: {self.what}", self.expected, self.found, self.cure)
 
     def to_dict(self) -> dict[str, str]:
         """Return class and texts as JSON values."""
@@ -111,10 +113,8 @@ class FtsdkError(Exception):
         return {"class": type(self).__name__, **texts, "cure": self.cure}
 
     def __str__(self) -> str:
-        return (
-            f"{self.what}\n  expected: {self.expected}\n  found:    {self.found}\n"
-            f"  cure:     {self.cure}"
-        )
+        reasons = f"  expected: {self.expected}\n  found:    {self.found}\n  cure:     {self.cure}"
+        return f"{self.what}\n{reasons}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.expected, self.found, self.cure)

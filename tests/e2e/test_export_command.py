@@ -18,6 +18,7 @@ from ft_export.gates.stage import MAX_ABSOLUTE, MAX_RELATIVE
 from ft_export.model.architecture import load_architecture
 from ft_export.plan import plan_export
 from ftsdk.bundle import open_bundle
+from ftsdk.consistency import FACE_DETECTOR
 
 
 def run(*arguments: str | Path) -> Result:
@@ -30,7 +31,7 @@ def test_the_gate_is_printed_and_stored(mini_export: Exported) -> None:
     assert printed["gate"] == json.loads(manifest.model_dump_json())["gate"]
     assert printed["name"] == manifest.name == "mini"
     stages = {entry.stage for entry in manifest.gate}
-    assert stages == {*manifest.stages, "end to end"}
+    assert stages == {*manifest.stages, "end to end"} - {FACE_DETECTOR}  # no torch model of it
     for entry in manifest.gate:
         assert entry.max_absolute <= MAX_ABSOLUTE
         assert entry.relative <= MAX_RELATIVE

@@ -16,10 +16,12 @@ from ft_export.bundle.writer import hash_files, write_manifest
 from ft_export.cli import app
 from ft_export.gates import encoders as encoder_gate
 from ft_export.graph import files as graph_files
-from ftsdk import decision
 from ftsdk.bundle import open_bundle
+from ftsdk.consistency import MODEL_STAGES
+from ftsdk.engines.contract import Tensors
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.encode import write_png
+from ftsdk.manifest import Manifest
 from ftsdk.trust import NANO
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
@@ -73,7 +75,8 @@ def test_int8_masks_what_float32_masks(int8: Path) -> None:
 
 def test_the_gate_says_what_was_measured_of_each_lowered_stage(int8: Path) -> None:
     manifest = open_bundle(int8).manifest
-    for stage, entry in manifest.stages.items():
+    for stage in MODEL_STAGES:
+        entry = manifest.stages[stage]
         measured = [one.relative for one in manifest.gate if one.stage == stage]
         assert measured
         assert all(relative <= 0.05 for relative in measured)
@@ -110,17 +113,14 @@ def test_a_bundle_with_weights_beside_its_graphs_is_lowered_twice(
 def test_chains_that_name_other_regions_are_not_held_against_each_other(
     picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = decision.sigmoid
-    calls = iter(range(1 << 20))
+    plain, calls = encoder_gate.suspected_regions, iter(range(1 << 20))
 
-    def other_regions(logits: np.ndarray) -> np.ndarray:
-        """Suspect one region more at every second look: prompts then differ in length."""
-        probabilities = plain(logits)
-        if logits.shape == (1, len(open_bundle(NANO).manifest.labels)) and next(calls) % 2:
-            probabilities[0, probabilities[0].argmin()] = 1
-        return probabilities
+    def other_regions(tensors: Tensors, manifest: Manifest) -> list[str]:
+        """Suspect one region more at every second look: the two chains then differ in it."""
+        found = plain(tensors, manifest)
+        return [*found, "scar"] if next(calls) % 2 else found
 
-    monkeypatch.setattr(decision, "sigmoid", other_regions)
+    monkeypatch.setattr(encoder_gate, "suspected_regions", other_regions)
     options = ("--encoders", "int8", "--calibration", picture, "--waive-encoder-gate")
     done = run(NANO, *options, "--out", tmp_path / "other.bundle")
     assert done.exit_code == 0, done.output
@@ -160,7 +160,8 @@ def test_float16_keeps_norms_and_what_overflows_in_float32(picture: Path, tmp_pa
     done = run(NANO, "--encoders", "float16", "--calibration", picture, "--out", out, "--json")
     assert done.exit_code == 0, done.output
     manifest = open_bundle(out).manifest
-    assert manifest.stages["vision_encoder"].precision == "float16"
+    assert manifest.stages["mask_decoder"].precision == "float16"
+    assert manifest.stages["vision_encoder"].precision == "float32", "it strays too far in half"
     assert manifest.stages["language_decoder"].precision == "float32"
     assert manifest.encoder_gate is not None
     assert manifest.encoder_gate.mean_mask_iou >= 0.98

@@ -30,6 +30,7 @@ from ftsdk.errors import (
 from ftsdk.stages import require_finite
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.trust import NANO
+from ftsdk.verified import BundleGraph
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
 
@@ -77,9 +78,9 @@ def test_small_stages_of_few_rows_get_one_thread_unless_asked(
     given: dict[str, int] = {}
 
     class Noting(OnnxRuntimeEngine):
-        def __init__(self, path: Path, device: str, threads: int) -> None:
-            given[path.stem] = threads
-            super().__init__(path, device, threads)
+        def __init__(self, graph: BundleGraph, device: str, threads: int) -> None:
+            given[Path(graph.name).stem] = threads
+            super().__init__(graph, device, threads)
 
     monkeypatch.setattr(loading, "OnnxRuntimeEngine", Noting)
     for engine in load_engines(open_bundle(NANO), "cpu", asked).engines.values():

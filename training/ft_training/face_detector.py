@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-from ft_export.graphs import OPSET
 from onnx import version_converter
 
+from ft_export.graph.export import OPSET
 from ftsdk.consistency import FACE_INPUT, FACE_OUTPUTS
+from ftsdk.engines.onnxruntime import load_runtime
 from ftsdk.imaging.face_detector import SIDE
 
 #: That of the other graphs; onnx would write its newest, which older runtimes refuse.
@@ -79,7 +79,7 @@ def require_same(found: onnx.ModelProto, published: onnx.ModelProto) -> None:
 
 
 def _run(model: onnx.ModelProto, values: np.ndarray) -> list[np.ndarray]:
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    session = load_runtime().InferenceSession(model.SerializeToString())
     return session.run(None, {model.graph.input[0].name: values})
 
 

@@ -87,6 +87,8 @@ def profile(analyzer: Analyzer, picture: Any, threads: int) -> dict[str, Cost]:
 def _cost(path: Path) -> Cost:
     events = json.loads(path.read_text(encoding="utf-8"))
     runs = [event for event in events if event["name"] == "model_run"]
+    if not runs:  # a picture that gets no answer stops before this stage
+        return Cost(calls=0)
     # The second half of the runs is the warm analysis.
     warm = sorted(event["ts"] for event in runs)[len(runs) // 2]
     cost = Cost(calls=len(runs) - len(runs) // 2)

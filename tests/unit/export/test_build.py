@@ -21,7 +21,7 @@ from ftsdk.errors import EngineBuildError
 from ftsdk.trust import NANO
 
 GPU = "sm_89"
-STAGES = 6
+STAGES = 7
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_gpu_that_is_too_small_is_an_error_and_leaves_nothing(bundle: Bundle, 
     with pytest.raises(EngineBuildError, match="out of memory") as caught:
         build(bundle)
     assert trt.workspaces == [*engines.WORKSPACES]
-    assert "vision_encoder for sm_89" in caught.value.what
+    assert "face_detector for sm_89" in caught.value.what
     assert [*EngineCache.beside(bundle).records()] == []
 
 
