@@ -142,6 +142,8 @@ def _floors(
     """Hold each stage against the time that its weights and products need at the ceilings."""
     manifest, stages = analyzer.bundle.manifest, {}
     for stage, cost in costs.items():
+        if not cost.calls:  # a face detector of a model that sees whole pictures
+            continue
         megabytes = manifest.graph_bytes(stage) / 1e6
         # Weights are read once a call; a copy's bytes count reading and writing.
         reading = cost.calls * megabytes / ceilings.copy_gb_s
