@@ -99,17 +99,6 @@ def test_the_deployment_fits_the_schemas_of_kubernetes() -> None:
         validator.validate(documents[0], validator.latest_version(), strict=True)
 
 
-def test_the_inference_service_fits_the_models_of_kserve() -> None:
-    kserve = pytest.importorskip("kserve", reason="kserve needs an environment of its own")
-    (service,) = _documents("kserve.yaml")
-    parts = (
-        (kserve.V1beta1InferenceService, service),
-        (kserve.V1beta1InferenceServiceSpec, service["spec"]),
-        (kserve.V1beta1PredictorSpec, service["spec"]["predictor"]),
-    )
-    for model, part in parts:
-        assert set(part) <= set(model.attribute_map.values())
-
 
 def test_probes_ask_what_is_answered(server: Server) -> None:
     probes = [
