@@ -34,6 +34,7 @@ _OCTETS = {"Content-Type": "application/octet-stream"}
 _TOKEN = "t" * 32
 _BEARER = {"Authorization": f"Bearer {_TOKEN}"}
 _MEGA = 10**6
+_START_SECONDS = 120.0
 _ROUTES = (
     ("POST", "/v1/session"), ("POST", "/v1/analyze"), ("POST", "/v1/analyze/stream"),
     ("POST", "/v1/refine"), ("POST", "/v1/refine/stream"), ("GET", "/v1/model"),
@@ -54,12 +55,15 @@ class Service:
         arguments = ["--port", str(self.port), "--token-file", str(folder / "token"), *options]
         self._process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
         self.url = f"http://127.0.0.1:{self.port}"
-        while True:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"{self.url}/readyz").status_code == 200:
                     return
             except httpx.HTTPError:
                 time.sleep(0.1)
+        self.stop()
+        raise SystemExit(f"the service did not start; exit code {self._process.returncode}")
 
     def megabytes(self) -> float:
         """Return the memory of the service itself."""

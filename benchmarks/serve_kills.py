@@ -30,6 +30,7 @@ from marked import marked_picture
 _OWN = {"index.sqlite3", "index.sqlite3-journal", "lock"}
 _CLIENTS = 2
 _KEPT = 2
+_SECONDS = 120.0  # in which a service starts, and gives a few answers
 _RUN = secrets.token_hex(4)  # a store of an earlier run holds other names
 
 
@@ -114,16 +115,18 @@ def start(store: Path) -> tuple[subprocess.Popen[bytes], str]:
     command = [sys.executable, "-c", "from ftsdk.serve.cli import main; main()"]
     arguments = ["--store", str(store), "--port", str(port), "--device", "cpu"]
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    while True:
-        if process.poll() is not None:
-            raise SystemExit(f"the service did not start: {process.returncode}")
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + _SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{url}/readyz").status_code == 200:
                 return process, url
         except httpx.HTTPError:
             pass
         time.sleep(0.05)
+    found = process.returncode
+    process.kill()
+    process.wait()
+    raise SystemExit(f"the service did not start within {_SECONDS:g} s; exit code {found}")
 
 
 def kill_once(store: Path, truth: Truth, lock: threading.Lock) -> None:
@@ -133,14 +136,23 @@ def kill_once(store: Path, truth: Truth, lock: threading.Lock) -> None:
     clients = [Client(url, truth, lock) for _ in range(_CLIENTS)]
     for client in clients:
         client.start()
-    answers, wanted = truth.answers, random.randint(1, 4)
-    while truth.answers < answers + wanted:
-        time.sleep(0.01)
+    if not answered(truth, truth.answers + random.randint(1, 4), clients):
+        truth.faults.append(f"too few answers before it was killed; exit code {process.poll()}")
     time.sleep(random.uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
     process.wait()
     for client in clients:
         client.join()
+
+
+def answered(truth: Truth, wanted: int, clients: list[Client]) -> bool:
+    """Wait until that many answers came; say whether they did, in time and from a live client."""
+    deadline = time.monotonic() + _SECONDS
+    while truth.answers < wanted:
+        if time.monotonic() > deadline or not any(client.is_alive() for client in clients):
+            return truth.answers >= wanted
+        time.sleep(0.01)
+    return True
 
 
 def main() -> int:
