@@ -107,6 +107,17 @@ def test_failures_count_until_a_retry_has_success(folder: Path, answers: Path) -
     assert {*rows(answers)} == {"a.jpg", "late.jpg"}
 
 
+def test_a_retry_keeps_the_row_of_a_failure_that_is_gone(folder: Path, answers: Path) -> None:
+    for name in ("bad.jpg", "gone.jpg"):
+        (folder / name).write_bytes(b"nothing")
+    assert counted(folder, "--out", answers) == (1, {"failed": 2})
+    (folder / "gone.jpg").unlink()
+    shutil.copy(PORTRAIT, folder / "bad.jpg")
+    expected = {"answered": 1, "failed_before": 1}
+    assert counted(folder, "--out", answers, "--retry") == (1, expected)
+    assert rows(answers)["gone.jpg"]["error"]["class"] == "ImageFormatError"
+
+
 def test_a_batch_reads_a_list_and_writes_reports(tmp_path: Path, answers: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text(f"{PORTRAIT}\n\n", encoding="utf-8")

@@ -31,7 +31,8 @@ def row(number: int, failed: bool) -> dict[str, object]:
 
 def write_on(path: Path, retry: bool) -> None:
     """Go on with the book as `ft-batch` does."""
-    with open_book(path, FOLDER, retry) as book:
+    names = {f"{number}.jpg" for number in range(ROWS)}
+    with open_book(path, FOLDER, names if retry else ()) as book:
         for number in range(ROWS):
             if f"{number}.jpg" not in book.done:
                 book.write(row(number, failed=number % 7 == 0 and not retry))

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_a_book_goes_on_where_it_was(full: Path) -> None:
 
 
 def test_a_retry_takes_the_failures_out(full: Path) -> None:
-    with open_book(full, FOLDER, retry=True) as book:
+    with open_book(full, FOLDER, retry={"f.jpg"}) as book:
         assert "f.jpg" not in book.done
         assert book.before == Counts(answered=3, suspected=1, failed=0, left_out=1)
         assert [row["file"] for row in read(full)] == ["s.jpg", "n.jpg", "x.jpg", "t.txt"]
@@ -73,6 +73,15 @@ def test_a_retry_takes_the_failures_out(full: Path) -> None:
         book.write(FAILED)
     assert [row["file"] for row in read(full)][-2:] == ["t.txt", "f.jpg"]
     assert [path.name for path in full.parent.iterdir()] == [full.name]
+
+
+def test_a_retry_keeps_the_failures_of_files_that_are_gone(full: Path) -> None:
+    with open_book(full, FOLDER) as book:
+        book.write({**FAILED, "file": "gone.jpg"})
+    with open_book(full, FOLDER, retry={"f.jpg", "s.jpg"}) as book:
+        assert book.done == {"s.jpg", "n.jpg", "x.jpg", "t.txt", "gone.jpg"}
+        assert book.before == COUNTS
+    assert [row["file"] for row in read(full)] == ["s.jpg", "n.jpg", "x.jpg", "t.txt", "gone.jpg"]
 
 
 @given(st.integers(min_value=0, max_value=60))
@@ -95,9 +104,9 @@ def test_what_a_crash_left_of_a_row_is_removed(
         json.dumps(SUSPECTED).encode() + b"\n\nnotes\n", b'{"file_bytes": "zz", "error": {}}\n',
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("retry", [False, True])
+@pytest.mark.parametrize("retry", [(), {"f.jpg"}])
 def test_what_is_no_book_is_refused_and_left_as_it_is(
-    path: Path, content: bytes, retry: bool
+    path: Path, content: bytes, retry: Container[str]
 ) -> None:
     path.write_bytes(content)
     raised(OutputFormatError, lambda: open_book(path, FOLDER, retry))
@@ -111,8 +120,10 @@ def test_a_second_writer_is_refused(full: Path) -> None:
     open_book(full, FOLDER).close()
 
 
-@pytest.mark.parametrize("retry", [False, True])
-def test_another_folder_is_refused_and_the_book_left_as_it_is(full: Path, retry: bool) -> None:
+@pytest.mark.parametrize("retry", [(), {"f.jpg"}])
+def test_another_folder_is_refused_and_the_book_left_as_it_is(
+    full: Path, retry: Container[str]
+) -> None:
     before = full.read_bytes()
     error = raised(OptionError, lambda: open_book(full, "/other", retry))
     assert FOLDER in error.found

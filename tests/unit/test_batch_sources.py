@@ -79,6 +79,15 @@ def test_a_folder_that_may_not_be_read_is_a_failure(tmp_path: Path) -> None:
     (entry,) = listing_of(tmp_path).entries
     (tmp_path / "closed").chmod(0o700)
     assert isinstance(entry.failure, ImageNotFoundError)
+    assert listing_of(tmp_path).known() == {"closed"}  # so that a retry takes its failure out
+
+
+def test_what_a_run_comes_to_is_known_by_name(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "sub" / "a.jpg").touch()
+    assert listing_of(tmp_path).known() == {".hidden", "empty", "sub", "sub/a.jpg"}
 
 
 def test_the_batch_s_own_output_is_no_file_of_the_folder(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -73,13 +73,13 @@ class Book(ABC):
         self.close()
 
 
-def open_book(path: Path, folder: str, retry: bool = False) -> Book:
+def open_book(path: Path, folder: str, retry: Container[str] = ()) -> Book:
     """Return the book at `path`: a file is continued, a pipe or a device only written.
 
     Args:
         path: `-` is standard output.
         folder: where the relative names begin, see `Listing.folder`.
-        retry: take the rows of failures out of a file, so that they are analysed again.
+        retry: names whose failures are taken out of a file, so that they are analysed again.
 
     Raises:
         OptionError: there is no such directory, or it is one, or its rows are of another folder.
@@ -105,6 +105,11 @@ def is_stdout(path: Path) -> bool:
         return False
 
 
+def is_retried(row: Row, retry: Container[str]) -> bool:
+    """Tell whether a row is a failure of one of the names in `retry`."""
+    return "error" in row and name_in(row) in retry
+
+
 class _Stream(Book):
     """A pipe, a device, or standard output."""
 
@@ -123,37 +128,39 @@ class _Stream(Book):
 class _File(Book):
     """A file under a lock, which ends with the process however that ends."""
 
-    def __init__(self, path: Path, folder: str, retry: bool) -> None:
+    def __init__(self, path: Path, folder: str, retry: Container[str]) -> None:
         super().__init__(path, folder)
         self._handle = _locked(path)
         try:
             rows = _Rows(path)
-            for row in rows:
-                self._count(row, retry)
+            dropped = sum(self._drops(row, retry) for row in rows)
             self._end = rows.end
             os.ftruncate(self._handle, self._end)
-            if retry and self.before.failed:
-                self._drop_failures()
+            if dropped:
+                self._drop(retry)
         except BaseException:
             os.close(self._handle)
             raise
 
-    def _count(self, row: Row, retry: bool) -> None:
+    def _drops(self, row: Row, retry: Container[str]) -> bool:
+        """Count a row, unless it is one that is to be dropped."""
         if row.get("folder", self.folder) != self.folder:
             raise _of_another_folder(self._path, self.folder, row["folder"])
+        if is_retried(row, retry):
+            return True
         self.before.add(row)
-        if not (retry and "error" in row):
-            self.done.add(name_in(row))
+        self.done.add(name_in(row))
+        return False
 
-    def _drop_failures(self) -> None:
-        """Put a copy without the failures in the file's place, under a lock of its own."""
+    def _drop(self, retry: Container[str]) -> None:
+        """Put a copy without the retried failures in the file's place, under its own lock."""
         copy = self._path.with_name(f".{self._path.name[:200]}.retry")
         handle = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             with os.fdopen(os.dup(handle), "wb") as file:
-                kept = (line for line, row in _Rows(self._path).pairs() if "error" not in row)
-                file.writelines(kept)
+                pairs = _Rows(self._path).pairs()
+                file.writelines(line for line, row in pairs if not is_retried(row, retry))
                 file.flush()
                 os.fsync(handle)
             copy.replace(self._path)
@@ -163,7 +170,6 @@ class _File(Book):
             raise
         os.close(self._handle)
         self._handle, self._end = handle, os.fstat(handle).st_size
-        self.before.failed = 0
 
     def _append(self, line: bytes) -> None:
         try:

@@ -21,7 +21,7 @@ _MARKS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file of a batch.
 
@@ -44,16 +44,22 @@ class Listing:
         root: where their names begin.
         entries: every file, once; a folder that is not entered stands for its files.
         chosen: they were named one by one, so that each of them is meant to be a picture.
+        entered: the folders below the root whose files are among the entries.
     """
 
     root: Path
     entries: tuple[Entry, ...]
     chosen: bool
+    entered: frozenset[str] = frozenset()
 
     @property
     def folder(self) -> str:
         """The root by its real path, as text that can be shown."""
         return visible(name_of(os.path.realpath(self.root)))
+
+    def known(self) -> frozenset[str]:
+        """Return every name whose files a run comes to: what is gone meanwhile is not there."""
+        return self.entered.union(entry.name for entry in self.entries)
 
     def path(self, entry: Entry) -> Path:
         """Return where a file is."""
@@ -81,8 +87,10 @@ def listing_of(pictures: Path, book: Path | None = None) -> Listing:
         mode = pictures.stat().st_mode
         if stat.S_ISDIR(mode):
             own = book.resolve() if book else None
-            found = (entry for entry in _walk(pictures, "") if not _is(pictures, entry, own))
-            return Listing(pictures, tuple(found), chosen=False)
+            entered = set[str]()
+            walk = _walk(pictures, "", entered)
+            found = tuple(entry for entry in walk if not _is(pictures, entry, own))
+            return Listing(pictures, found, chosen=False, entered=frozenset(entered))
         if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
             root = pictures.parent if stat.S_ISREG(mode) else Path()
             names = _lines(pictures, pictures.read_bytes())
@@ -92,7 +100,7 @@ def listing_of(pictures: Path, book: Path | None = None) -> Listing:
     raise _no_list(pictures, "a device or a socket")
 
 
-def _walk(root: Path, below: str) -> Iterator[Entry]:
+def _walk(root: Path, below: str, entered: set[str]) -> Iterator[Entry]:
     """Yield the files in a folder and below, by name, one folder at a time."""
     folders = []
     with os.scandir(root / path_of(below)) as found:
@@ -104,7 +112,8 @@ def _walk(root: Path, below: str) -> Iterator[Entry]:
                 yield Entry(name, _why_not_entered(item))
     for name in folders:
         try:
-            yield from _walk(root, f"{name}/")
+            yield from _walk(root, f"{name}/", entered)
+            entered.add(name)
         except OSError as error:
             yield Entry(name, failure=_closed(name, error))
 

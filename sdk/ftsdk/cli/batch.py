@@ -58,7 +58,7 @@ def batch(
         Inputs([pictures]).refuse(out_path)
         listing = listing_of(pictures, out_path)
         printed = is_stdout(out_path)
-        with open_book(out_path, listing.folder, retry) as book:
+        with open_book(out_path, listing.folder, listing.known() if retry else ()) as book:
             _run(listing, book, bundle, device, not no_report)
     _show(book, as_json, to_stderr=printed)
     if book.counts.failed or book.before.failed:
