@@ -18,6 +18,7 @@ from ft_export.model.language import LanguageDims
 from ft_export.model.layers import Stage
 from ft_export.weights import language_folder as language
 from ft_export.weights import published
+from ft_export.weights.reading import parsed
 from ft_export.weights.tensors import Checkpoint, load_module, read_tensors
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
 from ftsdk.consistency import FACE_DETECTOR
@@ -167,7 +168,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
     tensors = weights / "nano.safetensors"
     calibration, detector = weights / "calibration.json", weights / f"{FACE_DETECTOR}.onnx"
     for path in (tensors, calibration, detector):
-        if not path.is_file():
+        if not path.exists():
             raise WeightsNotFoundError(
                 f"{weights} is no folder of nano weights",
                 expected=path.name,
@@ -188,7 +189,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
     }
     width = checkpoint.tensor("t5_proj.weight").shape[1]
     stages = own | _language_loaders(checkpoint, dims, width)
-    facts = json.loads(calibration.read_text(encoding="utf-8"))
+    facts = parsed(calibration, "the thresholds of a trained nano", json.loads)
     return ModelPlan(
         name=name,
         weights=weights,

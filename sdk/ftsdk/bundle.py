@@ -27,10 +27,11 @@ from ftsdk.errors import (
     ManifestError,
     ManifestVersionError,
 )
+from ftsdk.files import open_regular
 from ftsdk.manifest import Manifest
 from ftsdk.signature import SIGNATURE_NAME, require_signature
 from ftsdk.trust import BundleName
-from ftsdk.verified import BundleGraph, Seal, SealedFile, open_regular, read_verified, seal_verified
+from ftsdk.verified import BundleGraph, Seal, SealedFile, read_verified, seal_verified
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = 1

@@ -1,13 +1,18 @@
-"""Files that appear whole or not at all, and never in the place of what was handed in."""
+"""Files that appear whole or not at all, and never in the place of what was handed in.
+
+And the one way to open a file that others may have put there, which may be no file at all.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from ftsdk.errors import OutputError, OverwriteError
 
@@ -17,6 +22,34 @@ _CURES = {
     errno.ENOENT: "make the directory first, or name another place",
     errno.ENAMETOOLONG: "name it shorter",
 }
+#: More than any description, index or tokenizer has.
+_MOST_BYTES = 256 << 20
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file, unbuffered; a link is followed, a pipe or a device is not waited for.
+
+    Raises:
+        OSError: it is not there, or no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        yield file
+
+
+def read_regular(path: Path) -> bytes:
+    """Return what is in a file that is no more than a description of something.
+
+    Raises:
+        OSError: it is not there, no regular file, or larger than 256 MiB.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+            raise OSError(errno.EFBIG, f"more than {_MOST_BYTES >> 20} MiB")
+        return file.read()
 
 
 class Inputs:

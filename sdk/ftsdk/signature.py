@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.errors import BundleUntrustedError, OptionError, PackageBrokenError
-from ftsdk.files import write_atomically
-from ftsdk.verified import open_regular
+from ftsdk.files import open_regular, write_atomically
 
 SIGNATURE_NAME = "manifest.sig"
 _BYTES = 64

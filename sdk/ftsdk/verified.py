@@ -7,10 +7,8 @@ What is too large for that is sealed: a file in its place, or a write to it, is 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ftsdk.errors import BundleFileAlteredError
+from ftsdk.files import open_regular
 from ftsdk.manifest import FileEntry
 
 _CHUNK = 1 << 20
@@ -83,20 +82,6 @@ class BundleGraph:
     name: str
     content: bytes
     weights: SealedFile | None
-
-
-@contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file, unbuffered; a link is followed, a pipe or a device is not waited for.
-
-    Raises:
-        OSError: it is not there, or no regular file.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        yield file
 
 
 def read_verified(path: Path, entry: FileEntry) -> bytes:

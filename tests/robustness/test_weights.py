@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import shutil
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +227,58 @@ def test_a_pipe_in_the_place_of_weights_is_not_waited_for(tmp_path: Path, suffix
     path = tmp_path / f"weights.{suffix}"
     os.mkfifo(path)
     assert "regular" in raised(WeightsFileError, lambda: read_tensors(path)).found
+
+
+DESCRIPTIONS = [
+    "a-t5/config.json",
+    "a-t5/model.safetensors.index.json",
+    "a-t5/tokenizer.json",
+    "a-t5/special_tokens_map.json",
+    "bert-base-uncased/vocab.txt",
+]
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def unix_socket(path: Path) -> None:
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("file", DESCRIPTIONS)
+@pytest.mark.parametrize("make", [pipe, unix_socket, endless])
+def test_what_is_no_file_in_the_place_of_a_description_is_not_waited_for(
+    weights: Path, file: str, make: Callable[[Path], None]
+) -> None:
+    (weights / file).unlink(missing_ok=True)
+    make(weights / file)
+    with pytest.raises(ExportError):
+        plan(weights)
+
+
+def test_what_is_no_file_beside_pieces_is_not_waited_for(weights: Path) -> None:
+    (weights / "a-t5/tokenizer.json").unlink()
+    (weights / "a-t5/spiece.model").write_bytes(b"pieces")
+    pipe(weights / "a-t5/added_tokens.json")
+    assert "added_tokens" in refusal(weights, WeightsFileError).what
+    (weights / "a-t5/added_tokens.json").unlink()
+    assert "spiece" in refusal(weights, WeightsFileError).what
+
+
+@pytest.mark.parametrize("file", DESCRIPTIONS)
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b"[" * 100_000, b'{"a": 1}'])
+def test_a_description_that_makes_no_sense_is_refused(
+    weights: Path, file: str, content: bytes
+) -> None:
+    (weights / file).write_bytes(content)
+    meant = file.endswith("special_tokens_map.json") and content.startswith(b"{")
+    with contextlib.nullcontext() if meant else pytest.raises(ExportError):
+        plan(weights)
 
 
 @pytest.mark.parametrize("content", [[1, 2], 7, torch.zeros(3)])

@@ -9,7 +9,7 @@ import pytest
 from raising import raised
 
 from ftsdk.errors import OutputError, OverwriteError
-from ftsdk.files import Inputs, replacing, saving, write_atomically
+from ftsdk.files import Inputs, read_regular, replacing, saving, write_atomically
 
 
 def write(path: Path, content: bytes, inputs: Inputs | None = None) -> None:
@@ -100,3 +100,20 @@ def test_a_name_of_full_length_can_be_replaced(tmp_path: Path) -> None:
     with replacing(path) as file:
         file.write_bytes(b"x")
     assert path.read_bytes() == b"x"
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero"), tmp_path / "nothing"):
+        with pytest.raises(OSError, match=r".") as caught:
+            read_regular(path)
+        assert caught.value.strerror
+    (tmp_path / "link").symlink_to(Path(__file__))
+    assert read_regular(tmp_path / "link") == Path(__file__).read_bytes()
+
+
+def test_a_description_of_terabytes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="MiB"):
+        read_regular(tmp_path / "sparse")

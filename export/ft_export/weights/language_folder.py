@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from torch import Tensor
 
 from ft_export.model.language import LanguageDecoder, LanguageDims, LanguageEncoder
+from ft_export.weights.reading import parsed
 from ft_export.weights.tensors import (
     Checkpoint,
     LazyTensors,
@@ -19,7 +20,8 @@ from ft_export.weights.tensors import (
     require_shape,
 )
 from ftsdk.bundle import problems
-from ftsdk.errors import ArchitectureError, WeightsFileError, WeightsNotFoundError
+from ftsdk.errors import ArchitectureError, WeightsNotFoundError
+from ftsdk.files import read_regular
 
 PREFIX = "t5_model."
 
@@ -44,8 +46,8 @@ def find_language_folder(weights: Path, folder: str | None) -> Path:
 
 def _is_t5(config: Path) -> bool:
     try:
-        return bool(json.loads(config.read_text(encoding="utf-8"))["model_type"] == "t5")
-    except (OSError, ValueError, LookupError, TypeError):
+        return bool(json.loads(read_regular(config))["model_type"] == "t5")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
 
 
@@ -76,12 +78,12 @@ def read_language_dims(folder: Path) -> LanguageDims:
     """
     path = folder / "config.json"
     try:
-        config = _Config.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+        config = _Config.model_validate_json(read_regular(path))
+    except (OSError, ValidationError) as error:
         raise ArchitectureError(
             f"{path} describes another model",
             expected="the dimensions of a gated T5 with untied embeddings, as Flan-T5",
-            found=problems(error),
+            found=problems(error) if isinstance(error, ValidationError) else str(error),
             cure="use the Flan-T5 folder that belongs to these weights",
         ) from error
     return LanguageDims(
@@ -142,15 +144,8 @@ def read_language_tensors(folder: Path) -> LazyTensors:
 
 
 def _shards_in(index: Path) -> set[str]:
-    try:
-        return set(_Index.model_validate_json(index.read_bytes()).weight_map.values())
-    except ValidationError as error:
-        raise WeightsFileError(
-            f"{index} cannot be read",
-            expected="an index of shards: weight_map, from tensor names to file names",
-            found=problems(error),
-            cure="download the file again",
-        ) from error
+    kind = "an index of shards: weight_map, from tensor names to file names"
+    return set(parsed(index, kind, _Index.model_validate_json).weight_map.values())
 
 
 class _Index(BaseModel):

@@ -13,14 +13,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from ft_export.weights.reading import require_regular, unreadable
 from ftsdk.errors import (
     TensorMissingError,
     TensorShapeError,
     TensorValueError,
     UnsafePickleError,
-    WeightsFileError,
 )
-from ftsdk.verified import open_regular
 
 #: How the two forms of a torch checkpoint begin.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
@@ -44,7 +43,7 @@ class TensorFile:
             WeightsFileError: the file is damaged or of another kind.
         """
         if self._tensors is None:
-            _require_regular(self._path)
+            require_regular(self._path)
             safe = self._path.suffix == ".safetensors"
             self._tensors = _open_safetensors(self._path) if safe else _open_pickle(self._path)
         return self._tensors
@@ -89,7 +88,7 @@ def _open_pickle(path: Path) -> Mapping[str, Callable[[], Tensor]]:
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     for name, value in tensors.items():
         if problem := _unbacked(value):
-            raise _unreadable(path, "tensors whose every number is in it", f"{name!r} {problem}")
+            raise unreadable(path, "tensors whose every number is in it", f"{name!r} {problem}")
     return {name: value.detach for name, value in tensors.items()}
 
 
@@ -103,19 +102,11 @@ def _unbacked(tensor: Tensor) -> str:
     return f"needs {needed} bytes of {stored} that are stored" if stored < needed else ""
 
 
-def _require_regular(path: Path) -> None:
-    try:
-        with open_regular(path):
-            pass
-    except OSError as error:
-        raise _unreadable(path, "a regular file", error) from error
-
-
 def _open_safetensors(path: Path) -> Mapping[str, Callable[[], Tensor]]:
     try:
         handle = safe_open(path, framework="pt")
     except Exception as error:
-        raise _unreadable(path, "a safetensors file", error) from error
+        raise unreadable(path, "a safetensors file", error) from error
     return {name: partial(handle.get_tensor, name) for name in handle.keys()}  # noqa: SIM118
 
 
@@ -128,7 +119,7 @@ def _load_pickle(path: Path) -> Mapping[str, object]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=head == _ZIP)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" not in str(error):
-            raise _unreadable(path, "a torch checkpoint", error) from error
+            raise unreadable(path, "a torch checkpoint", error) from error
         raise UnsafePickleError(
             f"{path} holds more than tensors and was refused",
             expected="a pickle of tensors, numbers, strings and plain containers",
@@ -136,20 +127,10 @@ def _load_pickle(path: Path) -> Mapping[str, object]:
             cure="download the file again from its publisher; do not load it any other way",
         ) from error
     except Exception as error:
-        raise _unreadable(path, "a torch checkpoint", error) from error
+        raise unreadable(path, "a torch checkpoint", error) from error
     if not isinstance(state, Mapping):
-        raise _unreadable(path, "a state dict", TypeError(f"a {type(state).__name__}"))
+        raise unreadable(path, "a state dict", TypeError(f"a {type(state).__name__}"))
     return state
-
-
-def _unreadable(path: Path, kind: str, error: Exception | str) -> WeightsFileError:
-    found = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    return WeightsFileError(
-        f"{path} cannot be read",
-        expected=kind,
-        found=found[:320],
-        cure="compare its size with the publisher's and download it again",
-    )
 
 
 class Checkpoint:

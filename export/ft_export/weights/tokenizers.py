@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
+from ft_export.weights.reading import loaded, parsed, require_regular
 from ftsdk.errors import WeightsNotFoundError
 
 _T5_SPECIAL = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
@@ -20,11 +21,16 @@ def bert_tokenizer(folder: Path) -> Tokenizer:
 
     Raises:
         WeightsNotFoundError: the vocabulary is missing.
+        WeightsFileError: it is no vocabulary.
     """
     vocabulary = folder / "vocab.txt"
-    if not vocabulary.is_file():
+    if not vocabulary.exists():
         raise _missing(vocabulary)
-    wordpiece: Tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)._tokenizer
+    wordpiece: Tokenizer = loaded(
+        vocabulary,
+        "a word to a line, those of BERT among them",
+        lambda path: BertWordPieceTokenizer(str(path), lowercase=True)._tokenizer,
+    )
     return wordpiece
 
 
@@ -33,27 +39,42 @@ def t5_tokenizer(folder: Path) -> Tokenizer:
 
     Raises:
         WeightsNotFoundError: there is neither.
+        WeightsFileError: the one that is there cannot be read.
     """
-    if (folder / "tokenizer.json").is_file():
-        tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    whole, pieces = folder / "tokenizer.json", folder / "spiece.model"
+    if whole.exists():
+        tokenizer = parsed(whole, "a JSON file of the tokenizers library", Tokenizer.from_buffer)
         # Older files leave it to the class around them to know which tokens are special.
-        tokenizer.add_special_tokens(_special_tokens(folder))
+        tokenizer.add_special_tokens(_special_tokens(folder / "special_tokens_map.json"))
         return tokenizer
-    if not (folder / "spiece.model").is_file():
+    if not pieces.exists():
         raise _missing(folder / "tokenizer.json or spiece.model")
+    for path in folder.iterdir():  # transformers reads more of them than it is told
+        if not path.is_dir():
+            require_regular(path)
+    return loaded(pieces, "the pieces of T5's tokenizer", _converted)
+
+
+def _converted(pieces: Path) -> Tokenizer:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from transformers import AutoTokenizer
 
-    converted: Tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
-    return converted
+    tokenizer: Tokenizer = AutoTokenizer.from_pretrained(pieces.parent).backend_tokenizer
+    return tokenizer
 
 
-def _special_tokens(folder: Path) -> list[str]:
-    path = folder / "special_tokens_map.json"
-    named = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _special_tokens(path: Path) -> list[str]:
+    return parsed(path, "special tokens by their kind", _named) if path.exists() else _named(b"{}")
+
+
+def _named(content: bytes) -> list[str]:
+    named = json.loads(content)
     values = [named.get(kind, token) for kind, token in _T5_SPECIAL.items()]
     values += named.get("additional_special_tokens", _T5_SENTINELS)
-    return [value["content"] if isinstance(value, dict) else value for value in values]
+    tokens = [value["content"] if isinstance(value, dict) else value for value in values]
+    if not all(isinstance(token, str) for token in tokens):
+        raise TypeError("a token that is no text")
+    return tokens
 
 
 def _missing(path: Path) -> WeightsNotFoundError:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftsdk.bundle import Bundle, problems
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
-from ftsdk.files import write_atomically
+from ftsdk.files import open_regular, read_regular, write_atomically
 
 #: Raised when the way plans are built changes, so that older ones are built again.
 RECIPE = 1
@@ -126,7 +126,8 @@ class EngineCache:
         self._require_private()
         record = self._read(key.name)
         try:
-            content = self._plan(key).read_bytes()
+            with open_regular(self._plan(key)) as file:
+                content = file.read()
         except OSError as error:
             raise self._damaged(key, "no readable plan") from error
         if record.key != key:
@@ -162,7 +163,7 @@ class EngineCache:
             EngineCacheError: the directory is not private.
         """
         try:
-            stored = self._timings(runtime, gpu).read_bytes()
+            stored = read_regular(self._timings(runtime, gpu))
         except OSError:
             return b""
         self._require_private()
@@ -245,7 +246,7 @@ class EngineCache:
 
     def _read(self, name: str) -> EngineRecord:
         try:
-            return EngineRecord.model_validate_json(self._record(name).read_bytes())
+            return EngineRecord.model_validate_json(read_regular(self._record(name)))
         except (OSError, ValidationError) as error:
             found = problems(error) if isinstance(error, ValidationError) else str(error.strerror)
             raise self._unusable(f"the record {name}.json is damaged: {found[:200]}") from error
