@@ -147,7 +147,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
         region_threshold=0.5,
         mask_threshold=0.5,
         score=None,
-        validity=ValidityEntry(),
+        validity=ValidityEntry(needs_face=architecture.needs_face),
         limits=_PUBLISHED_LIMITS,
         licence="that of the published weights",
     )

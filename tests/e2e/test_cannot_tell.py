@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import skimage.data
 
 import ftsdk
+from ft_export.model.architecture import PUBLISHED, load_architecture
+from ft_export.plan import plan_export
 from ftsdk.analyzer import Analyzer
 from ftsdk.batch.rows import Counts, answered
 from ftsdk.errors import OptionError
@@ -145,3 +148,19 @@ def test_odd_pictures_of_faces_are_answered_or_not_told(
         assert result.report
     else:
         _require_silent(result, result.cannot_tell.reason)
+
+
+def test_the_published_model_says_nothing_of_a_picture_without_a_face(
+    edited_bundle: Callable[[Callable[[dict[str, Any]], None]], Path],
+    mini_weights: Path,
+    parity: Path,
+    astronaut: np.ndarray,
+) -> None:
+    needs = PUBLISHED["xl"].needs_face
+    described = load_architecture(str(parity / "architecture.json"))
+    plan = plan_export(mini_weights, described.model_copy(update={"needs_face": needs}), "mini")
+    validity = json.loads(plan.validity.model_dump_json())
+    bundle = edited_bundle(lambda manifest: manifest.update(validity=validity))
+    with Analyzer(bundle, device="cpu") as published:
+        _require_silent(published.analyze(_drawing()), Reason.NO_FACE)
+        assert published.analyze(astronaut).cannot_tell is None

@@ -87,7 +87,10 @@ class LanguageFolder(_Strict):
 
 
 class ForgeryTalkerArchitecture(_Strict):
-    """Every dimension of a published ForgeryTalker that its files do not name."""
+    """Every dimension of a published ForgeryTalker that its files do not name.
+
+    `needs_face` says that pictures without a face are beyond it.
+    """
 
     family: Literal["forgerytalker"] = "forgerytalker"
     image_size: PositiveInt = 224
@@ -98,6 +101,7 @@ class ForgeryTalkerArchitecture(_Strict):
     qformer: QFormer
     mask_decoder: MaskDecoder = MaskDecoder()
     language_model: LanguageFolder = LanguageFolder()
+    needs_face: bool = False
 
     @model_validator(mode="after")
     def _mask_decoder_fits_the_vision_encoder(self) -> ForgeryTalkerArchitecture:
@@ -146,6 +150,7 @@ def _published(qformer_depth: int) -> ForgeryTalkerArchitecture:
         vision_encoder=VisionTransformer(width=1408, depth=39, heads=16, mlp_hidden=6144),
         forgery_prompter=VisionTransformer(width=1280, depth=32, heads=16, mlp_hidden=5120),
         qformer=QFormer(width=768, depth=qformer_depth, heads=12, mlp_hidden=3072),
+        needs_face=True,
     )
 
 
