@@ -76,7 +76,7 @@ $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
 
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) -e ".[bench,c2pa,cpu,docs,eval,export,nf4,rtx,serve,test,train,video$(PAGE)]"
+	$(INSTALL) -e ".[bench,c2pa,cpu,docs,eval,export,nf4,ray,rtx,serve,test,train,video$(PAGE)]"
 	touch $@
 
 $(VENV)/docs.stamp: $(BUILD) | $(BIN)/python

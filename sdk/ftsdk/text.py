@@ -20,6 +20,8 @@ _ESCAPED_BYTE = range(0xDC80, 0xDD00)
 # turn the reading direction, save for the joiners that Persian, Hindi and emoji are written with.
 _UNSAFE = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp", "Cf"}
 _JOINERS = "\u200c\u200d"
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CREDENTIALS = re.compile(r"//[^/@]*@")
 _SUSPICIOUS = re.compile(r"[^\x20-\x7e]")
 
 
@@ -31,6 +33,21 @@ def name_of(path: str | os.PathLike[str]) -> str:
 def path_of(name: str) -> Path:
     """Return the path that `name_of` was given."""
     return Path(os.fsdecode(name.encode("utf-8", "surrogateescape")))
+
+
+def is_address(text: str) -> bool:
+    """Tell whether `text` is an address such as `s3://bucket/folder`, and no path."""
+    return _ADDRESS.match(text) is not None
+
+
+def without_credentials(address: str) -> str:
+    """Return an address without the user and password in it.
+
+    Examples:
+        >>> without_credentials("rtsp://user:word@camera/1")
+        'rtsp://camera/1'
+    """
+    return _CREDENTIALS.sub("//", address)
 
 
 def visible(text: str, keep: str = "") -> str:

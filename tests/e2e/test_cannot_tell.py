@@ -17,10 +17,14 @@ from ft_export.model.architecture import PUBLISHED, load_architecture
 from ft_export.plan import plan_export
 from ftsdk.analyzer import Analyzer
 from ftsdk.batch.rows import Counts, answered
+from ftsdk.batch.run import rows_of
+from ftsdk.batch.sources import listing_of
 from ftsdk.errors import OptionError
 from ftsdk.events import Finished
 from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameMasked, FrameReported
+from ftsdk.streaming.options import WatchOptions
+from ftsdk.streaming.watching import watch_with
 from ftsdk.validity import Reason
 
 
@@ -101,6 +105,21 @@ def test_every_document_says_why(analyzer: Analyzer, tmp_path: Path) -> None:
     counts = Counts()
     counts.add(answered("blank.png", result))
     assert (counts.answered, counts.suspected, counts.cannot_tell) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("report", [False, True])
+def test_a_batch_and_a_resumed_watch_have_done_with_it(
+    analyzer: Analyzer, tmp_path: Path, report: bool
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "noise.png"), PICTURES["noise"])
+    listing = listing_of(str(folder))
+    (row,) = rows_of(analyzer, listing, listing.entries, report=report)
+    assert row["cannot_tell"]["reason"] == "no face"
+    options = WatchOptions(report="always" if report else "never", resume=tmp_path / "journal")
+    assert len([*watch_with(analyzer, folder, options)]) == 1
+    assert not [*watch_with(analyzer, folder, options)]
 
 
 def test_an_answer_has_no_reason(analyzer: Analyzer, astronaut: np.ndarray) -> None:

@@ -78,7 +78,7 @@ def open_book(path: Path, folder: str, retry: Container[str] = ()) -> Book:
 
     Args:
         path: `-` is standard output.
-        folder: where the relative names begin, see `Listing.folder`.
+        folder: where the relative names begin, see `Place.folder`.
         retry: names whose failures are taken out of a file, so that they are analysed again.
 
     Raises:

@@ -5,8 +5,8 @@
                 "error": {"class", "what", "expected", "found", "cure"}}
     left out   {"file", "folder", "schema_version", "left_out": why}
 
-An absolute name has no "folder" beside it. A name that is no UTF-8 has its bytes beside it, in
-hexadecimal, as "file_bytes".
+An absolute name, or an address, has no "folder" beside it. A name that is no UTF-8 has its bytes
+beside it, in hexadecimal, as "file_bytes".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from ftsdk.errors import FtsdkError
 from ftsdk.result import SCHEMA_VERSION, Result
-from ftsdk.text import visible
+from ftsdk.text import is_address, visible
 
 Row = dict[str, Any]
 
@@ -70,7 +70,7 @@ def left_out(name: str, why: str) -> Row:
 
 def in_folder(row: Row, folder: str) -> Row:
     """Return a row that says where its name begins, unless that is absolute."""
-    if PurePath(row["file"]).is_absolute():
+    if PurePath(row["file"]).is_absolute() or is_address(row["file"]):
         return row
     return {"file": row["file"], "folder": folder, **row}
 

@@ -1,24 +1,32 @@
-"""Which files a batch is about: those of a folder, or those that a list names."""
+"""Which files a batch is about: those of a folder or an address, or those that a list names."""
 
 from __future__ import annotations
 
-import codecs
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
-from ftsdk.errors import FtsdkError, ImageNotFoundError, OptionError
+from ftsdk.batch.lists import PARQUET, names_in_parquet, names_in_text, no_list
+from ftsdk.batch.places import (
+    Place,
+    StoredFile,
+    file_at,
+    parent_of,
+    public_address,
+    store_of,
+)
+from ftsdk.errors import FtsdkError, ImageNotFoundError
 from ftsdk.imaging.header.signature import NEEDED_BYTES, is_picture
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
-from ftsdk.text import name_of, path_of, visible
+from ftsdk.text import is_address, name_of, path_of
 
-# The longer mark first: UTF-32's begins with UTF-16's.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+_DATASET = ".parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,57 +55,114 @@ class Listing:
         entered: the folders below the root whose files are among the entries.
     """
 
-    root: Path
+    root: Place
     entries: tuple[Entry, ...]
     chosen: bool
     entered: frozenset[str] = frozenset()
-
-    @property
-    def folder(self) -> str:
-        """The root by its real path, as text that can be shown."""
-        return visible(name_of(os.path.realpath(self.root)))
 
     def known(self) -> frozenset[str]:
         """Return every name whose files a run comes to: what is gone meanwhile is not there."""
         return self.entered.union(entry.name for entry in self.entries)
 
-    def path(self, entry: Entry) -> Path:
+    def file(self, entry: Entry) -> Path | StoredFile:
         """Return where a file is."""
-        return self.root / path_of(entry.name)
+        return self.root.file(entry.name)
 
     def why_left_out(self, entry: Entry) -> str | None:
         """Return why a file is not to be looked at as a picture; None if it is. Reads its start."""
         if entry.left_out or self.chosen:
             return entry.left_out
-        return _why_no_picture(self.path(entry))
+        file = self.file(entry)
+        return _why_none_stored(file) if isinstance(file, StoredFile) else _why_no_picture(file)
 
 
-def listing_of(pictures: Path, book: Path | None = None) -> Listing:
-    """Return the files below a folder, or those of a text file with a path a line.
+def listing_of(pictures: str, book: Path | None = None) -> Listing:
+    """Return the files below a folder or an address, or those that a list names.
 
     Args:
-        pictures: the folder or the list; paths in a list are relative to the list, or, if it comes
-            through a pipe, to the working directory.
+        pictures: a folder or a list, or the address of one; a list is a text file with a path a
+            line, or Parquet with a column `path`. Names in it are relative to the list, or, if it
+            comes through a pipe, to the working directory.
         book: the batch's own output, which is no file of the folder.
 
     Raises:
         OptionError: neither of them is there.
+        InstallationError: an address or Parquet, without pyarrow.
     """
+    found = file_at(pictures) if is_address(pictures) else Path(pictures)
+    if isinstance(found, StoredFile):
+        return _stored(found.address)
     try:
-        mode = pictures.stat().st_mode
-        if stat.S_ISDIR(mode):
-            own = book.resolve() if book else None
-            entered = set[str]()
-            walk = _walk(pictures, "", entered)
-            found = tuple(entry for entry in walk if not _is(pictures, entry, own))
-            return Listing(pictures, found, chosen=False, entered=frozenset(entered))
-        if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
-            root = pictures.parent if stat.S_ISREG(mode) else Path()
-            names = _lines(pictures, pictures.read_bytes())
-            return Listing(root, tuple(map(Entry, names)), chosen=True)
+        return _local(found, book)
     except OSError as error:
-        raise _no_list(pictures, error.strerror or str(error)) from error
-    raise _no_list(pictures, "a device or a socket")
+        raise no_list(pictures, error.strerror or str(error)) from error
+
+
+def _local(pictures: Path, book: Path | None) -> Listing:
+    mode = pictures.stat().st_mode
+    parent = Place.of_folder(pictures.parent if not stat.S_ISFIFO(mode) else Path())
+    if stat.S_ISDIR(mode) and pictures.suffix != _DATASET:
+        own, entered = book.resolve() if book else None, set[str]()
+        walk = _walk(pictures, "", entered)
+        found = tuple(entry for entry in walk if not _is(pictures, entry, own))
+        return Listing(Place.of_folder(pictures), found, chosen=False, entered=frozenset(entered))
+    if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and _starts_as_parquet(pictures)):
+        store, path = store_of(f"local://{pictures.absolute()}")
+        return _chosen(parent, names_in_parquet(str(pictures), store, path))
+    if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
+        return _chosen(parent, names_in_text(str(pictures), pictures.read_bytes()))
+    raise no_list(str(pictures), "a device or a socket")
+
+
+def _starts_as_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(PARQUET)) == PARQUET
+
+
+def _chosen(root: Place, names: list[str]) -> Listing:
+    return Listing(root, tuple(map(Entry, names)), chosen=True)
+
+
+def _stored(address: str) -> Listing:
+    shown = public_address(address)
+    try:
+        store, path = store_of(address)
+        return _stored_at(address, shown, store, path)
+    except FtsdkError:
+        raise
+    except Exception as error:  # every store raises its own
+        raise no_list(shown, f"{type(error).__name__}: {error}") from error
+
+
+def _stored_at(address: str, shown: str, store: FileSystem, path: str) -> Listing:
+    from pyarrow.fs import FileType
+
+    kind = store.get_file_info(path).type
+    if kind == FileType.NotFound:
+        raise no_list(shown, "nothing")
+    if kind == FileType.Directory and PurePath(path).suffix != _DATASET:
+        return Listing(Place(address), tuple(_walk_store(store, path)), chosen=False)
+    parent, file = Place(parent_of(address)), StoredFile(address)
+    if kind == FileType.Directory or file.read(len(PARQUET)) == PARQUET:
+        return _chosen(parent, names_in_parquet(shown, store, path))
+    return _chosen(parent, names_in_text(shown, file.read()))
+
+
+def _walk_store(store: FileSystem, base: str) -> Iterator[Entry]:
+    """Yield the files of a store below a path, by name."""
+    from pyarrow.fs import FileSelector, FileType
+
+    infos = store.get_file_info(FileSelector(base, recursive=True))
+    names = (info.path for info in infos if info.type != FileType.Directory)
+    hidden = set[str]()
+    for name in sorted(name.removeprefix(base).lstrip("/") for name in names):
+        parts = name.split("/")
+        first = next((n for n, part in enumerate(parts) if part.startswith(".")), len(parts))
+        if first >= len(parts) - 1:
+            yield Entry(name, "a hidden file" if first < len(parts) else None)
+        elif (folder := "/".join(parts[: first + 1])) not in hidden:
+            hidden.add(folder)
+            yield Entry(folder, "a hidden folder")
 
 
 def _walk(root: Path, below: str, entered: set[str]) -> Iterator[Entry]:
@@ -135,9 +200,22 @@ def _why_no_picture(path: Path) -> str | None:
             start = file.read(NEEDED_BYTES)
     except OSError:  # told when it is analysed
         return None
-    if is_picture(path.name, start):
+    return _why_no_picture_starts(path.name, start)
+
+
+def _why_none_stored(file: StoredFile) -> str | None:
+    if is_picture(file.name, b""):  # read once, when it is analysed
         return None
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    try:
+        return _why_no_picture_starts(file.name, file.read(NEEDED_BYTES))
+    except Exception:  # told when it is analysed; every store raises its own
+        return None
+
+
+def _why_no_picture_starts(name: str, start: bytes) -> str | None:
+    if is_picture(name, start):
+        return None
+    if PurePath(name).suffix.lower() in VIDEO_SUFFIXES:
         return "a video; ft-analyze takes it"
     return "no picture by its name or its first bytes"
 
@@ -148,37 +226,10 @@ def _is(root: Path, entry: Entry, book: Path | None) -> bool:
     )  # fmt: skip
 
 
-def _lines(path: Path, content: bytes) -> list[str]:
-    """Return the names in a list, each once; in UTF-8, or as its byte-order mark says."""
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            text = content[len(mark) :] if encoding == "utf-8" else content
-            break
-    else:
-        encoding, text = "utf-8", content
-    try:
-        decoded = text.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
-    except UnicodeDecodeError as error:
-        raise _no_list(path, f"damaged {encoding.upper()}: {error.reason}") from error
-    if "\0" in decoded:
-        raise _no_list(path, "a picture" if is_picture("", content[:NEEDED_BYTES]) else "no text")
-    names = (line.removesuffix("\r") for line in decoded.split("\n"))
-    return list(dict.fromkeys(name for name in names if name.strip()))
-
-
 def _closed(name: str, error: OSError) -> ImageNotFoundError:
     return ImageNotFoundError(
         f"The folder {name} cannot be opened.",
         expected="a folder that may be read",
         found=error.strerror or str(error),
         cure="Give yourself the right to read it, then run ft-batch with --retry.",
-    )
-
-
-def _no_list(path: Path, found: str) -> OptionError:
-    return OptionError(
-        f"{path} names no pictures",
-        expected="a folder, or a text file with the path of a picture a line",
-        found=found,
-        cure="pass a folder, or a list in UTF-8; ft-analyze takes single pictures",
     )

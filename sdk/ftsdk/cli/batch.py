@@ -29,7 +29,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(epilog=_EXAMPLE)
 def batch(
     pictures: Annotated[
-        Path, typer.Argument(help="A folder, or a text file with the path of a picture a line.")
+        str,
+        typer.Argument(
+            help="A folder, or a list: a text file with the path of a picture a line, or Parquet "
+            "with a column path. Each may be an address, such as s3://bucket/folder."
+        ),
     ],
     out_path: Annotated[
         Path,
@@ -55,10 +59,12 @@ def batch(
     from ftsdk.files import Inputs
 
     with exit_on_error():
-        Inputs([pictures]).refuse(out_path)
+        Inputs([Path(pictures)]).refuse(out_path)
         listing = listing_of(pictures, out_path)
         printed = is_stdout(out_path)
-        with open_book(out_path, listing.folder, listing.known() if retry else ()) as book:
+        with open_book(
+            out_path, listing.root.folder, listing.known() if retry else ()
+        ) as book:
             _run(listing, book, bundle, device, not no_report)
     _show(book, as_json, to_stderr=printed)
     if book.counts.failed or book.before.failed:
@@ -69,22 +75,22 @@ def _run(
     listing: Listing, book: Book, bundle: BundleName | None, device: str, report: bool
 ) -> None:
     from ftsdk.analyzer import Analyzer
-    from ftsdk.batch.run import run_batch
+    from ftsdk.batch.run import rows_of, write_all
 
-    todo = sum(entry.name not in book.done for entry in listing.entries)
+    todo = [entry for entry in listing.entries if entry.name not in book.done]
     if not todo:
         return
     # A frozen program has no Python to start a decoder's process with.
     apart = not getattr(sys, "frozen", False)
     opened = Analyzer(bundle, device=device, isolate_decoding=apart)
     with opened as analyzer, _progress() as progress:
-        task = progress.add_task("", total=todo)
+        task = progress.add_task("", total=len(todo))
 
         def told(row: Row) -> None:
             progress.advance(task)
             _show_row(row, book)
 
-        run_batch(analyzer, listing, book, report=report, told=told)
+        write_all(rows_of(analyzer, listing, todo, report=report), book, told)
 
 
 def _show_row(row: Row, book: Book) -> None:

@@ -150,7 +150,7 @@ def _read_file(file: BinaryIO, max_pixels: int) -> bytes:
         data = file.read(limit + 1)
     except Exception as error:  # an archive's or a network's file object raises its own
         found = str(error) or type(error).__name__
-        raise _not_found("the file object", found) from error
+        raise _not_found(str(getattr(file, "name", "the file object")), found) from error
     if not isinstance(data, bytes):
         raise ImageFormatError(
             "The file object does not give bytes.",

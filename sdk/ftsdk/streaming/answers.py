@@ -99,3 +99,14 @@ Examples:
     ...     return not isinstance(answer, ftsdk.FrameFailed) and answer.latency_ms > 1000
     >>> print(sum(map(late, ftsdk.watch("video.mp4"))))
 """
+
+
+def is_last(answer: FrameAnswer, report: bool) -> bool:
+    """Tell whether nothing more comes of a frame.
+
+    Args:
+        answer: one of its answers.
+        report: whether every frame is reported; of what the model cannot tell there is no report.
+    """
+    more = report and isinstance(answer, FrameMasked) and answer.result.cannot_tell is None
+    return not more

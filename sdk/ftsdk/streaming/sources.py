@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ftsdk.errors import OptionError, SourceError, SourceLostError, SourceNotFoundError
 from ftsdk.imaging.decode import PICTURE_SUFFIXES
+from ftsdk.text import is_address, without_credentials
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -26,10 +26,8 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 """What video files are called, in lower case."""
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SQUARED = "The video's pixels are {:.3g} times as wide as high; each frame was stretched."
 _MOST_ASPECT = 4
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Capture(Source):
     """
 
     def __init__(self, target: Path | int | str, timeout: float) -> None:
-        self.name = _CREDENTIALS.sub("//", str(target))
+        self.name = without_credentials(str(target))
         self.live = not isinstance(target, Path)
         self._target, self._timeout = target, timeout
 
@@ -227,7 +225,7 @@ def open_source(source: Any, done: Container[str] = (), timeout: float = 30.0) -
     """
     if isinstance(source, Source):
         return source
-    if isinstance(source, int) or (isinstance(source, str) and _ADDRESS.match(source)):
+    if isinstance(source, int) or (isinstance(source, str) and is_address(source)):
         return Capture(source, timeout)
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source), done, timeout)

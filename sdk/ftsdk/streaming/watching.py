@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.errors import OptionError
-from ftsdk.streaming.answers import FrameAnswer, FrameMasked
+from ftsdk.streaming.answers import FrameAnswer, is_last
 from ftsdk.streaming.journal import Journal
 from ftsdk.streaming.options import Reports, WatchOptions
 from ftsdk.streaming.pipeline import Pipeline
@@ -21,7 +21,7 @@ DEFAULT = WatchOptions()
 
 def watch_with(
     analyzer: Analyzer, source: Any, options: WatchOptions = DEFAULT
-) -> Iterator[FrameAnswer]:
+) -> Generator[FrameAnswer, None, None]:
     """Yield the answers to a source's frames; see `ftsdk.watch`."""
     journal = _open_journal(source, options.resume)
     opened = open_source(source, journal.done if journal else (), options.timeout)
@@ -35,12 +35,14 @@ def watch_with(
     return _noted(Pipeline(analyzer, opened, chosen), journal, reports)
 
 
-def _noted(pipeline: Pipeline, journal: Journal | None, reports: Reports) -> Iterator[FrameAnswer]:
+def _noted(
+    pipeline: Pipeline, journal: Journal | None, reports: Reports
+) -> Generator[FrameAnswer, None, None]:
     """Yield answers, and note a picture once the caller has come back from its last one."""
     with closing(pipeline.answers()) as answers, journal or nullcontext():
         for answer in answers:
             yield answer
-            if journal and not (reports == "always" and isinstance(answer, FrameMasked)):
+            if journal and is_last(answer, reports == "always"):
                 journal.note(answer.frame.name)
 
 
