@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import pyarrow as pa
 from conftest import REPOSITORY
 from markdown_it import MarkdownIt
+from pyarrow.parquet import write_table
 
 from ftsdk.trust import NANO
 
@@ -104,6 +106,7 @@ def furnish(folder: Path) -> None:
     for name in ("xl.bundle", "xl8.bundle", "small.bundle"):
         shutil.copytree(NANO, folder / name)
     (folder / "list.txt").write_text("a.jpg\nb.jpg\n", encoding="utf-8")
+    write_table(pa.table({"path": ["a.jpg", "b.jpg"]}), folder / "list.parquet")
     (folder / "examples").symlink_to(REPOSITORY / "examples")
     frame = cv2.imread(str(PICTURES / "portrait_forged.jpg"))
     assert frame is not None
