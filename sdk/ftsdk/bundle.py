@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ftsdk.errors import (
     ManifestVersionError,
 )
 from ftsdk.files import open_regular
+from ftsdk.machine import cores
 from ftsdk.manifest import Manifest
 from ftsdk.signature import SIGNATURE_NAME, require_signature
 from ftsdk.trust import BundleName
@@ -36,6 +38,8 @@ from ftsdk.verified import BundleGraph, Seal, SealedFile, read_verified, seal_ve
 MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = 1
 _CHUNK = 1 << 20
+#: A file of more bytes is not kept from the moment that it is hashed until it is read.
+_MOST_KEPT = 16 << 20
 _MOST_MANIFEST = 16 << 20
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"
 _PLAIN_PATH = re.compile(rf"{_NAME}(/{_NAME}){{0,9}}")
@@ -49,13 +53,15 @@ class Bundle:
         path: the directory.
         manifest: its parsed manifest.
         sha256: hash of manifest.json, which covers every file.
-        seals: which file was hashed, by name.
+        seals: which file was hashed, by name, of those that are large or that a runtime maps.
+        unread: the bytes that were hashed of the others, until they are first read.
     """
 
     path: Path
     manifest: Manifest
     sha256: str
     seals: Mapping[str, Seal] = field(default_factory=dict, repr=False)
+    unread: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     def file(self, name: str) -> Path:
         """Return the path of a file that the manifest lists; to load it, `read` it."""
@@ -65,20 +71,25 @@ class Bundle:
         """Return the bytes of a file, which are those that the manifest's hash is of.
 
         Raises:
-            BundleFileAlteredError: the file is another now.
+            BundleFileAlteredError: they are not kept, and the file is another now.
         """
-        return read_verified(self.file(name), self.manifest.files[name])
+        kept = self.unread.pop(name, None)
+        return read_verified(self.file(name), self.manifest.files[name]) if kept is None else kept
 
     def graph(self, stage: str) -> BundleGraph:
         """Return a stage's graph, its bytes proven.
 
         Raises:
-            BundleFileAlteredError: the file is another now.
+            BundleFileAlteredError: see `read`.
         """
         name = self.manifest.stages[stage].graph
         seal = self.seals.get(f"{name}.data")
         weights = SealedFile(self.file(f"{name}.data"), seal) if seal else None
         return BundleGraph(Path(name).name, self.read(name), weights)
+
+    def forget_unread(self) -> None:
+        """Free what nobody has read; whoever reads it later has it hashed again."""
+        self.unread.clear()
 
 
 def open_bundle(
@@ -108,9 +119,8 @@ def open_bundle(
     manifest = _parse(raw, root)
     _verify_paths(manifest, root)
     _verify_presence(manifest, root)
-    files = manifest.files.items()
-    seals = {name: seal_verified(root / name, entry) for name, entry in files}
-    return Bundle(root, manifest, sha256, seals)
+    seals, unread = _verify_content(manifest, root)
+    return Bundle(root, manifest, sha256, seals, unread)
 
 
 def _read_manifest(root: Path) -> bytes:
@@ -222,6 +232,21 @@ def _verify_presence(manifest: Manifest, root: Path) -> None:
             found=", ".join(extra),
             cure="remove them; a bundle is not a place to keep other files",
         )
+
+
+def _verify_content(manifest: Manifest, root: Path) -> tuple[dict[str, Seal], dict[str, bytes]]:
+    """Hash every file, as many at once as there are cores; return seals, and small files' bytes."""
+
+    def verify(name: str) -> Seal | bytes:
+        entry = manifest.files[name]
+        mapped = name.endswith(".data") or entry.size > _MOST_KEPT
+        return (seal_verified if mapped else read_verified)(root / name, entry)
+
+    largest_first = sorted(manifest.files, key=lambda name: -manifest.files[name].size)
+    with ThreadPoolExecutor(cores()) as pool:
+        found = [*zip(largest_first, pool.map(verify, largest_first), strict=True)]
+    seals = {name: proof for name, proof in found if isinstance(proof, Seal)}
+    return seals, {name: proof for name, proof in found if isinstance(proof, bytes)}
 
 
 def sha256_of(path: Path) -> str:

@@ -51,11 +51,33 @@ def nano(tmp_path: Path) -> Path:
 def test_a_file_that_is_exchanged_after_it_was_hashed_is_not_loaded(
     nano: Path, name: str, length: int | None, swap: Callable[[Path, bytes], None]
 ) -> None:
-    bundle = open_bundle(nano)
+    bundle, honest = open_bundle(nano), (nano / name).read_bytes()
     swap(nano / name, bytes(bundle.manifest.files[name].size)[:length])
+    assert bundle.read(name) == honest
+    # What was hashed is kept for one reader; the next one has the file hashed again.
     raised(BundleFileAlteredError, lambda: bundle.read(name))
     if name == GRAPH:
         raised(BundleFileAlteredError, lambda: load_engines(bundle, "cpu", 1))
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_file_that_is_too_large_to_be_kept_is_not_loaded_either(
+    nano: Path, swap: Callable[[Path, bytes], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsdk.bundle._MOST_KEPT", 1000)
+    bundle = open_bundle(nano)
+    assert not bundle.unread
+    swap(nano / GRAPH, bytes(bundle.manifest.files[GRAPH].size))
+    raised(BundleFileAlteredError, lambda: load_engines(bundle, "cpu", 1))
+
+
+def test_no_bytes_of_a_graph_are_kept_beyond_loading(nano: Path) -> None:
+    with Analyzer(nano, device="cpu") as analyzer:
+        bundle = analyzer.bundle
+    assert bundle.unread.keys() == {bundle.manifest.golden_picture, bundle.manifest.golden_tensors}
+    bundle.forget_unread()
+    by_rename(nano / bundle.manifest.golden_picture, b"")
+    raised(BundleFileAlteredError, lambda: bundle.read(bundle.manifest.golden_picture))
 
 
 @pytest.mark.parametrize("swap", SWAPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ftsdk.bundle import Bundle
@@ -10,11 +11,12 @@ from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.contract import Engine
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
 from ftsdk.engines.device_name import require_device_name
-from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime, require_provider
 from ftsdk.engines.plans import load_plans, was_built_for
 from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
 from ftsdk.errors import DeviceUnavailableError, EngineLoadError
 from ftsdk.imaging.preprocess import Preprocessing
+from ftsdk.machine import cores
 from ftsdk.manifest import Manifest
 
 #: Stages that see a few dozen rows, or one: their products are over before a second thread is
@@ -73,11 +75,23 @@ def _load_on(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
     if device in ("cuda", "cuda:0") and (built := _load_built(bundle, device)):
         return built
     runtime = f"onnxruntime {load_runtime().__version__}"
-    engines = {
-        name: OnnxRuntimeEngine(bundle.graph(name), device, threads or _threads(bundle, name))
-        for name in bundle.manifest.stages
-    }
+    require_provider(device)
+    engines = _load_graphs(bundle, device, threads)
     return LoadedEngines(device, runtime, engines, _on_host(bundle.manifest))
+
+
+def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Engine]:
+    """Load every stage: side by side where all are small, since each is for a moment there twice."""
+    stages, weigh = bundle.manifest.stages, bundle.manifest.graph_bytes
+
+    def load(stage: str) -> Engine:
+        return OnnxRuntimeEngine(bundle.graph(stage), device, threads or _threads(bundle, stage))
+
+    largest_first = sorted(stages, key=weigh, reverse=True)
+    small = device == "cpu" and weigh(largest_first[0]) < _SMALL_BYTES
+    with ThreadPoolExecutor(cores() if small else 1) as pool:
+        loaded = dict(zip(largest_first, pool.map(load, largest_first), strict=True))
+    return {stage: loaded[stage] for stage in stages}
 
 
 def _on_host(manifest: Manifest) -> Preprocessing:
@@ -99,6 +113,7 @@ def _load_built(bundle: Bundle, device: str) -> LoadedEngines | None:
         return None
     kernels = load_kernels()
     plans = load_plans(bundle, gpu, trt, cuda())
+    bundle.forget_unread()
     preprocessing = _on_host(bundle.manifest)
     on_gpu = CudaPreprocessing(preprocessing, kernels, cuda()) if kernels else preprocessing
     return LoadedEngines(device, runtime_name(trt), plans, on_gpu)

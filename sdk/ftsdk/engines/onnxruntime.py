@@ -53,6 +53,19 @@ def load_runtime() -> ModuleType:
     return cast(ModuleType, onnxruntime)
 
 
+def require_provider(device: str) -> str:
+    """Return ONNX Runtime's provider for `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        EngineNotInstalledError: no ONNX Runtime.
+        DeviceUnavailableError: it was built without that provider.
+    """
+    provider = _PROVIDERS[device.partition(":")[0]]
+    if provider not in load_runtime().get_available_providers():
+        raise _unavailable(device, "this ONNX Runtime was built without it")
+    return provider
+
+
 def _not_installed(found: str) -> EngineNotInstalledError:
     return EngineNotInstalledError(
         "no inference runtime is installed",
@@ -223,10 +236,7 @@ def _open_session(
     threads: int,
     profile: Path | None,
 ) -> Any:
-    kind, _, index = device.partition(":")
-    provider = _PROVIDERS[kind]
-    if provider not in runtime.get_available_providers():
-        raise _unavailable(device, "this ONNX Runtime was built without it")
+    provider, (_, _, index) = require_provider(device), device.partition(":")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
@@ -237,7 +247,7 @@ def _open_session(
     options.log_severity_level = 3
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
-    arguments = {"device_id": index or "0"} if kind == "cuda" else {}
+    arguments = {"device_id": index or "0"} if provider == _PROVIDERS["cuda"] else {}
     try:
         with loadable(graph, options) as model:
             session = runtime.InferenceSession(model, options, providers=[(provider, arguments)])
