@@ -81,7 +81,7 @@ def _load_on(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
 
 
 def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Engine]:
-    """Load every stage: side by side where all are small, since each is for a moment there twice."""
+    """Load every stage; side by side where all are small, since each is there twice meanwhile."""
     stages, weigh = bundle.manifest.stages, bundle.manifest.graph_bytes
 
     def load(stage: str) -> Engine:

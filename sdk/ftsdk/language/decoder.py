@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from ftsdk.engines.contract import Engine, Tensors
@@ -14,6 +13,9 @@ from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.scores import Ids, Scores
 from ftsdk.manifest import LanguageEntry
 from ftsdk.stages import require_finite
+
+#: Bytes of a cache that is made without asking how much memory is free.
+_LITTLE = 16 << 20
 
 
 class StepDecoder:
@@ -108,6 +110,10 @@ def _cache(
 def _require_memory(entry: LanguageEntry, slots: int) -> None:
     width = entry.heads * entry.d_kv
     needed = 2 * entry.layers * slots * width * 4
+    if needed <= _LITTLE:
+        return
+    import psutil
+
     free = psutil.virtual_memory().available
     if needed > free:
         raise OptionError(
