@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ft_export.showing import Show
 from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
@@ -291,7 +292,7 @@ def _bundle_name(path: Path) -> str:
 
 
 @contextmanager
-def _progress(steps: int) -> Iterator[Callable[[str, str], None]]:
+def _progress(steps: int) -> Iterator[Show]:
     """Show a bar of `steps`, and yield what moves it on by a stage's step."""
     columns = TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=err, transient=True) as progress:

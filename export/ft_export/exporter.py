@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ft_export.bundle.writer import hash_files, reserve, write_manifest
 from ft_export.gates.stage import compare, require_equal_text, require_passed
 from ft_export.plan import ModelPlan
 from ft_export.precision.language import LanguagePrecision
+from ft_export.showing import Show
 from ft_export.stage_export import StageExport
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import Bundle, open_bundle
@@ -24,8 +24,6 @@ from ftsdk.engines.onnxruntime import load_runtime
 from ftsdk.errors import OptionError
 from ftsdk.manifest import GateEntry, Manifest
 from ftsdk.version import __version__
-
-Show = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,11 @@ def export_bundle(
     _require_reports(plan, options)
     with reserve(out, options.overwrite) as reserved:
         journal = Journal(reserved.journal)
-        progress = journal.resume(_fingerprint(plan, options))
-        if not progress.stages:
+        finished = journal.resume(_fingerprint(plan, options))
+        if not finished.stages:
             reserved.clear()
         run = StageExport(
-            plan, reserved.bundle, journal, progress, show, options.language,
+            plan, reserved.bundle, journal, finished, show, options.language,
             options.waive_text_gate,
         )  # fmt: skip
         for stage in plan.stages:
@@ -114,9 +112,9 @@ def _finish(run: StageExport, show: Show) -> None:
 
 def _manifest(run: StageExport) -> Manifest:
     facts = {
-        "stages": run.draft.stages | run.progress.stages,
-        "gate": run.progress.gate,
-        "text_gate": run.progress.text_gate,
+        "stages": run.draft.stages | run.finished.stages,
+        "gate": run.finished.gate,
+        "text_gate": run.finished.text_gate,
         "dead_tensors": len(run.plan.checkpoint.dead),
         "files": hash_files(run.folder),
     }

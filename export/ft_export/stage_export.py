@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from ft_calibration.reports import Report, read_reports, share_reports
 from ft_export.bundle.golden import GOLDEN_PICTURE, GOLDEN_TEXT
-from ft_export.bundle.journal import Journal, Progress
+from ft_export.bundle.journal import Finished, Journal
 from ft_export.bundle.writer import draft_manifest, hash_drafted
 from ft_export.chain import chain_of
 from ft_export.gates.language_check import (
@@ -34,6 +33,7 @@ from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import ModelPlan, StagePlan
 from ft_export.precision.activations import Observations, observed
 from ft_export.precision.language import LanguagePrecision, lower_language
+from ft_export.showing import Show
 from ftsdk.bundle import Bundle
 from ftsdk.decision import suspected_regions
 from ftsdk.engines.contract import Engine, arrays
@@ -55,7 +55,7 @@ class StageExport:
         plan: what to export.
         folder: the bundle's directory.
         journal: where finished stages are recorded.
-        progress: what an earlier export finished.
+        finished: what an earlier export finished.
         show: called with a stage's name and what is being done to it.
         language: the language stages' precision.
         waived: a lowered language model may write anything.
@@ -66,12 +66,12 @@ class StageExport:
         plan: ModelPlan,
         folder: Path,
         journal: Journal,
-        progress: Progress,
-        show: Callable[[str, str], None],
+        finished: Finished,
+        show: Show,
         language: LanguagePrecision,
         waived: bool,
     ) -> None:
-        self.plan, self.folder, self.progress = plan, folder, progress
+        self.plan, self.folder, self.finished = plan, folder, finished
         self._journal, self._show = journal, show
         self._language, self._waived = language, waived
         self._reports = read_reports(plan.reports) if plan.reports else []
@@ -80,13 +80,13 @@ class StageExport:
         self._chain = chain_of(Bundle(folder, described, sha256=""))
         framed = self._chain.frame(decode(GOLDEN_PICTURE))
         self.reference: TensorDict = arrays(self._chain.start(framed.pixels))
-        self.reference |= journal.tensors(progress)
-        plan.checkpoint.used |= set(progress.used)
+        self.reference |= journal.tensors(finished)
+        plan.checkpoint.used |= set(finished.used)
 
     @property
     def report_ids(self) -> tuple[int, ...]:
         """What the float32 model writes about the golden picture; the start token is left out."""
-        return self.progress.report_ids
+        return self.finished.report_ids
 
     def export(self, stage: StagePlan) -> None:
         """Export one stage and hold it against its torch module; a finished one is kept.
@@ -94,7 +94,7 @@ class StageExport:
         Raises:
             ExportError: weights, graph or gate failed.
         """
-        if stage.name in self.progress.stages:
+        if stage.name in self.finished.stages:
             self._show(stage.name, "kept")
             return
         self._show(stage.name, "loading")
@@ -166,7 +166,7 @@ class StageExport:
             if lowered:
                 text_gate = measure(written, lowered, self._waived)
                 require_close_text(text_gate)
-                self.progress = self.progress.model_copy(update={"text_gate": text_gate})
+                self.finished = self.finished.model_copy(update={"text_gate": text_gate})
         engine.close()
         left = arrays(self._chain.advance(stage, {}, outputs))
         self.reference |= left
@@ -175,14 +175,14 @@ class StageExport:
     def _record(
         self, stage: str, entry: StageEntry, measured: list[GateEntry], left: TensorDict
     ) -> None:
-        self.progress = self.progress.model_copy(
+        self.finished = self.finished.model_copy(
             update={
-                "stages": {**self.progress.stages, stage: entry},
-                "gate": (*self.progress.gate, *measured),
+                "stages": {**self.finished.stages, stage: entry},
+                "gate": (*self.finished.gate, *measured),
                 "used": tuple(sorted(self.plan.checkpoint.used)),
             }
         )
-        self._journal.record(self.progress, stage, left)
+        self._journal.record(self.finished, stage, left)
 
     def _golden(self, stage: str, entry: StageEntry, engine: Engine) -> TensorDict:
         """Return what a stage makes of the golden picture's reference tensors."""
@@ -196,7 +196,7 @@ class StageExport:
         limit = GOLDEN_TEXT.max_new_tokens
         if not self.report_ids:
             ids = tuple(generate(decoder(limit), GOLDEN_TEXT))
-            self.progress = self.progress.model_copy(update={"report_ids": ids})
+            self.finished = self.finished.model_copy(update={"report_ids": ids})
         return {"logits": forced_logits(decoder(limit), self.report_ids)}
 
     @cached_property

@@ -17,7 +17,7 @@ TensorDict = dict[str, NDArray[np.generic]]
 _STATE = "state.json"
 
 
-class Progress(BaseModel):
+class Finished(BaseModel):
     """The finished stages and what was measured of them.
 
     Attributes:
@@ -45,24 +45,24 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def resume(self, fingerprint: str) -> Progress:
+    def resume(self, fingerprint: str) -> Finished:
         """Return what an export of this fingerprint has finished; nothing where there was none."""
         try:
-            earlier = Progress.model_validate_json((self._folder / _STATE).read_bytes())
+            earlier = Finished.model_validate_json((self._folder / _STATE).read_bytes())
         except (OSError, ValueError):
-            return Progress(fingerprint=fingerprint)
-        return earlier if earlier.fingerprint == fingerprint else Progress(fingerprint=fingerprint)
+            return Finished(fingerprint=fingerprint)
+        return earlier if earlier.fingerprint == fingerprint else Finished(fingerprint=fingerprint)
 
-    def tensors(self, progress: Progress) -> TensorDict:
+    def tensors(self, finished: Finished) -> TensorDict:
         """Return what the finished stages made of the golden picture, by tensor name."""
         found: TensorDict = {}
-        for stage in progress.stages:
+        for stage in finished.stages:
             with np.load(self._folder / f"{stage}.npz", allow_pickle=False) as arrays:
                 found |= dict(arrays)
         return found
 
     def record(
-        self, progress: Progress, stage: str, tensors: Mapping[str, NDArray[np.generic]]
+        self, finished: Finished, stage: str, tensors: Mapping[str, NDArray[np.generic]]
     ) -> None:
         """Add a finished stage and its output tensors, of any shape, by name.
 
@@ -70,7 +70,7 @@ class Journal:
         """
         self._folder.mkdir(exist_ok=True)
         _save(self._folder / f"{stage}.npz", tensors)
-        write_atomically(self._folder / _STATE, progress.model_dump_json().encode())
+        write_atomically(self._folder / _STATE, finished.model_dump_json().encode())
 
     @property
     def reports(self) -> ReportTensors:

@@ -8,7 +8,7 @@ written one at a time, and one stage is loaded at a time.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from ft_export.precision.lowering import (
     observe_ranges,
     run,
 )
+from ft_export.showing import Show
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.consistency import MODEL_STAGES
 from ftsdk.engines.cache import graph_sha256
@@ -44,7 +45,6 @@ from ftsdk.manifest import GateEntry, Precision, StageEntry
 
 ENCODERS = tuple(stage for stage in MODEL_STAGES if stage != "language_decoder")
 RANGES_FILE = "calibration/ranges.json"
-Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def lower_encoders(
     out: Path,
     chosen: EncoderPrecision,
     pictures: Sequence[Path],
-    progress: Progress,
+    show: Show,
     overwrite: bool = False,
 ) -> Bundle:
     """Write `bundle` with its float32 encoders lowered at `out`, or nothing if the gate fails.
@@ -91,7 +91,7 @@ def lower_encoders(
         chosen: what they become.
         pictures: what to observe and to judge on. A quarter of them, and the golden picture, are
             kept out of the observing and do the judging.
-        progress: called with a stage's name and what is being done to it.
+        show: called with a stage's name and what is being done to it.
         overwrite: a bundle at `out` may be replaced.
 
     Raises:
@@ -115,7 +115,7 @@ def lower_encoders(
         for name in bundle.manifest.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(bundle.file(name), folder / name)
-        state = _EncoderLowering(bundle, folder, Path(scratch), chosen, list(pictures), progress)
+        state = _EncoderLowering(bundle, folder, Path(scratch), chosen, list(pictures), show)
         for stage in ENCODERS:
             state.lower(stage)
         state.finish()
@@ -131,7 +131,7 @@ class _EncoderLowering:
     scratch: Path
     chosen: EncoderPrecision
     pictures: list[Path]
-    progress: Progress
+    show: Show
     stages: dict[str, StageEntry] = field(default_factory=dict)
     measured: dict[str, tuple[GateEntry, ...]] = field(default_factory=dict)
     observed: dict[str, StageRanges] = field(default_factory=dict)
@@ -153,14 +153,14 @@ class _EncoderLowering:
         """Lower one stage where that is wanted, and run it for the stages that follow."""
         entry = self.bundle.manifest.stages[stage]
         source, target = self.bundle.file(entry.graph), self.folder / entry.graph
-        self.progress(stage, "reference")
+        self.show(stage, "reference")
         reference = run(source, feeds(self.judges, entry.inputs))
         if self.chosen.lowers(entry.precision):
             entry = self._lower(stage, entry, reference)
         else:
             self._extend(stage, self.seen, run(source, feeds(self.seen, entry.inputs)).outputs)
         self.stages[stage] = entry
-        self.progress(stage, "chain")
+        self.show(stage, "chain")
         chain = run(target, feeds(self.lowered, entry.inputs))
         self._extend(stage, self.judges, reference.outputs)
         self._extend(stage, self.lowered, chain.outputs)
@@ -210,7 +210,7 @@ class _EncoderLowering:
     def _lower(self, stage: str, entry: StageEntry, reference: Timed) -> StageEntry:
         source = self.bundle.file(entry.graph)
         inputs = feeds(self.seen, entry.inputs)
-        self.progress(stage, "observing")
+        self.show(stage, "observing")
         ranges = self._ranges(stage, source, inputs)
         graph = StageGraph(
             stage=stage,
@@ -220,7 +220,7 @@ class _EncoderLowering:
             ranges=ranges,
             peaks={} if self.chosen.form == "int8" else peaks(source, self.scratch, inputs),
         )
-        self.progress(stage, "lowering")
+        self.show(stage, "lowering")
         done = lower(graph, self.chosen.form, feeds(self.judges, entry.inputs), reference)
         before, after = done.milliseconds
         if done.kept:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -32,8 +32,6 @@ _TARGET = re.compile(r"sm_(\d{2,3})")
 BASE_BYTES, BYTES_A_BYTE = 600 << 20, 4.0
 #: Scratch memory on the GPU that a build may plan with; the next smaller one after a failure.
 WORKSPACES = (None, 1 << 30, 256 << 20)
-
-Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
