@@ -11,6 +11,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnxscript.rewriter import pattern
 from torch import Tensor
 
 from ft_export.graph.files import SCOPES, save_graph
@@ -18,6 +20,11 @@ from ft_export.model.layers import Stage
 
 #: The first with 4-bit integers and scales by block.
 OPSET = 21
+
+#: The exporter knows no softsign and writes three operators, each a pass over memory.
+_SOFTSIGN = pattern.RewriteRule(
+    lambda op, x: op.Div(x, op.Add(op.Abs(x), 1.0)), lambda op, x: op.Softsign(x)
+)
 
 DynamicAxes = Mapping[str, Mapping[int, str]]
 
@@ -78,6 +85,8 @@ def export_graph(
         assert program is not None
         weights = list(program.model.graph.initializers.values())
         program.optimize()
+    if pattern.RewriteRuleSet([_SOFTSIGN]).apply_to_model(program.model):
+        RemoveUnusedNodesPass()(program.model)
     _name_axes(program.model.graph, axes)
     _forget_sources(program.model.graph)
     rewrite(program.model)

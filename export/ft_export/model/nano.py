@@ -57,16 +57,18 @@ class NanoVisionEncoder(Stage):
 
     inputs = ("pixel_values",)
     outputs = ("image_embeds", "detail_48", "detail_96", "region_maps")
-    scale: Tensor
+    halve: Tensor
     shift: Tensor
     position: Tensor
 
     def __init__(self, image_size: int, embed: int = 160, heads: int = 5, depth: int = 2) -> None:
         super().__init__()
-        # CLIP-normalised pixels to the -1..1 that EfficientNet-Lite0 was trained on.
+        # The mean of 2x2 CLIP-normalised pixels, in the -1..1 that EfficientNet-Lite0 was trained
+        # on, as one convolution.
         mean, std = torch.tensor(CLIP_MEAN), torch.tensor(CLIP_STD)
-        self.register_buffer("scale", (2 * std)[:, None, None], persistent=False)
-        self.register_buffer("shift", (2 * mean - 1)[:, None, None], persistent=False)
+        halve = torch.diag(2 * std / 4)[..., None, None].repeat(1, 1, 2, 2)
+        self.register_buffer("halve", halve, persistent=False)
+        self.register_buffer("shift", 2 * mean - 1, persistent=False)
         self.trunk, self.high_pass = Lite0Trunk(), HighPass()
         self.noise_96 = nn.Sequential(ConvBlock(9, 16, 2), ConvBlock(16, 32, 2), ResidualBlock(32))
         self.grid_48 = GridTraces(64)
@@ -90,7 +92,7 @@ class NanoVisionEncoder(Stage):
         noise_96 = self.noise_96(self.high_pass(pixel_values))
         noise_48 = self.noise_48(noise_96) + self.grid_48(pixel_values)
         noise_24 = self.noise_24(noise_48)
-        half = functional.avg_pool2d(pixel_values, 2) * self.scale + self.shift
+        half = functional.conv2d(pixel_values, self.halve, self.shift, stride=2)
         at_96, at_48, at_24, at_12, at_6 = self.trunk(half)
         top = self.from_12(at_12) + _upsample(self.from_6(at_6)) + self.noise_12(noise_24)
         top = self.mix_12(top)
@@ -180,9 +182,7 @@ class NanoForgeryPrompter(Stage):
     def forward(
         self, image_embeds: Tensor, detail_48: Tensor, region_maps: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return self.from_evidence(
-            self.evidence(detail_48), image_embeds, detail_48, region_maps
-        )
+        return self.from_evidence(self.evidence(detail_48), image_embeds, detail_48, region_maps)
 
     def from_evidence(
         self, evidence: Tensor, image_embeds: Tensor, detail_48: Tensor, region_maps: Tensor

@@ -168,3 +168,20 @@ def test_no_path_of_this_machine_is_in_a_graph(tmp_path: Path) -> None:
     export_graph(Doubling(), example, dynamic_axes(["pixel_values"]), path)
     assert str(Path(__file__).parent).encode() not in path.read_bytes()
     assert b".py" not in path.read_bytes()
+
+
+class Squashed(Stage):
+    inputs, outputs = ("x",), ("y",)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.softsign(2 * x)
+
+
+def test_softsign_is_one_operator(tmp_path: Path) -> None:
+    x = torch.linspace(-9, 9, 8).reshape(2, 4)
+    export_graph(Squashed(), {"x": x}, dynamic_axes(["x"]), tmp_path / "g.onnx")
+    graph = onnx.load(tmp_path / "g.onnx").graph
+    assert [node.op_type for node in graph.node] == ["Mul", "Softsign"]
+    assert len(graph.initializer) == 1
+    found = OnnxRuntimeEngine(tmp_path / "g.onnx").infer({"x": x.numpy()})["y"]
+    np.testing.assert_allclose(found, 2 * x / (1 + 2 * x.abs()), rtol=1e-6)

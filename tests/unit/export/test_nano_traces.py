@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,25 @@ def test_features_stay_within_one() -> None:
     features = grid(noise)
     assert features.shape == (BlockGrid.channels, SIDE // BLOCK, SIDE // BLOCK)
     assert features.abs().max().item() <= 1.0
+
+
+def test_the_grid_is_seen_in_the_luminance_of_jpeg() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (BLOCK, BLOCK, 3), np.uint8)
+    luminance = noise[..., ::-1] @ np.array([0.299, 0.587, 0.114])
+    size = np.abs(cv2.dct(luminance - 128)).ravel()
+    found = grid(noise)[-2 * BLOCK**2 :].ravel()  # size / (size + 0.5), and then + 3
+    np.testing.assert_allclose(found[: BLOCK**2], size / (size + 0.5), atol=2e-3)
+    np.testing.assert_allclose(found[BLOCK**2 :], size / (size + 3.0), atol=2e-3)
+
+
+def test_a_residual_is_of_one_colour_and_falls_off_by_the_knee() -> None:
+    # Blue has a ramp that turns by 1 grey level a pixel in the middle, where the last filter,
+    # (1, -2, 1) / 2, gives half of that.
+    picture = np.full((32, 32, 3), 90, np.uint8)
+    picture[:, 16:, 0] = 90 + np.arange(16)
+    residual = HighPass()(normalised(torch.from_numpy(picture[None])))[0, :, 8]
+    assert residual[8, 16].item() == pytest.approx(0.5 / (0.5 + 3), abs=1e-4)
+    assert residual[:6].abs()[:, 4:-4].max().item() < 1e-4
 
 
 def test_a_flat_picture_has_no_residual() -> None:
