@@ -11,7 +11,8 @@ beside it, in hexadecimal, as "file_bytes".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -52,6 +53,11 @@ class Counts:
             score, threshold = row["score"], row["score_threshold"]
             self.suspected += None not in (score, threshold) and score >= threshold
 
+    def include(self, other: Counts) -> None:
+        """Count what another has counted."""
+        for kind, count in asdict(other).items():
+            setattr(self, kind, getattr(self, kind) + count)
+
 
 def answered(name: str, result: Result) -> Row:
     """Return the row of a picture that was analysed."""
@@ -73,6 +79,11 @@ def in_folder(row: Row, folder: str) -> Row:
     if PurePath(row["file"]).is_absolute() or is_address(row["file"]):
         return row
     return {"file": row["file"], "folder": folder, **row}
+
+
+def is_retried(row: Row, retry: Container[str]) -> bool:
+    """Tell whether a row is a failure of one of the names in `retry`."""
+    return "error" in row and name_in(row) in retry
 
 
 def name_in(row: Row) -> str:

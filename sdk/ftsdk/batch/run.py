@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.batch import rows
-from ftsdk.batch.books import Book
+from ftsdk.batch.lines import Book
 from ftsdk.batch.rows import Row
 from ftsdk.batch.sources import Entry, Listing
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, is_last

@@ -221,9 +221,14 @@ def _why_no_picture_starts(name: str, start: bytes) -> str | None:
 
 
 def _is(root: Path, entry: Entry, book: Path | None) -> bool:
-    return book is not None and book.name == path_of(entry.name).name and (
-        (root / path_of(entry.name)).resolve() == book
-    )  # fmt: skip
+    """Tell whether a file is the book, or one of its shards."""
+    if book is None:
+        return False
+    path = path_of(entry.name)
+    if book.name not in path.parts:
+        return False
+    resolved = (root / path).resolve()
+    return resolved == book or book in resolved.parents
 
 
 def _closed(name: str, error: OSError) -> ImageNotFoundError:
