@@ -44,6 +44,11 @@ FtsdkError
 │   └── OutputLockedError         another run is writing it
 ├── AnalysisCancelledError      the caller cancelled, or a time-out passed
 ├── AnalysisFailedError         a step raised what is no error of ftsdk's own
+├── FleetError                  a cluster of machines is at fault
+│   ├── ClusterUnreachableError   none answers at that address
+│   ├── NodeMismatchError         a node has another ftsdk, Ray or Python
+│   ├── NodeUnfitError            a node lacks memory, a GPU or the pictures
+│   └── WorkerLostError           each worker that analysed a file died
 ├── DataError                   a data set is at fault
 │   ├── DataNotFoundError         no data set at that path
 │   └── RecordError               a record lacks a field or contradicts itself
@@ -294,6 +299,26 @@ class AnalysisCancelledError(FtsdkError):
 
 class AnalysisFailedError(FtsdkError):
     """A step of an analysis raised what is no error of ftsdk's own; that is its cause."""
+
+
+class FleetError(FtsdkError):
+    """A cluster of machines is at fault."""
+
+
+class ClusterUnreachableError(FleetError):
+    """No cluster answers at that address."""
+
+
+class NodeMismatchError(FleetError):
+    """A node has another ftsdk, Ray or Python."""
+
+
+class NodeUnfitError(FleetError):
+    """A node lacks memory, a GPU or the pictures, or no worker starts there."""
+
+
+class WorkerLostError(FleetError):
+    """Each worker that analysed a file died."""
 
 
 class DataError(FtsdkError):

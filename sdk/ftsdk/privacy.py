@@ -11,6 +11,7 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 #: Environment variable -> what it becomes where the user has not set it.
 _SILENCE = {
     TELEMETRY: "1",  # since 1.29 its wheels send events to Microsoft, and keep an id in ~/.cache
+    "RAY_USAGE_STATS_ENABLED": "0",  # a cluster that is started here would report its use
     "HF_HUB_OFFLINE": "1",  # transformers, at export, reads local folders only
 }
 #: What ONNX Runtime takes for yes; the rest is no.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +14,22 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from ftsdk.batch.rows import Counts
-from ftsdk.cli.console import WORK_FAILED, BundleOption, err, exit_on_error, run_app, shown
+from ftsdk.cli.console import (
+    WORK_FAILED,
+    BundleOption,
+    err,
+    exit_on_error,
+    run_app,
+    show_error,
+    shown,
+)
 from ftsdk.text import json_text
 from ftsdk.trust import BundleName
 
 if TYPE_CHECKING:
-    from ftsdk.batch.books import Book
+    from ftsdk.batch.lines import Book
     from ftsdk.batch.rows import Row
-    from ftsdk.batch.sources import Listing
+    from ftsdk.batch.sources import Entry, Listing
 
 _EXAMPLE = "Examples: ft-batch pictures/ --out all.jsonl | ft-batch list.txt --out - | jq .finding"
 _SHOWN = 10
@@ -38,7 +49,9 @@ def batch(
     out_path: Annotated[
         Path,
         typer.Option(
-            "--out", help="Answers, a JSON object a line; what is there is kept. - prints them."
+            "--out",
+            help="Answers, a JSON object a line, or NAME.parquet for a folder of Parquet; what is "
+            "there is kept. - prints them.",
         ),
     ],
     bundle: BundleOption = None,
@@ -46,6 +59,14 @@ def batch(
     retry: Annotated[
         bool, typer.Option("--retry", help="Analyse again what could not be analysed before.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work on a Ray cluster: HOST:PORT of its head, auto for the one that runs here, "
+            "local to start one of this machine alone.",
+        ),
+    ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop at the mask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
@@ -62,35 +83,52 @@ def batch(
         Inputs([Path(pictures)]).refuse(out_path)
         listing = listing_of(pictures, out_path)
         printed = is_stdout(out_path)
-        with open_book(
-            out_path, listing.root.folder, listing.known() if retry else ()
-        ) as book:
-            _run(listing, book, bundle, device, not no_report)
-    _show(book, as_json, to_stderr=printed)
+        known = listing.known() if retry else ()
+        with open_book(out_path, listing.root.folder, known) as book:
+            todo = [entry for entry in listing.entries if entry.name not in book.done]
+            seconds = 0.0
+            if todo:
+                with _answering(listing, bundle, device, not no_report, ray) as answer:
+                    seconds = _write(answer(todo), book, len(todo))
+    _show(book, seconds, as_json, to_stderr=printed)
     if book.counts.failed or book.before.failed:
         raise typer.Exit(WORK_FAILED)
 
 
-def _run(
-    listing: Listing, book: Book, bundle: BundleName | None, device: str, report: bool
-) -> None:
-    from ftsdk.analyzer import Analyzer
-    from ftsdk.batch.run import rows_of, write_all
+@contextmanager
+def _answering(
+    listing: Listing, bundle: BundleName | None, device: str, report: bool, ray: str | None
+) -> Iterator[Callable[[Sequence[Entry]], Generator[Row, None, None]]]:
+    """Yield what answers, here or on a cluster: a function from files to their rows."""
+    if ray is not None:
+        from ftsdk.fleet.run import Fleet
 
-    todo = [entry for entry in listing.entries if entry.name not in book.done]
-    if not todo:
+        with Fleet(ray, listing, bundle, device=device, report=report, warn=show_error) as fleet:
+            yield fleet.rows
         return
+    from ftsdk.analyzer import Analyzer
+    from ftsdk.batch.run import rows_of
+
     # A frozen program has no Python to start a decoder's process with.
     apart = not getattr(sys, "frozen", False)
-    opened = Analyzer(bundle, device=device, isolate_decoding=apart)
-    with opened as analyzer, _progress() as progress:
-        task = progress.add_task("", total=len(todo))
+    with Analyzer(bundle, device=device, isolate_decoding=apart) as analyzer:
+        yield lambda todo: rows_of(analyzer, listing, todo, report=report)
+
+
+def _write(answered: Generator[Row, None, None], book: Book, total: int) -> float:
+    """Write rows under a progress bar; return how many seconds it took."""
+    from ftsdk.batch.run import write_all
+
+    start = time.monotonic()
+    with _progress() as progress:
+        task = progress.add_task("", total=total)
 
         def told(row: Row) -> None:
             progress.advance(task)
             _show_row(row, book)
 
-        write_all(rows_of(analyzer, listing, todo, report=report), book, told)
+        write_all(answered, book, told)
+    return time.monotonic() - start
 
 
 def _show_row(row: Row, book: Book) -> None:
@@ -113,12 +151,16 @@ def _progress() -> Progress:
     return Progress(*columns, console=err, transient=True)
 
 
-def _show(book: Book, as_json: bool, *, to_stderr: bool) -> None:
+def _show(book: Book, seconds: float, as_json: bool, *, to_stderr: bool) -> None:
+    pictures = book.counts.answered + book.counts.failed
+    rate = round(pictures / seconds, 2) if pictures and seconds else 0.0
     if as_json:
         before = {f"{kind}_before": count for kind, count in asdict(book.before).items()}
-        said = json_text({**asdict(book.counts), **before})
+        said = json_text({**asdict(book.counts), **before, "pictures_per_second": rate})
     else:
         said = _sentence(book.counts)
+        if rate:
+            said += f"; {rate:g} pictures a second"
         if book.before != Counts():
             said += f"; there before: {_sentence(book.before)}"
         if book.before.failed:

@@ -1,0 +1,191 @@
+"""The files of a listing through the workers of a cluster: each has a row, and none has two."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ftsdk.batch import rows
+from ftsdk.batch.rows import Row
+from ftsdk.batch.sources import Entry, Listing
+from ftsdk.bundle import open_bundle
+from ftsdk.errors import FtsdkError, OptionError, WorkerLostError
+from ftsdk.fleet.cluster import Lost, joined
+from ftsdk.fleet.crew import Crew, Hand
+from ftsdk.fleet.worker import Order
+from ftsdk.trust import NANO, BundleName
+from ftsdk.version import __version__
+
+#: Seconds of work in a task, so that little is done again where something dies.
+_TASK_SECONDS = 2.0
+_FIRST_TASK, _LARGEST_TASK = 2, 64
+#: Tasks that a worker holds, so that it never waits for the next one.
+_FLIGHTS = 2
+#: Workers that a file may cost before it is told as a failure.
+_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """Files for one worker.
+
+    Attributes:
+        entries: the files.
+        deaths: how many workers died with this one file and nothing else; None for a task of which
+            none has died, be it with one file or many.
+    """
+
+    entries: tuple[Entry, ...]
+    deaths: int | None = None
+
+
+class Fleet:
+    """The workers of a cluster for one listing; to be entered, which waits for the first of them.
+
+    Args:
+        address: see `ftsdk.fleet.cluster.joined`.
+        listing: the files; their names travel, not what they hold.
+        bundle: the same on every node, where it is proven by the hash of the one here.
+        device: `auto`, `cpu` or `cuda`; which GPU is Ray's choice.
+        report: write reports, or stop at the masks.
+        warn: called with why a node is not used.
+
+    Raises:
+        OptionError: a device by number.
+        BundleError: the bundle here is at fault.
+
+    Examples:
+        >>> with Fleet("auto", listing, warn=print) as fleet:
+        ...     write_all(fleet.rows(listing.entries), book, print)
+    """
+
+    def __init__(
+        self,
+        address: str,
+        listing: Listing,
+        bundle: BundleName | None = None,
+        *,
+        device: str = "auto",
+        report: bool = True,
+        warn: Callable[[FtsdkError], None],
+    ) -> None:
+        if device not in ("auto", "cpu", "cuda"):
+            raise OptionError(
+                f"a cluster cannot be asked for {device}",
+                expected="auto, cpu or cuda",
+                found=device,
+                cure="leave the number out: Ray chooses the GPU",
+            )
+        here = open_bundle(bundle)
+        path = here.path.resolve()
+        folder = None if path == NANO.resolve() else path
+        bare = replace(listing, entries=(), entered=frozenset())
+        self._order = Order(__version__, folder, here.sha256, bare, report, device)
+        self._address, self._warn, self._left = address, warn, ExitStack()
+
+    def __enter__(self) -> Fleet:
+        with ExitStack() as stack:
+            self._cluster = stack.enter_context(joined(self._address))
+            self._crew = Crew(self._cluster, self._order, self._warn)
+            while not self._crew.hands:
+                self._crew.tend()
+                self._cluster.wait(1.0)
+            self._left = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.close()
+
+    def rows(self, entries: Sequence[Entry]) -> Generator[Row, None, None]:
+        """Yield a row for each file, in any order, as the workers answer.
+
+        Raises:
+            FleetError: no node is left that can be used.
+        """
+        work = _Work(entries)
+        while work.open:
+            self._crew.tend()
+            for hand in self._crew.hands:
+                while task := work.next_for(hand, len(self._crew.hands)):
+                    self._send(task, hand, work)
+            self._cluster.wait(1.0)
+            while work.done:
+                work.open -= 1
+                yield work.done.popleft()
+
+    def _send(self, task: Task, hand: Hand, work: _Work) -> None:
+        hand.flights, hand.alone = hand.flights + 1, task.deaths is not None
+        answer = hand.actor.rows.remote(task.entries)
+        self._cluster.when(answer, partial(self._landed, task, hand, work, time.monotonic()))
+
+    def _landed(
+        self, task: Task, hand: Hand, work: _Work, sent: float, answer: list[Row] | Lost
+    ) -> None:
+        hand.flights -= 1
+        if isinstance(answer, Lost):
+            self._crew.lost(hand)
+            work.again(task, answer)
+            return
+        assert len(answer) == len(task.entries), "a file without a row"
+        now = time.monotonic()
+        hand.pace = (now - max(sent, hand.landed)) / len(task.entries)
+        hand.landed = now
+        work.done.extend(answer)
+
+
+class _Work:
+    """What is to be done, and the rows that are done and not yet taken.
+
+    A file whose worker died goes to another one alone, so that it is known which file it was.
+
+    Attributes:
+        open: files whose row was not yielded.
+        done: rows that are to be.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries, self._next = entries, 0
+        self._suspects: deque[Task] = deque()
+        self.open = len(entries)
+        self.done: deque[Row] = deque()
+
+    def next_for(self, hand: Hand, hands: int) -> Task | None:
+        """Return what a worker is to do next; None if it has enough, or there is nothing."""
+        if self._suspects:
+            return None if hand.flights else self._suspects.popleft()
+        left = len(self._entries) - self._next
+        if not left or hand.flights >= (1 if hand.alone else _FLIGHTS):
+            return None
+        size = min(_size(hand.pace), math.ceil(left / (_FLIGHTS * hands)))
+        start, self._next = self._next, self._next + size
+        return Task(tuple(self._entries[start : self._next]))
+
+    def again(self, task: Task, lost: Lost) -> None:
+        """Take back what a worker had when it died."""
+        if task.deaths is None:
+            self._suspects.extend(Task((entry,), 0) for entry in task.entries)
+        elif task.deaths + 1 < _DEATHS:
+            self._suspects.append(replace(task, deaths=task.deaths + 1))
+        else:
+            self.done.append(rows.failed(task.entries[0].name, _lost_with_it(lost)))
+
+
+def _size(pace: float | None) -> int:
+    """Return how many pictures make a task, by the seconds that one took."""
+    if pace is None:
+        return _FIRST_TASK
+    return max(1, min(_LARGEST_TASK, int(_TASK_SECONDS / max(pace, 1e-3))))
+
+
+def _lost_with_it(lost: Lost) -> WorkerLostError:
+    return WorkerLostError(
+        "Each worker that analysed this file died.",
+        expected=f"one of {_DEATHS} that lives",
+        found=lost.why,
+        cure="Analyse it alone with ft-analyze; look at the memory of the nodes and Ray's logs.",
+    )

@@ -1,0 +1,148 @@
+"""`ft-batch --ray` on a real Ray cluster of three nodes: no row is lost and none is there twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import psutil
+import pytest
+from conftest import REPOSITORY
+from raising import raised
+
+from ftsdk.analyzer import Analyzer
+from ftsdk.batch.rows import Row, name_in
+from ftsdk.batch.run import rows_of
+from ftsdk.batch.sources import listing_of
+from ftsdk.errors import NodeMismatchError
+from ftsdk.fleet.run import Fleet
+from ftsdk.version import __version__
+
+ray = pytest.importorskip("ray")
+PORTRAIT = REPOSITORY / "examples/pictures/portrait_forged.jpg"
+COMMAND = [sys.executable, "-c", "from ftsdk.cli.batch import main; main()"]
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}  # the least that Ray takes
+PICTURES, DAMAGED = 48, 4
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(**NODE, wait=False)
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Small pictures without a face, some with one, some damaged, and a text."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    portrait = cv2.imread(str(PORTRAIT))
+    assert portrait is not None
+    for number in range(PICTURES):
+        face = number % 4 == 0
+        pixels = portrait if face else portrait[:64, :80]
+        cv2.imwrite(str(folder / f"{number:03}.jpg"), pixels)
+    for number in range(DAMAGED):
+        path = folder / f"{number * 10:03}.jpg"
+        path.write_bytes(path.read_bytes()[:600])
+    (folder / "notes.txt").write_text("no picture", encoding="utf-8")
+    return folder
+
+
+def said(row: Row) -> Row:
+    """Return a row without what differs from one run to the next."""
+    said = {key: value for key, value in row.items() if key not in ("timings_ms", "folder")}
+    if "provenance" in said:
+        said["provenance"] = {**said["provenance"], "created": None}
+    return said
+
+
+def rows(answers: Path) -> list[Row]:
+    """Return the whole rows that are there by now."""
+    content = answers.read_bytes() if answers.exists() else b""
+    return [json.loads(line) for line in content.split(b"\n")[:-1]]
+
+
+def start(folder: Path, answers: Path, address: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, folder, "--out", answers, "--ray", address, "--no-report", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def workers() -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if process.name().startswith("ray::Worker")
+    ]
+
+
+def test_kills_of_driver_worker_and_node_cost_no_row(
+    cluster: Any, folder: Path, tmp_path: Path
+) -> None:
+    answers = tmp_path / "answers.jsonl"
+    first = start(folder, answers, cluster.address)
+    wait_for(lambda: rows(answers), first)
+    first.kill()
+    first.communicate()
+    before = rows(answers)
+    assert 0 < len(before) < PICTURES
+
+    again = start(folder, answers, cluster.address)
+    wait_for(lambda: len(rows(answers)) > len(before), again)
+    os.kill(workers()[0].pid, signal.SIGKILL)
+    cluster.remove_node(next(iter(cluster.worker_nodes)))
+    out, errors = again.communicate(timeout=180)
+
+    assert again.returncode == 1, errors
+    counts = json.loads(out)
+    kinds = "answered", "failed", "left_out"
+    assert sum(counts[f"{kind}_before"] for kind in kinds) == len(before)
+    assert counts["failed"] + counts["failed_before"] == DAMAGED
+    assert counts["pictures_per_second"] > 0
+    found = rows(answers)
+    assert len(found) == len({name_in(row) for row in found}) == PICTURES + 1
+    listing = listing_of(str(folder))
+    with Analyzer(device="cpu", threads=1) as analyzer:
+        expected = [*rows_of(analyzer, listing, listing.entries, report=False)]
+    by_name = {name_in(row): said(row) for row in found}
+    assert by_name == {name_in(row): said(json.loads(json.dumps(row))) for row in expected}
+
+
+def test_a_node_with_another_ftsdk_is_refused_with_both_named(
+    cluster: Any, folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "ftsdk"
+    shutil.copytree(REPOSITORY / "sdk/ftsdk", other, symlinks=True, copy_function=os.symlink)
+    (other / "version.py").unlink()
+    (other / "version.py").write_text('__version__ = "0.0.1"\n', encoding="utf-8")
+    node = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(other.parent)})
+    fleet = Fleet(cluster.address, listing_of(str(folder)), device="cpu", report=False, warn=print)
+    error = raised(NodeMismatchError, fleet.__enter__)
+    cluster.remove_node(node)
+    assert __version__ in error.expected
+    assert "0.0.1" in error.found
