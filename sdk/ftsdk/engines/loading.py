@@ -87,11 +87,9 @@ def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Engine]
     def load(stage: str) -> Engine:
         return OnnxRuntimeEngine(bundle.graph(stage), device, threads or _threads(bundle, stage))
 
-    largest_first = sorted(stages, key=weigh, reverse=True)
-    small = device == "cpu" and weigh(largest_first[0]) < _SMALL_BYTES
+    small = device == "cpu" and max(map(weigh, stages)) < _SMALL_BYTES
     with ThreadPoolExecutor(cores() if small else 1) as pool:
-        loaded = dict(zip(largest_first, pool.map(load, largest_first), strict=True))
-    return {stage: loaded[stage] for stage in stages}
+        return dict(zip(stages, pool.map(load, stages), strict=True))
 
 
 def _on_host(manifest: Manifest) -> Preprocessing:
