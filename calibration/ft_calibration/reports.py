@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
-from zipfile import BadZipFile
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from ftsdk.errors import DataError
+from ftsdk.files import read_regular
+from ftsdk.numpy_files import arrays_in
 
 #: Reports that judge: enough for a stable mean; each takes two decodings a model.
 MOST_JUDGES = 32
 #: With those that are observed: about 4000 rows of activations, as many as the widest layer's.
 MOST_REPORTS = 128
+#: Unpacked; ten times what that many take for the published model.
+_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,14 @@ def read_reports(path: Path) -> list[Report]:
         DataError: it is not that.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            outputs = arrays["qformer_output"].astype(np.float32)
-            regions, texts = arrays["regions"].tolist(), arrays["text"].tolist()
+        arrays = arrays_in(read_regular(path), most=_MOST_BYTES)
+        outputs = arrays["qformer_output"].astype(np.float32)
+        regions, texts = arrays["regions"].tolist(), arrays["text"].tolist()
         reports = [
             Report(output[None], names.split(", ") if names else [], text)
             for output, names, text in zip(outputs, regions, texts, strict=True)
         ]
-    except (OSError, KeyError, ValueError, AttributeError, EOFError, BadZipFile) as error:
+    except (OSError, KeyError, ValueError, AttributeError) as error:
         raise DataError(
             f"{path} holds no reports",
             expected="an .npz of qformer_output [N, Q, W], regions [N] and text [N]",

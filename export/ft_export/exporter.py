@@ -142,12 +142,9 @@ def _check_end_to_end(
         GateError: a float32 tensor is over its limit, or a float32 language model wrote another
             text than its reference.
     """
-    with (
-        Analyzer(run.folder, device="cpu") as analyzer,
-        np.load(run.folder / manifest.golden_tensors, allow_pickle=False) as golden,
-    ):
+    with Analyzer(run.folder, device="cpu") as analyzer:
         trace = analyzer.trace(GOLDEN_PICTURE, language=GOLDEN_TEXT)
-        entries = compare("end to end", trace, dict(golden))
+        entries = compare("end to end", trace, analyzer.bundle.golden())
     lowered = {
         name
         for stage in manifest.stages.values()

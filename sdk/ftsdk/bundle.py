@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ftsdk.consistency import contradictions
 from ftsdk.errors import (
+    BundleContentError,
     BundleFileExtraError,
     BundleFileMissingError,
     BundleNotFoundError,
@@ -31,6 +33,7 @@ from ftsdk.errors import (
 from ftsdk.files import open_regular
 from ftsdk.machine import cores
 from ftsdk.manifest import Manifest
+from ftsdk.numpy_files import arrays_in
 from ftsdk.signature import SIGNATURE_NAME, require_signature
 from ftsdk.trust import BundleName
 from ftsdk.verified import BundleGraph, Seal, SealedFile, read_verified, seal_verified
@@ -75,6 +78,29 @@ class Bundle:
         """
         kept = self.unread.pop(name, None)
         return read_verified(self.file(name), self.manifest.files[name]) if kept is None else kept
+
+    def golden(self) -> dict[str, NDArray[Any]]:
+        """Return the float32 reference's tensors for the golden picture, by name.
+
+        `report_ids` [1, T] whole numbers, `mask_logits` [1, M, M], `qformer_output` [1, Q, D], and
+        what else the stages give.
+
+        Raises:
+            BundleFileAlteredError: the file is another now.
+            BundleContentError: it holds something else, or is packed.
+        """
+        content = self.read(self.manifest.golden_tensors)
+        try:
+            tensors = arrays_in(content)
+            _check_golden(tensors, self.manifest)
+        except ValueError as error:
+            raise BundleContentError(
+                f"the golden tensors of the bundle at {self.path} cannot be used",
+                expected="an .npz of the stages' tensors, not packed",
+                found=str(error)[:400],
+                cure="export the bundle again",
+            ) from error
+        return tensors
 
     def graph(self, stage: str) -> BundleGraph:
         """Return a stage's graph, its bytes proven.
@@ -247,6 +273,27 @@ def _verify_content(manifest: Manifest, root: Path) -> tuple[dict[str, Seal], di
         found = [*zip(largest_first, pool.map(verify, largest_first), strict=True)]
     seals = {name: proof for name, proof in found if isinstance(proof, Seal)}
     return seals, {name: proof for name, proof in found if isinstance(proof, bytes)}
+
+
+def _check_golden(tensors: Mapping[str, NDArray[Any]], manifest: Manifest) -> None:
+    known = {name for stage in manifest.stages.values() for name in stage.outputs}
+    if unknown := tensors.keys() - known - {"report_ids"}:
+        raise ValueError(f"tensors that no stage gives: {', '.join(sorted(unknown))}")
+    sides = (1, manifest.mask_size, manifest.mask_size)
+    for name, kinds, shape in (
+        ("report_ids", "iu", (1, None)),
+        ("mask_logits", "f", sides),
+        ("qformer_output", "f", (1, None, None)),
+    ):
+        if name not in tensors:
+            raise ValueError(f"no {name}")
+        found = tensors[name]
+        fits = len(found.shape) == len(shape) and all(
+            side > 0 if wanted is None else side == wanted
+            for side, wanted in zip(found.shape, shape, strict=True)
+        )
+        if found.dtype.kind not in kinds or not fits:
+            raise ValueError(f"{name} of {found.dtype} {found.shape}")
 
 
 def sha256_of(path: Path) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ftsdk.bundle import Bundle
 from ftsdk.consistency import FACE_DETECTOR
 from ftsdk.decision import suspected_regions
+from ftsdk.engines.agreement import require_agreement
 from ftsdk.engines.contract import Arrays, Engine, Tensors, arrays
 from ftsdk.engines.loading import LoadedEngines
 from ftsdk.engines.profile import MOST_FACES
@@ -43,6 +44,9 @@ class Chain:
         bundle: a bundle; of its files only tokenizers and embeddings are read here.
         stages: its stages; None for those who bring an engine of their own to each step.
 
+    Raises:
+        BundleContentError: a file of it is not what its manifest says.
+
     Attributes:
         stages: what runs them.
         embeddings: the language model's token embeddings.
@@ -57,6 +61,7 @@ class Chain:
         language = bundle.manifest.language
         table = bundle.read(language.token_embeddings)
         self.embeddings = TokenEmbeddings(table, language.vocabulary)
+        require_agreement(bundle.manifest, self.stages.facts, self.embeddings.width)
         self.prompts = PromptBuilder(bundle, self.embeddings)
         self.framer = make_framer(bundle.manifest, self._find_faces)
         self.writer: Writer = StepWriter(self.stages, self.embeddings, language)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.cache import PictureCache
-from ftsdk.engines.contract import DeviceTensor, Engine, Tensor, Tensors
+from ftsdk.engines.contract import DeviceTensor, Engine, GraphFacts, Tensor, Tensors
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing
 from ftsdk.engines.forked import ForkedEngine, end_at_once, never_free
 from ftsdk.engines.loading import LoadedEngines
@@ -61,6 +61,12 @@ class Stages:
 
     def __setitem__(self, stage: str, engine: Engine) -> None:
         self._engines[stage] = engine
+
+    @property
+    def facts(self) -> dict[str, GraphFacts]:
+        """What the stages' graphs take and give, as far as that is known."""
+        known = ((name, engine.facts) for name, engine in self._engines.items())
+        return {name: facts for name, facts in known if facts}
 
     def replace(self, engine: Callable[[str, Engine], Engine]) -> None:
         """Put `engine(stage, present engine)` in each stage's place, to measure or to compare."""

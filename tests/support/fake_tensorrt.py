@@ -124,6 +124,7 @@ class _FakeEngine:
         self._modes: dict[str, Any] = inputs | outputs
         values = (*session.get_inputs(), *session.get_outputs())
         self._types = {value.name: TYPES[value.type] for value in values}
+        self._shapes = {value.name: value.shape for value in values}
         self.num_io_tensors = len(self._modes)
 
     def get_tensor_name(self, index: int) -> str:
@@ -134,6 +135,9 @@ class _FakeEngine:
 
     def get_tensor_dtype(self, name: str) -> Any:
         return self._types[name]
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return tuple(side if isinstance(side, int) else -1 for side in self._shapes[name])
 
     def create_execution_context(self) -> Any:
         return _FakeContext(self._session, self._types, self._trt.longest)

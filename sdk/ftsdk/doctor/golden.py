@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,8 +79,7 @@ def compare_golden(analyzer: Analyzer) -> list[Difference]:
     """Return how far the golden picture's tensors are from the stored ones, on this device."""
     bundle = analyzer.bundle
     manifest = bundle.manifest
-    with np.load(BytesIO(bundle.read(manifest.golden_tensors)), allow_pickle=False) as stored:
-        reference = dict(stored)
+    reference = bundle.golden()
     language = Language(max_new_tokens=reference["report_ids"].shape[1] - 1)
     trace = analyzer.trace(bundle.read(manifest.golden_picture), language=language)
     kind = analyzer.stages.device.partition(":")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,35 @@ def arrays(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
     return {name: np.asarray(tensor) for name, tensor in tensors.items()}
 
 
+#: A tensor's lengths; None where any will do.
+Axes = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """What a graph says of a tensor.
+
+    Attributes:
+        dtype: as numpy names it.
+        axes: its lengths; None where the graph does not say how many there are.
+    """
+
+    dtype: str
+    axes: Axes | None
+
+    def __str__(self) -> str:
+        lengths = ("*" if length is None else str(length) for length in self.axes or ())
+        return f"{self.dtype} [{', '.join(lengths) if self.axes is not None else '...'}]"
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """What a graph takes and gives, by name."""
+
+    takes: Mapping[str, TensorFacts]
+    gives: Mapping[str, TensorFacts]
+
+
 class Binding(ABC):
     """A graph with most of its tensors fixed in memory, for calls that repeat."""
 
@@ -68,6 +98,11 @@ class Engine(ABC):
 
     `infer` may be called from several threads at once; a binding belongs to one.
     """
+
+    @property
+    def facts(self) -> GraphFacts | None:
+        """What the graph says that it takes and gives; None where the runtime cannot tell."""
+        return None
 
     @abstractmethod
     def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.cancellation import Cancellation
-from ftsdk.engines.contract import Arrays, Binding, DeviceTensor, Engine, Tensor, Tensors
+from ftsdk.engines.contract import (
+    Arrays,
+    Binding,
+    DeviceTensor,
+    Engine,
+    GraphFacts,
+    Tensor,
+    TensorFacts,
+    Tensors,
+)
 from ftsdk.engines.graph_source import loadable
 from ftsdk.errors import (
     BundleError,
@@ -111,6 +120,11 @@ class OnnxRuntimeEngine(Engine):
         self._run_options: Any = runtime.RunOptions
         self._outputs = [output.name for output in self._session.get_outputs()]
 
+    @property
+    def facts(self) -> GraphFacts:
+        session = self._open()
+        return GraphFacts(_facts(session.get_inputs()), _facts(session.get_outputs()))
+
     def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
         session, options = self._open(), self._run_options()
 
@@ -159,6 +173,19 @@ class OnnxRuntimeEngine(Engine):
         if session is None:
             raise _failed(self.name, "it is closed")
         return session
+
+
+def _facts(values: list[Any]) -> dict[str, TensorFacts]:
+    return {value.name: TensorFacts(_dtype(value.type), _axes(value.shape)) for value in values}
+
+
+def _dtype(kind: str) -> str:
+    return str(TYPES[kind]) if kind in TYPES else kind
+
+
+def _axes(shape: list[int | str | None] | None) -> tuple[int | None, ...] | None:
+    # The runtime gives an empty list for a graph that does not say how many axes there are.
+    return tuple(one if isinstance(one, int) else None for one in shape) if shape else None
 
 
 class OrtTensor(DeviceTensor):

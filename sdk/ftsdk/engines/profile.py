@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
-
-import numpy as np
 
 from ftsdk.bundle import Bundle
 
@@ -26,8 +23,7 @@ def profile_of(bundle: Bundle) -> dict[str, Axis]:
     text = manifest.language_tokenizer.max_tokens
     if manifest.qformer_tokenizer:
         text = max(text, manifest.qformer_tokenizer.max_tokens)
-    with np.load(BytesIO(bundle.read(manifest.golden_tensors)), allow_pickle=False) as golden:
-        queries = int(golden["qformer_output"].shape[1])
+    queries = int(bundle.golden()["qformer_output"].shape[1])
     tokens = max(manifest.generation.max_new_tokens, LEAST_TOKENS)
     return {
         "batch": (1, 1, MOST_FACES if manifest.framing == "face" else 1),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ftsdk.engines.contract import Arrays, Tensor
+from ftsdk.engines.contract import Arrays, Axes, GraphFacts, Tensor, TensorFacts
 from ftsdk.engines.device_memory import Stream
 from ftsdk.errors import EngineLoadError, EngineRunError
 
@@ -47,7 +47,14 @@ class LoadedPlan:
         given = {n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT}
         self.outputs = [n for n in names if n not in given]
         self.inputs = [n for n in names if n in given]
+        self._facts = {n: TensorFacts(str(self.types[n]), _axes(engine, n)) for n in names}
         self.capturable = True
+
+    @property
+    def facts(self) -> GraphFacts:
+        """What the plan takes and gives."""
+        known = self._facts
+        return GraphFacts({n: known[n] for n in self.inputs}, {n: known[n] for n in self.outputs})
 
     @property
     def is_open(self) -> bool:
@@ -95,6 +102,10 @@ class LoadedPlan:
         """Free plan and stream; nothing may be run afterwards."""
         self.context = self._engine = None
         self.stream.close()
+
+
+def _axes(engine: Any, name: str) -> Axes:
+    return tuple(None if length < 0 else int(length) for length in engine.get_tensor_shape(name))
 
 
 def error_log(trt: Any) -> Any:

@@ -22,12 +22,15 @@ from ftsdk.imaging.framing import Box, aligned_box, square
 #: Side in px of what the graph sees at once.
 SIDE = 320
 
+#: Px of the input a place of the grid stands for.
+_STRIDE = 4
+#: Places of the grid each way.
+GRID = SIDE // _STRIDE
+
 Arrays = Mapping[str, NDArray[Any]]
 #: Runs the graph on `face_input` [B, 3, 320, 320] float32, RGB of 0 to 255.
 Infer = Callable[[Arrays], Arrays]
 
-#: Px of the input a place of the grid stands for.
-_STRIDE = 4
 #: Likelihood from which a place is a face.
 _LIKELY = 0.6
 #: Two boxes are of one face if they share this much of both together, or of the smaller one.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ftsdk.errors import BundleContentError
 from ftsdk.language.scores import Ids
+from ftsdk.numpy_files import array_in
 
 Embeddings = NDArray[np.float32]
 
@@ -45,18 +43,14 @@ class TokenEmbeddings:
 
 
 def _table(content: bytes) -> NDArray[np.uint16]:
-    file = BytesIO(content)
     try:
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-        shape, by_column, dtype = read[npy.read_magic(file)](file)
-    except (ValueError, KeyError, MemoryError) as error:
+        table = array_in(content)
+    except ValueError as error:
         raise _no_table("a .npy file", str(error)) from error
-    rest = len(content) - file.tell()
-    if dtype != np.uint16 or by_column or len(shape) != 2 or min(shape) < 1:
-        raise _no_table("rows of uint16", f"{dtype} {shape}")
-    if shape[0] * shape[1] * 2 != rest:
-        raise _no_table(f"{shape[0]} x {shape[1]} numbers of 16 bits", f"{rest} bytes")
-    return np.frombuffer(content, np.uint16, offset=file.tell()).reshape(shape)
+    by_row = table.ndim == 2 and table.flags.c_contiguous
+    if table.dtype != np.uint16 or not by_row or not table.size:
+        raise _no_table("rows of uint16", f"{table.dtype} {table.shape}")
+    return table
 
 
 def _no_table(expected: str, found: str) -> BundleContentError:
