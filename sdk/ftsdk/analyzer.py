@@ -82,7 +82,8 @@ class Analyzer:
         max_pixels: int = MAX_PIXELS,
         trusted: str | Path | None = None,
     ) -> None:
-        self._reader = PictureReader(isolate_decoding, max_pixels)
+        #: What reads picture files, where it was asked to.
+        self.reader = PictureReader(isolate_decoding, max_pixels)
         self._bundle = open_bundle(bundle, trusted)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
@@ -289,7 +290,7 @@ class Analyzer:
     def close(self) -> None:
         """Free the engines; the analyzer cannot be used afterwards."""
         self.stages.close()
-        self._reader.close()
+        self.reader.close()
 
     def __enter__(self) -> Analyzer:
         return self
@@ -305,7 +306,7 @@ class Analyzer:
         This and what follows are the steps of an answer, for pipelines that run them apart.
         """
         with watch.measure("decode"):
-            picture = self._reader.read(image, color, watch)
+            picture = self.reader.read(image, color, watch)
         with watch.measure("face"):
             framed = self.chain.frame(picture, framer)
         with watch.measure("preprocess"):

@@ -111,12 +111,14 @@ class Result(Answer):
             OutputError: it cannot be written.
         """
         from ftsdk.files import Inputs, saving
-        from ftsdk.report.page import render
+        from ftsdk.report.credentials import NOT_HANDED_IN
+        from ftsdk.report.page import credentials_of, render
 
         inputs = Inputs(self._files(original))
         if isinstance(original, str | Path):
             original = Path(original).read_bytes()
-        document = render(self, analyst=analyst, edits=edits, original=original)
+        found = NOT_HANDED_IN if original is None else credentials_of(self, original)
+        document = render(self, found, analyst=analyst, edits=edits)
         if path is not None:
             with saving(Path(path), inputs) as file:
                 file.write_bytes(document.encode())

@@ -5,12 +5,19 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from picture_files import encoded
 
+from ftsdk.errors import AnalysisCancelledError
+from ftsdk.imaging import isolation
+from ftsdk.imaging.decode import decode
+from ftsdk.imaging.isolation import DecoderPool
 from ftsdk.report.credentials import read_credentials
+from ftsdk.stopwatch import Stopwatch
 
 c2pa = pytest.importorskip("c2pa", reason="c2pa-python is not installed (extra c2pa)")
 
@@ -86,3 +93,22 @@ def test_no_credentials_say_nothing() -> None:
     assert found.state == "none"
     assert "nothing about manipulation" in found.note
     assert read_credentials(b"no picture").state == "unreadable"
+
+
+def test_another_process_reads_the_same(signed: bytes) -> None:
+    with closing(DecoderPool()) as pool:
+        for data in (signed, encoded("jpeg"), b"no picture"):
+            assert pool.credentials(data, Stopwatch()) == read_credentials(data)
+        assert decode(signed, file_decoder=partial(pool.decode, watch=Stopwatch())).width == 128
+
+
+def test_what_ends_the_other_process_makes_them_unreadable(
+    signed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "CPU_SECONDS", 0)
+    monkeypatch.setattr(isolation, "WALL_SECONDS", 0.01)
+    with closing(DecoderPool()) as pool:
+        found = pool.credentials(signed, Stopwatch())
+        assert found.state == "unreadable"
+        with pytest.raises(AnalysisCancelledError):
+            pool.credentials(signed, Stopwatch(timeout=0))

@@ -36,6 +36,7 @@ from ftsdk.errors import (
 )
 from ftsdk.imaging import isolation
 from ftsdk.imaging.decode import Picture, decode
+from ftsdk.imaging.decoder_process import LENGTH
 from ftsdk.imaging.isolation import DecoderPool
 from ftsdk.stopwatch import Stopwatch
 
@@ -183,30 +184,70 @@ except MemoryError:
     assert done.stdout == b"refused\n"
 
 
+LIMITED = """
+import ctypes, os, resource, sys
+ctypes.CDLL(None).prctl(24, 24, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_SYS_RESOURCE
+for limit, most in ((resource.RLIMIT_FSIZE, 100), (resource.RLIMIT_CPU, 300),
+                    (resource.RLIMIT_AS, 1 << 36), (resource.RLIMIT_CORE, 0)):
+    resource.setrlimit(limit, (most, most))
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
+
+
+def test_limits_of_whoever_started_it_are_no_harm() -> None:
+    """None of them can be raised again, not even by root."""
+    script = """
+from contextlib import closing
+from functools import partial
+from picture_files import encoded
+from ftsdk.imaging.decode import decode
+from ftsdk.imaging.isolation import DecoderPool
+from ftsdk.stopwatch import Stopwatch
+with closing(DecoderPool()) as pool:
+    apart = decode(encoded("jpeg"), file_decoder=partial(pool.decode, watch=Stopwatch()))
+    print(apart.pixels.shape)
+"""
+    tests = str(Path(__file__).parents[1])
+    command = [sys.executable, "-c", LIMITED, script]
+    # Python itself takes a cut file of bytecode for a whole one.
+    env = {"PYTHONPATH": tests, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, check=True)
+    assert done.stdout.startswith(b"(")
+
+
 @pytest.mark.slow
 def test_the_largest_picture_fits_into_the_limit(pool: DecoderPool) -> None:
     data = save(Image.new("RGB", (10_000, 10_000)), "JPEG", progressive=True)
     assert _decode(pool, data).pixels.shape == (10_000, 10_000, 3)
 
 
+def _framed(document: bytes) -> bytes:
+    return LENGTH.pack(len(document)) + document
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         b"",
-        b"no JSON\n",
-        b"[]\n",
-        b'{"error": "EngineError", "parts": ["", "", "", ""]}\n',
-        b'{"error": "annotations", "parts": ["", "", "", ""]}\n',
-        b'{"error": "ImageFormatError", "parts": []}\n',
-        b'{"shape": [64, 64, 3], "header": {}}\n',
-        b"[" * 100_000,
+        b"\1",
+        b"\xff" * 100,
+        _framed(b"no JSON"),
+        _framed(b"[]"),
+        _framed(b"1"),
+        _framed(b'{"error": "EngineError", "parts": ["", "", "", ""]}'),
+        _framed(b'{"error": "annotations", "parts": ["", "", "", ""]}'),
+        _framed(b'{"error": "ImageFormatError", "parts": []}'),
+        _framed(b'{"shape": [64, 64, 3], "header": {}}'),
+        _framed(b'{"shape": [64, 64, 3], "header": {}, "damage": 1}'),
+        _framed(b"[" * 60_000),
+        _framed(b"[" * 100_000),
     ],
 )
 def test_no_answer_is_trusted(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     script = f"""
 import socket, sys
 connection = socket.socket(fileno=int(sys.argv[1]))
-connection.sendall(b"{{}}\\n")
+connection.sendall({_framed(b"{}")!r})
 connection.recv(1 << 20)
 connection.sendall({answer!r})
 """

@@ -1,9 +1,9 @@
 """The process that decodes strangers' files: it may crash, hang or swell, and is then replaced.
 
-A request is two numbers, the file's length and the pixel limit, and the file's bytes. The answer is
-a line of JSON; pixels are then in a file in memory that both sides hold. The first
-line says that the process is ready. Nothing that it sends is trusted: a picture may have taken it
-over.
+A request is three numbers, what is wanted, the file's length and the pixel limit, and the file's
+bytes. The answer is the length of a JSON document, the document, and pixels where those were
+wanted. The first document says that the process is ready. Nothing that it sends is trusted: a
+picture may have taken it over. It writes no files, so that a small limit on their size is no harm.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ import resource
 import signal
 import socket
 import struct
-from dataclasses import asdict
+import sys
+from contextlib import suppress
+from dataclasses import asdict, astuple
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -24,28 +28,41 @@ import numpy as np
 from ftsdk.errors import FtsdkError
 from ftsdk.imaging.codec import decode_file
 from ftsdk.imaging.header import format_of, read_size
+from ftsdk.report.credentials import read_credentials
 
-READY = b"{}\n"
-REQUEST = struct.Struct("<QQ")
+PIXELS, CREDENTIALS = range(2)
+REQUEST = struct.Struct("<BQQ")
+LENGTH = struct.Struct("<I")
 # Beside the interpreter: bytes for a decoder's tables, a thread, a byte of the file, and a pixel,
 # which takes 3 bytes of answer twice, 6 of coefficients, and up to 16 of rows that are not
 # compressed. libjxl holds several planes of float32.
 _ROOM, _PER_THREAD, _PER_BYTE, _PER_PIXEL, _PER_JXL_PIXEL = 256 << 20, 16 << 20, 4, 32, 80
 
 
-def main(descriptor: int, memory: int, cpu_seconds: int) -> None:
-    """Answer requests on a socket until it is closed; pixels go to the file `memory`."""
+def main(descriptor: int, cpu_seconds: int) -> None:
+    """Answer requests on a socket until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cv2.setNumThreads(1)
     base = _address_space()
     connection = socket.socket(fileno=descriptor)
-    connection.sendall(READY)
+    _send(connection, {})
     while head := _receive(connection, REQUEST.size):
-        length, max_pixels = REQUEST.unpack(head)
+        kind, length, max_pixels = REQUEST.unpack(head)
         data = bytes(_receive(connection, length))
+        if kind == CREDENTIALS:
+            base += _library_of_credentials()
         _limit(base, data, max_pixels, cpu_seconds)
-        connection.sendall(json.dumps(_answer(data, max_pixels, memory)).encode() + b"\n")
+        if kind == CREDENTIALS:
+            _send(connection, {"credentials": astuple(read_credentials(data))})
+        else:
+            _send(connection, *_answer(data, max_pixels))
+
+
+def _send(connection: socket.socket, document: dict[str, Any], pixels: Any = b"") -> None:
+    message = json.dumps(document).encode()
+    connection.sendall(LENGTH.pack(len(message)) + message)
+    connection.sendall(pixels)
 
 
 def _receive(connection: socket.socket, length: int) -> bytearray:
@@ -64,11 +81,30 @@ def _limit(base: int, data: bytes, max_pixels: int, cpu_seconds: int) -> None:
     """Allow what this file's size and its number of pixels explain, and no more."""
     threads = base + _ROOM + _PER_THREAD * (os.cpu_count() or 1)
     memory = threads + _PER_BYTE * len(data) + _pixel_memory(data, max_pixels)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * max_pixels, resource.RLIM_INFINITY))
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+    _lower(resource.RLIMIT_AS, memory)
+    _lower(resource.RLIMIT_CPU, seconds)
+    _lower(resource.RLIMIT_FSIZE, 0)
+
+
+def _lower(limit: int, wanted: int) -> None:
+    """Set a limit, or leave it where whoever started the parent allows less."""
+    _, most = resource.getrlimit(limit)
+    bounded = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(limit, (bounded, most))
+
+
+def _library_of_credentials() -> int:
+    """Import it without a limit, and return by how much that grew the address space."""
+    if "c2pa" in sys.modules or find_spec("c2pa") is None:
+        return 0
+    before = _address_space()
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    with suppress(Exception):  # raised again, and told, when it is used
+        import_module("c2pa")
+    return _address_space() - before
 
 
 def _pixel_memory(data: bytes, max_pixels: int) -> int:
@@ -85,15 +121,12 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * mmap.PAGESIZE
 
 
-def _answer(data: bytes, max_pixels: int, memory: int) -> dict[str, Any]:
+def _answer(data: bytes, max_pixels: int) -> tuple[dict[str, Any], Any]:
     try:
         decoded = decode_file(data, max_pixels)
     except FtsdkError as error:
         parts = error.what, error.expected, error.found, error.cure
-        return {"error": type(error).__name__, "parts": [part[:2000] for part in parts]}
-    pixels = np.ascontiguousarray(decoded.pixels).data.cast("B")
-    written = 0
-    while written < len(pixels):
-        written += os.pwrite(memory, pixels[written:], written)
+        return {"error": type(error).__name__, "parts": [part[:2000] for part in parts]}, b""
+    pixels = np.ascontiguousarray(decoded.pixels)
     header = asdict(decoded.header)
-    return {"shape": decoded.pixels.shape, "header": header, "damage": decoded.damage}
+    return {"shape": pixels.shape, "header": header, "damage": decoded.damage}, pixels.data

@@ -1,6 +1,7 @@
 """Decoding where it can be ended from outside: in processes of its own.
 
-A hostile picture can keep a decoder busy for minutes, take all memory, or crash it. Here that costs
+A hostile picture can keep a decoder busy for minutes, take all memory, or crash it, and so can its
+Content Credentials the library that reads them. Here that costs
 a process with limits on memory and time (`decoder_process.py`), and one picture its answer.
 """
 
@@ -15,14 +16,13 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk import errors
 from ftsdk.errors import (
     EngineRunError,
     ImageDamagedError,
@@ -32,20 +32,22 @@ from ftsdk.errors import (
     OptionError,
 )
 from ftsdk.imaging.codec import Decoded
-from ftsdk.imaging.decoder_process import REQUEST
-from ftsdk.imaging.header.facts import Format, Header
+from ftsdk.imaging.decoder_answers import read_credentials, read_error, read_header
+from ftsdk.imaging.decoder_process import CREDENTIALS, LENGTH, PIXELS, REQUEST
 from ftsdk.imaging.picture import check_size
+from ftsdk.report.credentials import Credentials, unreadable
 from ftsdk.stopwatch import Stopwatch
 
 #: Seconds of computing that one picture may take, and of waiting for them on a busy machine.
 CPU_SECONDS, WALL_SECONDS = 60, 120
 _MAX_ANSWER = 1 << 16
-# Pages of larger pictures go back to the system.
-_KEPT_BYTES = 64 << 20
+_SENSELESS = LookupError, TypeError, ValueError, AttributeError, RecursionError
+T = TypeVar("T")
+B = TypeVar("B", bytearray, memoryview)
 # The path is the parent's, and set before anything is imported from the working directory.
 _START = (
-    "import sys; sys.path[:] = sys.argv[4:]; "
-    "from ftsdk.imaging.decoder_process import main; main(*map(int, sys.argv[1:4]))"
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from ftsdk.imaging.decoder_process import main; main(*map(int, sys.argv[1:3]))"
 )
 
 
@@ -54,21 +56,19 @@ class _GoneError(Exception):
 
 
 class _Process:
-    """One process, the socket to it, and the file in memory where it leaves pixels."""
+    """One process, and the socket to it."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
         path = [entry for entry in sys.path if isinstance(entry, str)]
-        self._memory = os.memfd_create("ftsdk-pictures")
         with theirs:
-            shared = theirs.fileno(), self._memory
-            numbers = (str(number) for number in (*shared, CPU_SECONDS))
+            numbers = str(theirs.fileno()), str(CPU_SECONDS)
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, *numbers, *path],
+                [sys.executable, "-Bc", _START, *numbers, *path],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=shared,
+                pass_fds=(theirs.fileno(),),
                 env={**os.environ, "MALLOC_ARENA_MAX": "1"},  # arenas count as memory, unused too
             )
         self._killed = False
@@ -80,17 +80,44 @@ class _Process:
 
     def decode(self, data: bytes, max_pixels: int, seconds: float) -> Decoded:
         """Raise the picture's own error, _GoneError, or TimeoutError after `seconds`."""
+
+        def read(document: Any, deadline: float) -> Decoded:
+            height, width, channels = map(int, document["shape"])
+            check_size(width, height, max_pixels)
+            header, damage = read_header(document), document["damage"]
+            if not isinstance(damage, str | None):
+                raise TypeError(damage)
+            pixels = self._receive_pixels((height, width, channels), deadline)
+            return Decoded(pixels, header, damage)
+
+        return self._ask(PIXELS, data, max_pixels, seconds, read)
+
+    def credentials(self, data: bytes, seconds: float) -> Credentials:
+        """Raise _GoneError, or TimeoutError after `seconds`."""
+        return self._ask(CREDENTIALS, data, 0, seconds, lambda said, _: read_credentials(said))
+
+    def _ask(
+        self,
+        kind: int,
+        data: bytes,
+        max_pixels: int,
+        seconds: float,
+        read: Callable[[Any, float], T],
+    ) -> T:
         deadline = time.monotonic() + seconds
         try:
             if not self.ready:
                 self._receive(deadline)
                 self.ready = True
-            self._send(REQUEST.pack(len(data), max_pixels), deadline)
+            self._send(REQUEST.pack(kind, len(data), max_pixels), deadline)
             self._send(data, deadline)
-            return self._read_answer(self._receive(deadline), max_pixels)
+            document = self._receive(deadline)
+            if "error" in document:
+                raise read_error(document)
+            return read(document, deadline)
         except (InputError, TimeoutError):
             raise
-        except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, *_SENSELESS) as error:
             raise _GoneError from error  # a picture may have taken the process over
 
     def _send(self, message: bytes, deadline: float) -> None:
@@ -100,36 +127,25 @@ class _Process:
             view = view[self._socket.send(view) :]
 
     def _receive(self, deadline: float) -> Any:
-        message = b""
-        while not message.endswith(b"\n"):
-            self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
-            part = self._socket.recv(_MAX_ANSWER)
-            message += part
-            if not part or len(message) > _MAX_ANSWER:
-                raise _GoneError
-        return json.loads(message)
+        (length,) = LENGTH.unpack(self._receive_into(bytearray(LENGTH.size), deadline))
+        if length > _MAX_ANSWER:
+            raise _GoneError
+        return json.loads(self._receive_into(bytearray(length), deadline))
 
-    def _read_answer(self, document: Any, max_pixels: int) -> Decoded:
-        if "error" in document:
-            raise _read_error(document)
-        height, width, channels = map(int, document["shape"])
-        check_size(width, height, max_pixels)
-        header, damage = _read_header(document), document["damage"]
-        if not isinstance(damage, str | None):
-            raise TypeError(damage)
-        return Decoded(self._read_pixels((height, width, channels)), header, damage)
-
-    def _read_pixels(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    def _receive_pixels(self, shape: tuple[int, int, int], deadline: float) -> NDArray[np.uint8]:
         pixels = np.empty(shape, np.uint8)
-        rest, got = pixels.data.cast("B"), 0
-        while got < len(rest):
-            count = os.preadv(self._memory, [rest[got:]], got)
-            if not count:
-                raise _GoneError
-            got += count
-        if got > _KEPT_BYTES:
-            os.ftruncate(self._memory, 0)
+        self._receive_into(pixels.data.cast("B"), deadline)
         return pixels
+
+    def _receive_into(self, buffer: B, deadline: float) -> B:
+        rest = memoryview(buffer)
+        while rest:
+            self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
+            got = self._socket.recv_into(rest)
+            if not got:
+                raise _GoneError
+            rest = rest[got:]
+        return buffer
 
     def kill(self) -> None:
         """End the process; whoever waits for its answer hears at once."""
@@ -139,19 +155,13 @@ class _Process:
     def end(self) -> int:
         """Kill the process and return how it ended: its exit code, or minus a signal."""
         self._process.kill()
-        self._close()
+        self._socket.close()
         return self._process.wait()
 
     def forget(self) -> None:
         """In a forked child: leave the process to the parent."""
-        self._close()
-        self._process.returncode = 0
-
-    def _close(self) -> None:
         self._socket.close()
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
+        self._process.returncode = 0
 
 
 class DecoderPool:
@@ -188,11 +198,25 @@ class DecoderPool:
             InstallationError: no process can be started.
             EngineRunError: the pool was closed.
         """
+        return self._ask(watch, lambda process, s: process.decode(data, max_pixels, s))
+
+    def credentials(self, data: bytes, watch: Stopwatch) -> Credentials:
+        """Return what `read_credentials` does; what ends the process makes them unreadable.
+
+        Raises:
+            AnalysisCancelledError, InstallationError, EngineRunError: as from `decode`.
+        """
+        try:
+            return self._ask(watch, lambda process, s: process.credentials(data, s))
+        except InputError as error:
+            return unreadable(error.found)
+
+    def _ask(self, watch: Stopwatch, ask: Callable[[_Process, float], T]) -> T:
         watch.check()
         process = self._take()
         try:
             with watch.cancellation.calling(process.kill):
-                decoded = process.decode(data, max_pixels, min(watch.left, WALL_SECONDS))
+                answer = ask(process, min(watch.left, WALL_SECONDS))
         except InputError:
             self._give_back(process)
             raise
@@ -206,7 +230,7 @@ class DecoderPool:
             self._replace(process)
             raise
         self._give_back(process)
-        return decoded
+        return answer
 
     def close(self) -> None:
         """End every process, also those that decode."""
@@ -344,19 +368,3 @@ def _ending(status: int) -> str:
     with suppress(ValueError):
         return f"signal {signal.Signals(-status).name}"
     return f"signal {-status}"
-
-
-def _read_header(document: Any) -> Header:
-    header = Header(**document["header"])
-    kind, *numbers = astuple(header)
-    if kind not in get_args(Format) or not all(type(number) in (int, bool) for number in numbers):
-        raise TypeError(header)
-    return header
-
-
-def _read_error(document: Any) -> InputError:
-    kind: type[InputError] = getattr(errors, document["error"])
-    if not issubclass(kind, InputError):
-        raise TypeError(kind)
-    what, expected, found, cure = map(str, document["parts"])
-    return kind(what, expected=expected, found=found, cure=cure)

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ftsdk.errors import InputError
 from ftsdk.imaging.header import format_of
 
 State = Literal["not read", "none", "present", "unreadable"]
@@ -57,7 +56,7 @@ NOT_HANDED_IN = Credentials("not read", "The original file was not at hand when 
 def read_credentials(data: bytes) -> Credentials:
     """Read the Content Credentials of a picture file, offline."""
     try:
-        from c2pa import C2paError, Context, Reader, Settings
+        from c2pa import Context, Reader, Settings
     except ImportError:
         return Credentials("not read", "c2pa-python is not installed (extra c2pa).")
     try:
@@ -74,8 +73,13 @@ def read_credentials(data: bytes) -> Credentials:
             )
         with reader:
             return _present(json.loads(reader.json()))
-    except (C2paError, InputError, ValueError, KeyError) as error:
-        return Credentials("unreadable", f"Reading them failed: {str(error)[:200]}")
+    except Exception as error:  # whatever a hostile manifest makes of the library
+        return unreadable(str(error)[:200] or type(error).__name__)
+
+
+def unreadable(found: str) -> Credentials:
+    """Return what is known of Content Credentials whose reading failed."""
+    return Credentials("unreadable", f"Reading them failed: {found}")
 
 
 def _present(store: dict[str, Any]) -> Credentials:

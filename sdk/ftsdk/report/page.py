@@ -22,10 +22,10 @@ Rows = Iterable[tuple[str, str]]
 
 def render(
     result: Answer,
+    credentials: Credentials = NOT_HANDED_IN,
     *,
     analyst: str | None = None,
     edits: Sequence[Edit] = (),
-    original: bytes | None = None,
 ) -> str:
     """Return the report as a complete HTML document.
 
@@ -33,12 +33,8 @@ def render(
         result: the answer.
         analyst: a name to print; nothing proves it.
         edits: corrections in the order in which they were made.
-        original: the bytes of the analysed file, to be read for Content Credentials.
-
-    Raises:
-        OptionError: `original` is another file than the one that was analysed.
+        credentials: what the analysed file says of its origin.
     """
-    credentials = NOT_HANDED_IN if original is None else _checked_credentials(result, original)
     body = join(
         _head(result, analyst),
         _section("Where", figures(result), _regions(result.regions)),
@@ -54,7 +50,12 @@ def render(
     return _document(f"Report on {result.picture.name}", body)
 
 
-def _checked_credentials(result: Answer, original: bytes) -> Credentials:
+def credentials_of(result: Answer, original: bytes) -> Credentials:
+    """Return the Content Credentials in the bytes of the file that was analysed.
+
+    Raises:
+        OptionError: `original` is another file than that.
+    """
     found = hashlib.sha256(original).hexdigest()
     if found != result.picture.sha256:
         raise OptionError(

@@ -13,11 +13,13 @@ import re
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ftsdk.errors import OptionError, StoreError
+from ftsdk.imaging.decode import Picture, decode
 from ftsdk.serve import folder
 from ftsdk.serve.analyses import ID_PATTERN, Analysis, not_found
 
@@ -40,13 +42,17 @@ _OTHERS_MAY_WRITE = 0o022
 class DiskStore:
     """Everything that was ever analysed, until it is deleted.
 
+    Args:
+        directory: where; it is made where it is not.
+        decode: makes a picture of a stored original.
+
     Raises:
         OptionError: others could write to the directory.
         StoreError: it cannot be used, or another process uses it.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, decode: Callable[[BinaryIO], Picture] = decode) -> None:
+        self._directory, self._decode = directory, decode
         self._lock = threading.Lock()
         with _storing("the store cannot be opened"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -96,7 +102,7 @@ class DiskStore:
                 if not known.fetchall():
                     raise not_found(key)
             try:
-                return folder.read(self._directory / key)
+                return folder.read(self._directory / key, self._decode)
             except FileNotFoundError as error:
                 raise not_found(key) from error
 

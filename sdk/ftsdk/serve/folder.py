@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.answer import Provenance, Region
-from ftsdk.imaging.decode import decode
 from ftsdk.imaging.framing import Box
 from ftsdk.imaging.picture import Picture
 from ftsdk.report.credentials import Credentials
@@ -61,8 +60,8 @@ def write(analysis: Analysis, folder: Path) -> None:
     sync(folder)
 
 
-def read(folder: Path) -> Analysis:
-    """Return the analysis that a directory holds.
+def read(folder: Path, decode: Callable[[BinaryIO], Picture]) -> Analysis:
+    """Return the analysis that a directory holds; `decode` makes a picture of its original.
 
     Raises:
         OSError, ValueError, KeyError, TypeError: it holds something else.
@@ -73,7 +72,7 @@ def read(folder: Path) -> Analysis:
     credentials["facts"] = tuple(map(tuple, credentials["facts"]))
     return Analysis(
         id=document["id"],
-        result=_result(document, original, folder),
+        result=_result(document, decode(Upload(original, document["name"]).open()), folder),
         original=original,
         credentials=Credentials(**credentials),
         edits=tuple(_edit(edit) for edit in document["edits"]),
@@ -133,8 +132,7 @@ def _plain(value: Any) -> Any:
     return dict(value) if hasattr(value, "items") else value
 
 
-def _result(document: dict[str, Any], original: bytes, folder: Path) -> Result:
-    picture = decode(Upload(original, document["name"]).open())
+def _result(document: dict[str, Any], picture: Picture, folder: Path) -> Result:
     first, *others = (
         _face(fields, picture, folder / _ARRAYS.format(number))
         for number, fields in enumerate(document["faces"])

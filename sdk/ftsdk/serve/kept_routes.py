@@ -127,7 +127,7 @@ async def report_html(
     """Return the report file; `download` asks the browser to save it."""
 
     def written(one: Analysis) -> tuple[str, str]:
-        document = render(one.result, analyst=analyst, edits=one.edits, original=one.original)
+        document = render(one.result, one.credentials, analyst=analyst, edits=one.edits)
         return document, one.result.picture.name
 
     document, name = await kept.draw(written)

@@ -16,8 +16,8 @@ from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, NotReadyError
 from ftsdk.events import Event, Finished
 from ftsdk.imaging.layout import region_place
+from ftsdk.imaging.reader import PictureReader
 from ftsdk.regions import face_region
-from ftsdk.report.credentials import read_credentials
 from ftsdk.report.edits import Edit, now
 from ftsdk.result import Result
 from ftsdk.serve.analyses import Analysis, AnalysisStore, MemoryStore, new_id
@@ -75,7 +75,7 @@ class Service:
         self.drawers = Workers(_DRAWERS, _DRAWINGS)
         places = settings.workers + settings.queue
         self.budget = Budget(places * settings.max_bytes, settings.max_bytes)
-        self.store = _store(settings)
+        self.store = _store(settings, self._analyzer.reader)
         self.metrics = Metrics(self.workers, self.store, self.budget)
         self.warm = False
         self.draining = False
@@ -145,7 +145,8 @@ class Service:
         upload, regions = asked.upload, asked.regions
 
         def keep(result: Result) -> Analysis:
-            credentials = read_credentials(upload.data)
+            watch = Stopwatch(_left(deadline), cancellation)
+            credentials = self._analyzer.reader.credentials(upload.data, watch)
             edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
             return Analysis(new_id(), result, upload.data, credentials, edits)
 
@@ -259,7 +260,7 @@ def _outlines(name: str) -> list[list[list[float]]]:
     return outlines
 
 
-def _store(settings: Settings) -> AnalysisStore:
+def _store(settings: Settings, reader: PictureReader) -> AnalysisStore:
     if settings.store:
-        return DiskStore(settings.store)
+        return DiskStore(settings.store, reader.read_again)
     return MemoryStore(settings.keep, settings.keep_bytes, settings.keep_seconds)
