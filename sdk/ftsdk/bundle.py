@@ -3,7 +3,8 @@
 A bundle is a directory. `manifest.json` lists every other file with size and SHA-256; nothing is
 used before its hash has been compared, the bytes that were hashed are those that are used, and
 nothing in a bundle is ever unpickled. A file may be a link to wherever it is kept, as in the cache
-of a model hub: its content is proven all the same. A directory in it may not.
+of a model hub: its content is proven all the same. A directory in it may not. What the manifest
+does not list, such as a hub's README, is never opened.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from pydantic import ValidationError
 from ftsdk.consistency import contradictions
 from ftsdk.errors import (
     BundleContentError,
-    BundleFileExtraError,
     BundleFileMissingError,
     BundleNotFoundError,
     BundlePathError,
@@ -34,7 +34,7 @@ from ftsdk.files import open_regular
 from ftsdk.machine import cores
 from ftsdk.manifest import Manifest
 from ftsdk.numpy_files import arrays_in
-from ftsdk.signature import SIGNATURE_NAME, require_signature
+from ftsdk.signature import require_signature
 from ftsdk.trust import BundleName
 from ftsdk.verified import BundleGraph, Seal, SealedFile, read_verified, seal_verified
 
@@ -133,7 +133,7 @@ def open_bundle(
         BundleNotFoundError: no manifest is there.
         ManifestError, ManifestVersionError: it does not parse strictly.
         BundlePathError: it names a path outside the bundle.
-        BundleFileMissingError, BundleFileExtraError, BundleFileAlteredError: the files differ.
+        BundleFileMissingError, BundleFileAlteredError: the files differ.
     """
     name = BundleName.of(bundle)
     root = name.folder
@@ -247,16 +247,6 @@ def _verify_presence(manifest: Manifest, root: Path) -> None:
             expected=", ".join(missing),
             found="no such file",
             cure="copy the whole directory again, or export the bundle again",
-        )
-    present = (path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
-    names = {path.relative_to(root).as_posix() for path in present}
-    extra = sorted(names - manifest.files.keys() - {MANIFEST_NAME, SIGNATURE_NAME})
-    if extra:
-        raise BundleFileExtraError(
-            f"the bundle at {root} holds files that its manifest does not list",
-            expected="only listed files",
-            found=", ".join(extra),
-            cure="remove them; a bundle is not a place to keep other files",
         )
 
 

@@ -18,7 +18,6 @@ FtsdkError
 │   ├── ManifestVersionError      manifest.json was written by another ftsdk
 │   ├── BundlePathError           a path that leaves the bundle directory
 │   ├── BundleFileMissingError    a file of the manifest is not there
-│   ├── BundleFileExtraError      a file is there that the manifest does not list
 │   ├── BundleFileAlteredError    a file's size or SHA-256 differs
 │   ├── BundleContentError        a file is the one exported, and is not what the manifest says
 │   └── BundleUntrustedError      it is not the one that was pinned, or nobody trusted signed it
@@ -195,10 +194,6 @@ class BundlePathError(BundleError):
 
 class BundleFileMissingError(BundleError):
     """A file that the manifest lists is not there."""
-
-
-class BundleFileExtraError(BundleError):
-    """A file is there that the manifest does not list."""
 
 
 class BundleFileAlteredError(BundleError):
