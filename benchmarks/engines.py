@@ -20,7 +20,7 @@ import typer
 from rich.progress import track
 
 from benchmarks.sections import MarkdownTable
-from ft_export.tensorrt.engines import build_plan, find_target, graph_bytes
+from ft_export.tensorrt.engines import build_plan, find_target
 from ftsdk.bundle import open_bundle
 from ftsdk.cli.console import err
 from ftsdk.engines.profile import profile_of
@@ -55,7 +55,7 @@ def measure(
         bundle = open_bundle(path)
         for name, entry in bundle.manifest.stages.items():
             if not stage or name in stage:
-                megabytes = f"{graph_bytes(bundle.path / entry.graph) / 1e6:.1f}"
+                megabytes = f"{bundle.manifest.graph_bytes(name) / 1e6:.1f}"
                 rows.append((path, name, entry.precision, megabytes))
     table = MarkdownTable([*head, "peak GB"])
     for path, name, precision, size in track(rows, "building", console=err):
@@ -75,8 +75,7 @@ def _in_a_process(path: Path, stage: str, gpu: str) -> Measured:
 
 def _build(path: Path, stage: str, gpu: str) -> Measured:
     bundle = open_bundle(path)
-    graph = bundle.file(bundle.manifest.stages[stage].graph)
-    start = time.perf_counter()
+    graph, start = bundle.graph(stage), time.perf_counter()
     plan = build_plan(graph, profile_of(bundle), find_target(gpu), lambda *_: None, stage)
     seconds = time.perf_counter() - start
     return Measured(plan.nbytes / 1e6, seconds, host_peak_mib() * (1 << 20) / 1e9)

@@ -52,17 +52,20 @@ class FakeBuildingTensorRt(FakeTensorRt):
         """Return what reads a graph into `network`."""
         del log
 
-        def parse(path: str) -> bool:
-            network.read(Path(path))
+        def parse(model: bytes, path: str | None = None) -> bool:
+            network.read(model, path)
             return True
 
-        return SimpleNamespace(parse_from_file=parse, num_errors=0)
+        return SimpleNamespace(parse=parse, num_errors=0)
 
 
 class _Network:
-    def read(self, path: Path) -> None:
-        self.graph = path.read_bytes()
-        self._inputs = [_Input(value) for value in onnx.load(path).graph.input]
+    def read(self, model: bytes, path: str | None) -> None:
+        self.graph = model
+        read = onnx.load_from_string(model)
+        if path:
+            onnx.load_external_data_for_model(read, str(Path(path).parent))
+        self._inputs = [_Input(value) for value in read.graph.input]
         self.num_inputs = len(self._inputs)
 
     def get_input(self, index: int) -> _Input:

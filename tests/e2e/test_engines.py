@@ -24,6 +24,7 @@ from ftsdk.engines.profile import profile_of
 from ftsdk.errors import EngineBuildError
 from ftsdk.manifest import Precision
 from ftsdk.trust import NANO
+from ftsdk.verified import BundleGraph
 
 PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -71,7 +72,7 @@ def test_what_is_built_is_not_built_again(bundle: Path, records: list[EngineReco
 
 def test_another_gpu_has_its_own_plans() -> None:
     nano = open_bundle(NANO)
-    graph = nano.file(nano.manifest.stages["mask_decoder"].graph)
+    graph = nano.graph("mask_decoder")
     phases: list[tuple[str, int, int]] = []
 
     def steps(_: str, phase: str, done: int, total: int) -> None:
@@ -158,7 +159,8 @@ def typed_graph(path: Path, kind: int) -> Path:
 def test_a_type_that_the_gpu_lacks_fails_at_the_build(
     kind: int, lacking: str, having: str, said: str, tmp_path: Path
 ) -> None:
-    graph = typed_graph(tmp_path / "g.onnx", kind)
+    content = typed_graph(tmp_path / "g.onnx", kind).read_bytes()
+    graph = BundleGraph("g.onnx", content, None)
     with pytest.raises(EngineBuildError) as caught:
         build_plan(graph, {}, find_target(lacking), lambda *_: None, "product")
     assert said in caught.value.found
@@ -189,7 +191,7 @@ def test_a_build_that_would_not_fit_does_not_start(
     from ft_export.tensorrt import engines
 
     monkeypatch.setattr(engines, "available_bytes", lambda: 1 << 20)
-    graph = bundle / "graphs" / "qformer.onnx"
+    graph = open_bundle(bundle).graph("qformer")
     with pytest.raises(EngineBuildError, match=r"qformer\.onnx would not fit"):
         engines.require_memory(graph)
 

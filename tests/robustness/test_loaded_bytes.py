@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import tiny_bundle
-from onnx import TensorProto, helper, numpy_helper
+from exchanging import GRAPH, SIZE, by_rename, weighted
 from raising import raised
 
 from ftsdk.analyzer import Analyzer
@@ -20,15 +19,6 @@ from ftsdk.engines.loading import load_engines
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import BundleFileAlteredError, EngineLoadError
 from ftsdk.trust import NANO
-
-GRAPH = "graphs/qformer.onnx"
-SIZE = 4096
-
-
-def by_rename(path: Path, content: bytes) -> None:
-    other = path.with_name("other")
-    other.write_bytes(content)
-    other.replace(path)
 
 
 def in_place(path: Path, content: bytes) -> None:
@@ -96,24 +86,6 @@ def test_a_file_that_is_exchanged_after_it_was_loaded_changes_nothing(
     assert before.mask is not None
     assert after.mask is not None
     np.testing.assert_array_equal(before.mask, after.mask)
-
-
-def weighted(tmp_path: Path) -> Path:
-    """A bundle whose Q-Former has its weights, ones, beside it."""
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [SIZE]) for name in "xy")
-    weights = numpy_helper.from_array(np.ones(SIZE, np.float32), "w")
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [y], [weights]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    made = tmp_path / "made"
-    made.mkdir()
-    onnx.save(
-        model, made / "qformer.onnx", save_as_external_data=True,
-        location="qformer.onnx.data", size_threshold=16,
-    )  # fmt: skip
-    files = {f"graphs/{path.name}": path.read_bytes() for path in made.iterdir()}
-    return tiny_bundle.write(tmp_path / "tiny.bundle", files=files)
 
 
 def answer(bundle: Bundle) -> float:

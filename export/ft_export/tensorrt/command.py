@@ -55,12 +55,11 @@ class BuildBars:
 
 def show_engines(bundle: Bundle, targets: Sequence[str], as_json: bool) -> None:
     """Build a bundle's engines and print what was built."""
-    from ft_export.tensorrt.engines import build_engines, graph_bytes
+    from ft_export.tensorrt.engines import build_engines
     from ftsdk.engines.cache import EngineCache
 
     cache = EngineCache.beside(bundle)
-    stages = bundle.manifest.stages.items()
-    sizes = {stage: graph_bytes(bundle.path / entry.graph) for stage, entry in stages}
+    sizes = {stage: bundle.manifest.graph_bytes(stage) for stage in bundle.manifest.stages}
     built: list[Built] = []
     with _bars(sizes, len(targets)) as bars:
         for one in build_engines(bundle, targets, bars.step, cache):

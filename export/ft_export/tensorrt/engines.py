@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ft_export.graph.files import data_file
 from ft_export.tensorrt.build_progress import BuildMonitor, Steps
 from ft_export.tensorrt.timings import Timings
 from ftsdk.bundle import Bundle
@@ -23,6 +23,7 @@ from ftsdk.engines.plans import engine_keys
 from ftsdk.engines.profile import Axis, profile_of
 from ftsdk.engines.tensorrt import load_tensorrt, runtime_name, this_gpu
 from ftsdk.errors import EngineBuildError, OptionError
+from ftsdk.verified import BundleGraph
 
 #: The GPU that is here, in `--engines this`.
 THIS = "this"
@@ -85,17 +86,17 @@ def build_engines(
         OptionError: a target that the installed TensorRT cannot build for.
         EngineNotInstalledError: no TensorRT.
         EngineBuildError: a graph was refused, or would not fit into memory.
+        BundleFileAlteredError: a file of the bundle is another now.
     """
     cache = cache or EngineCache.beside(bundle)
     profile = profile_of(bundle)
     for target in [find_target(name) for name in targets]:
         target.timings.content = cache.load_timings(target.runtime, target.gpu)
         for stage, key in engine_keys(bundle, target.runtime, target.gpu).items():
-            graph = bundle.file(bundle.manifest.stages[stage].graph)
             known = next((record for record in cache.records() if record.key == key), None)
             if known is None:
                 start = time.perf_counter()
-                plan = build_plan(graph, profile, target, steps, stage)
+                plan = build_plan(bundle.graph(stage), profile, target, steps, stage)
                 known = cache.store(key, plan, round(time.perf_counter() - start, 2))
                 cache.store_timings(target.runtime, target.gpu, target.timings.content)
                 spent = known.build_seconds
@@ -131,19 +132,25 @@ def find_target(name: str) -> Target:
 
 
 def build_plan(
-    graph: Path, profile: Mapping[str, Axis], target: Target, steps: Steps, stage: str
+    graph: BundleGraph, profile: Mapping[str, Axis], target: Target, steps: Steps, stage: str
 ) -> Any:
     """Build one stage's graph into a plan for a GPU, and return its bytes.
+
+    TensorRT gets the bytes that were hashed. Weights beside them it reads by their path, whose file
+    must be the one that was hashed, unwritten, before and after.
 
     Where the GPU's memory is short, the build is tried again with less workspace.
 
     Raises:
         EngineBuildError: TensorRT refused, or the build would not fit into memory.
+        BundleFileAlteredError: weights beside the graph are not those that were hashed.
     """
     require_memory(graph)
     log = _log(target.module)
     for workspace in WORKSPACES:
-        plan = _attempt(graph, profile, target, log, workspace, BuildMonitor(steps, stage))
+        monitor = BuildMonitor(steps, stage)
+        with graph.weights.opened() if graph.weights else nullcontext():
+            plan = _attempt(graph, profile, target, log, workspace, monitor)
         if plan is not None:
             return plan
         if not log.out_of_memory:
@@ -156,9 +163,10 @@ def build_plan(
     )
 
 
-def require_memory(graph: Path) -> None:
+def require_memory(graph: BundleGraph) -> None:
     """Raise EngineBuildError if the build's estimated peak exceeds what is free."""
-    needed, free = BASE_BYTES + BYTES_A_BYTE * graph_bytes(graph), available_bytes()
+    beside = graph.weights.seal.size if graph.weights else 0
+    needed, free = BASE_BYTES + BYTES_A_BYTE * (len(graph.content) + beside), available_bytes()
     if needed > free:
         raise EngineBuildError(
             f"building {graph.name} would not fit into this machine's memory",
@@ -166,11 +174,6 @@ def require_memory(graph: Path) -> None:
             found=f"{free / 1e9:.1f} GB",
             cure="close other programs, or build on a machine with more memory",
         )
-
-
-def graph_bytes(graph: Path) -> int:
-    """Return the size of a graph with the weights beside it."""
-    return sum(file.stat().st_size for file in (graph, data_file(graph)) if file.is_file())
 
 
 def available_bytes() -> int:
@@ -182,15 +185,17 @@ def available_bytes() -> int:
 
 
 def _attempt(
-    graph: Path, profile: Mapping[str, Axis], target: Target, log: Any, workspace: int | None,
-    monitor: BuildMonitor,
+    graph: BundleGraph, profile: Mapping[str, Axis], target: Target, log: Any,
+    workspace: int | None, monitor: BuildMonitor,
 ) -> Any:  # fmt: skip
     trt = target.module
     builder = trt.Builder(log)
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(typed)
     parser = trt.OnnxParser(network, log)
-    if not parser.parse_from_file(str(graph)):
+    # Without a path, a graph that refers to files all the same finds none.
+    beside = (str(graph.weights.path),) if graph.weights else ()
+    if not parser.parse(graph.content, *beside):
         log.note("; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)))
         return None
     config = builder.create_builder_config()

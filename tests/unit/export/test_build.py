@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exchanging import by_rename, weighted
 from fake_builder import GIGABYTE, FakeBuildingTensorRt
+from raising import raised
 from rich.progress import Progress
 from support.fake_cuda import FakeCuda
 
 from ft_export.tensorrt import engines
 from ft_export.tensorrt.command import BuildBars
-from ft_export.tensorrt.engines import Built, build_engines
+from ft_export.tensorrt.engines import Built, build_engines, build_plan
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import load_plans
-from ftsdk.errors import EngineBuildError
+from ftsdk.errors import BundleFileAlteredError, EngineBuildError
 from ftsdk.trust import NANO
 
 GPU = "sm_89"
@@ -57,6 +59,29 @@ def test_what_was_built_on_the_device_is_what_it_loads(bundle: Bundle, here: Any
     assert {*loaded} == {*bundle.manifest.stages}
     for engine in loaded.values():
         engine.close()
+
+
+def test_tensorrt_gets_the_bytes_that_were_hashed(bundle: Bundle, here: Any) -> None:
+    here(FakeBuildingTensorRt())
+    graph = bundle.file(bundle.manifest.stages["qformer"].graph)
+    content = graph.read_bytes()
+    graph.write_bytes(bytes(len(content)))
+    raised(BundleFileAlteredError, lambda: build(bundle))
+
+
+def test_weights_beside_a_graph_are_those_that_were_hashed(tmp_path: Path, here: Any) -> None:
+    trt = here(FakeBuildingTensorRt())
+    target = engines.find_target("this")
+    bundle = open_bundle(weighted(tmp_path))
+    graph = bundle.graph("qformer")
+    assert graph.weights
+    assert build_plan(graph, {}, target, lambda *_: None, "qformer")
+
+    def swap(*_: object) -> None:
+        by_rename(graph.weights.path, bytes(graph.weights.seal.size))  # type: ignore[union-attr]
+
+    raised(BundleFileAlteredError, lambda: build_plan(graph, {}, target, swap, "qformer"))
+    assert trt.workspaces == [None, None]
 
 
 def test_less_scratch_memory_is_tried_where_the_gpu_is_full(bundle: Bundle, here: Any) -> None:
