@@ -52,7 +52,7 @@ class FakeBuildingTensorRt(FakeTensorRt):
         """Return what reads a graph into `network`."""
         del log
 
-        def parse(model: bytes, path: str | None = None) -> bool:
+        def parse(model: bytes, path: str) -> bool:
             network.read(model, path)
             return True
 
@@ -60,11 +60,10 @@ class FakeBuildingTensorRt(FakeTensorRt):
 
 
 class _Network:
-    def read(self, model: bytes, path: str | None) -> None:
+    def read(self, model: bytes, path: str) -> None:
         self.graph = model
         read = onnx.load_from_string(model)
-        if path:
-            onnx.load_external_data_for_model(read, str(Path(path).parent))
+        onnx.load_external_data_for_model(read, str(Path(path).parent))
         self._inputs = [_Input(value) for value in read.graph.input]
         self.num_inputs = len(self._inputs)
 

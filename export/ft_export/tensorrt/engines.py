@@ -6,6 +6,7 @@ TensorRT-RTX builds for another GPU than the one that is here, and for none at a
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -193,9 +194,9 @@ def _attempt(
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(typed)
     parser = trt.OnnxParser(network, log)
-    # Without a path, a graph that refers to files all the same finds none.
-    beside = (str(graph.weights.path),) if graph.weights else ()
-    if not parser.parse(graph.content, *beside):
+    # A graph that refers to files all the same finds none, nor any in the working directory.
+    beside = str(graph.weights.path) if graph.weights else f"{os.devnull}/none"
+    if not parser.parse(graph.content, beside):
         log.note("; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)))
         return None
     config = builder.create_builder_config()
