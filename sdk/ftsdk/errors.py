@@ -60,6 +60,7 @@ FtsdkError
 │   ├── RequestError              the request is not what the API takes
 │   ├── ServiceFaultError         the service itself failed; its log says where
 │   ├── StoreError                the store cannot be read, written or emptied
+│   ├── StoreFullError            the store has as many bytes as it may, or its disk has no room
 │   ├── ThrottledError            too many wrong tokens from one address
 │   └── TokenError                no token, or a wrong one
 └── ExportError                 ft-export could not make a bundle
@@ -362,6 +363,10 @@ class ServiceFaultError(ServiceError):
 
 class StoreError(ServiceError):
     """The store cannot be opened, read, written or emptied."""
+
+
+class StoreFullError(ServiceError):
+    """The store holds as many bytes as it may, or its disk has no room; nothing was kept."""
 
 
 class ThrottledError(ServiceError):

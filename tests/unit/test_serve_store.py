@@ -19,7 +19,7 @@ from serve_analyses import analysis, result
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
 
-from ftsdk.errors import AnalysisNotFoundError, OptionError, StoreError
+from ftsdk.errors import AnalysisNotFoundError, OptionError, StoreError, StoreFullError
 from ftsdk.serve import folder
 from ftsdk.serve.analyses import Analysis, MemoryStore
 from ftsdk.serve.disk import DiskStore
@@ -149,10 +149,32 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(StoreError, match="No space left"):
+    with pytest.raises(StoreFullError, match="No space left"):
         store.put(analysis())
     assert not _files(tmp_path / "kept")
     assert len(store) == 0
+    store.close()
+
+
+def test_a_full_store_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "kept")
+    first = analysis()
+    store.put(first)
+    size = store.nbytes
+    store.close()
+    store = DiskStore(tmp_path / "kept", most=size * 2 + size // 2)
+    second = analysis()
+    store.require_room()
+    store.put(second)
+    with pytest.raises(StoreFullError, match="--store-gigabytes"):
+        store.put(analysis())
+    assert _files(tmp_path / "kept") == {first.id, second.id}
+    assert (len(store), store.nbytes) == (2, size * 2)
+    store.require_room(size // 2)
+    with pytest.raises(StoreFullError):
+        store.require_room(size)
+    store.delete(first.id)
+    store.put(analysis())
     store.close()
 
 

@@ -96,6 +96,9 @@ def _without_cached(result: Result) -> Result:
 class AnalysisStore(Protocol):
     """Where analyses are kept."""
 
+    def require_room(self, nbytes: int = 1) -> None:
+        """Raise StoreFullError where so many bytes more cannot be kept, before they are made."""
+
     def put(self, analysis: Analysis) -> None:
         """Keep an analysis."""
 
@@ -111,6 +114,10 @@ class AnalysisStore(Protocol):
     def nbytes(self) -> int:
         """Bytes that are held; read without waiting for whoever writes."""
 
+    @property
+    def most(self) -> int:
+        """Bytes that may be held."""
+
     def close(self) -> None:
         """Finish writing."""
 
@@ -125,7 +132,7 @@ class MemoryStore:
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._count, self._limit, self._seconds = count, nbytes, seconds
+        self._count, self.most, self._seconds = count, nbytes, seconds
         self._clock = clock
         self._kept: OrderedDict[str, tuple[float, Analysis]] = OrderedDict()
         self._holders: Counter[int] = Counter()
@@ -138,6 +145,9 @@ class MemoryStore:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def require_room(self, nbytes: int = 1) -> None:
+        """Do nothing: the oldest make room."""
 
     def put(self, analysis: Analysis) -> None:
         with self._lock:
@@ -175,7 +185,7 @@ class MemoryStore:
         oldest = self._clock() - self._seconds
         while self._kept:
             key, (kept_at, _) = next(iter(self._kept.items()))
-            too_many = len(self._kept) > self._count or self._nbytes > self._limit
+            too_many = len(self._kept) > self._count or self._nbytes > self.most
             if not too_many and kept_at > oldest:
                 return
             self._drop(key)

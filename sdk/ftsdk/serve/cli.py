@@ -15,6 +15,7 @@ from ftsdk.serve.settings import LOOPBACK_NAMES, LOOPBACK_PROXIES, QUEUED, Setti
 
 _EXAMPLE = "Example: ft-serve --port 8000   (then open http://127.0.0.1:8000)"
 _MEGA = 10**6
+_GIGA = 10**9
 _MIN_TOKEN = 16
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -37,6 +38,9 @@ def serve(
     store: Annotated[
         Path | None, typer.Option(help="Keep every analysis in this directory instead.")
     ] = None,
+    store_gigabytes: Annotated[
+        float, typer.Option(min=0.001, help="Size of the store; then pictures are refused.")
+    ] = 20,
     token_file: Annotated[
         Path | None, typer.Option(help="Ask clients for the token in this file.")
     ] = None,
@@ -70,6 +74,7 @@ def serve(
             keep=keep,
             keep_seconds=keep_minutes * 60,
             store=store,
+            store_bytes=round(store_gigabytes * _GIGA),
             token=_token(token_file, host),
             hosts=(*_own_names(host), *names),
             names=names,

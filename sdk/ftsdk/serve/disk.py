@@ -7,6 +7,7 @@ deleted, and lists what was whole: what is on the disk is what the index names.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -18,10 +19,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ftsdk.errors import OptionError, StoreError
+from ftsdk.errors import OptionError, StoreError, StoreFullError
 from ftsdk.imaging.decode import Picture, decode
 from ftsdk.serve import folder
 from ftsdk.serve.analyses import ID_PATTERN, Analysis, not_found
+from ftsdk.serve.settings import Settings
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS analyses (
@@ -44,6 +46,7 @@ class DiskStore:
 
     Args:
         directory: where; it is made where it is not.
+        most: bytes that its analyses may take.
         decode: makes a picture of a stored original.
 
     Raises:
@@ -51,8 +54,13 @@ class DiskStore:
         StoreError: it cannot be used, or another process uses it.
     """
 
-    def __init__(self, directory: Path, decode: Callable[[BinaryIO], Picture] = decode) -> None:
-        self._directory, self._decode = directory, decode
+    def __init__(
+        self,
+        directory: Path,
+        most: int = Settings.store_bytes,
+        decode: Callable[[BinaryIO], Picture] = decode,
+    ) -> None:
+        self._directory, self.most, self._decode = directory, most, decode
         self._lock = threading.Lock()
         with _storing("the store cannot be opened"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,10 +77,16 @@ class DiskStore:
     def __len__(self) -> int:
         return self._count
 
+    def require_room(self, nbytes: int = 1) -> None:
+        """Raise StoreFullError where so many bytes more would be too many."""
+        if self._nbytes + nbytes > self.most:
+            raise _full(f"{self._nbytes} bytes, and {nbytes} more", self.most)
+
     def put(self, analysis: Analysis) -> None:
         """Keep an analysis.
 
         Raises:
+            StoreFullError: there is no room for it; nothing of it stays.
             StoreError: it could not be written; nothing of it stays.
         """
         partial = self._directory / (analysis.id + _PARTIAL)
@@ -81,6 +95,7 @@ class DiskStore:
             try:
                 partial.mkdir(mode=0o700)
                 folder.write(analysis, partial)
+                self.require_room(folder.nbytes(partial))
                 partial.rename(whole)
                 folder.sync(self._directory)
                 self._enter(whole)
@@ -213,6 +228,16 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path)
 
 
+def _full(found: str, most: int | None = None) -> StoreFullError:
+    return StoreFullError(
+        "the store is full: nothing new is kept, and nothing that is kept was deleted",
+        expected=f"at most {most} bytes of analyses" if most else "room on the disk",
+        found=found,
+        cure="delete analyses (DELETE /v1/analyses/ID), or start it with more --store-gigabytes "
+        "on a disk that has them",
+    )
+
+
 @contextmanager
 def _storing(what: str) -> Iterator[None]:
     try:
@@ -220,6 +245,8 @@ def _storing(what: str) -> Iterator[None]:
     except (OSError, sqlite3.Error, ValueError, KeyError, TypeError) as error:
         if isinstance(error, OptionError):
             raise
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _full(error.strerror or "no room on the disk") from error
         raise StoreError(
             what,
             expected="a directory with room that this user alone reads and writes",

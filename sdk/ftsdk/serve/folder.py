@@ -89,9 +89,13 @@ def index_row(folder: Path) -> tuple[Any, ...]:
     document = json.loads((folder / _ANSWER).read_bytes())
     first = document["faces"][0]
     made = first["provenance"]
-    size = sum(path.stat().st_size for path in folder.iterdir())
     return (document["id"], made["created"], document["name"], made["picture_sha256"],
-            first["score"], document["parent"], size)  # fmt: skip
+            first["score"], document["parent"], nbytes(folder))  # fmt: skip
+
+
+def nbytes(folder: Path) -> int:
+    """Return how many bytes the files of a directory have."""
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def sync(folder: Path) -> None:

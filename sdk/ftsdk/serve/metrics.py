@@ -44,6 +44,7 @@ class Metrics:
             "ftsdk_kept_analyses": ("Analyses that can be asked for", lambda: len(store)),
             "ftsdk_upload_bytes": ("Bytes of uploads that are held", lambda: budget.held),
             "ftsdk_kept_bytes": ("Bytes that kept analyses take", lambda: store.nbytes),
+            "ftsdk_kept_bytes_most": ("Bytes that they may take", lambda: store.most),
         }
         for name, (text, value) in gauges.items():
             Gauge(name, text, registry=registry).set_function(value)

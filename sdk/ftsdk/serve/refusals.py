@@ -20,6 +20,7 @@ from ftsdk.errors import (
     RequestError,
     ServiceFaultError,
     StoreError,
+    StoreFullError,
     ThrottledError,
     TokenError,
 )
@@ -43,6 +44,7 @@ _STATUS: tuple[tuple[type[FtsdkError], int], ...] = (
     (NotReadyError, 503),
     (StoreError, 503),
     (AnalysisCancelledError, 504),
+    (StoreFullError, 507),
 )
 _log = logging.getLogger(__name__)
 

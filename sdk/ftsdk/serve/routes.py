@@ -51,7 +51,7 @@ _STREAM: dict[str, Any] = {
     "or error (an ErrorDocument)",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
-_WORK_ERRORS = answers(400, 413, 415, 422, 429, 503, 504)
+_WORK_ERRORS = answers(400, 413, 415, 422, 429, 503, 504, 507)
 
 
 class AnalyzeOptions(BaseModel):

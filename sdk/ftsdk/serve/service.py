@@ -205,6 +205,7 @@ class Service:
     ) -> Generator[Event | Analysis, None, None]:
         outcome = "cancelled"
         try:
+            self.store.require_room()
             for event in events:
                 if isinstance(event, Finished):
                     analysis = keep(event.result)
@@ -262,5 +263,5 @@ def _outlines(name: str) -> list[list[list[float]]]:
 
 def _store(settings: Settings, reader: PictureReader) -> AnalysisStore:
     if settings.store:
-        return DiskStore(settings.store, reader.read_again)
+        return DiskStore(settings.store, settings.store_bytes, reader.read_again)
     return MemoryStore(settings.keep, settings.keep_bytes, settings.keep_seconds)

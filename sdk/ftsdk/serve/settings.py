@@ -33,6 +33,7 @@ class Settings:
         keep_bytes: memory that kept analyses may take; the oldest go first.
         keep_seconds: age at which an analysis is dropped from memory.
         store: a directory that keeps analyses for good; None keeps them in memory only.
+        store_bytes: disk that they may take there; then new pictures are refused.
         token: what clients must present; None asks for nothing.
         hosts: what requests may be addressed to; empty allows all.
         names: those of them whose own pages may be on another port than the proxy passes on.
@@ -53,6 +54,7 @@ class Settings:
     keep_bytes: int = 2**30
     keep_seconds: float = 3600.0
     store: Path | None = None
+    store_bytes: int = 20 * 10**9
     token: str | None = None
     hosts: tuple[HostName, ...] = LOOPBACK_NAMES
     names: tuple[HostName, ...] = ()
