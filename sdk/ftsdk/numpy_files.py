@@ -36,8 +36,8 @@ def array_in(content: bytes) -> NDArray[Any]:
     rest = len(content) - file.tell()
     if math.prod(shape) * dtype.itemsize != rest:
         raise ValueError(f"{dtype} {shape} in {rest} bytes")
-    order = "F" if by_column else "C"
-    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order=order)
+    flat: NDArray[Any] = np.frombuffer(content, dtype, offset=file.tell())
+    return flat.reshape(shape[::-1]).T if by_column else flat.reshape(shape)
 
 
 def arrays_in(content: bytes, most: int | None = None) -> dict[str, NDArray[Any]]:

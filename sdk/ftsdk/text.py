@@ -22,6 +22,7 @@ _UNSAFE = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp", "Cf"}
 _JOINERS = "\u200c\u200d"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CREDENTIALS = re.compile(r"//[^/@]*@")
+_LONGEST_NAME = 120
 _SUSPICIOUS = re.compile(r"[^\x20-\x7e]")
 
 
@@ -48,6 +49,17 @@ def without_credentials(address: str) -> str:
         'rtsp://camera/1'
     """
     return _CREDENTIALS.sub("//", address)
+
+
+def last_name(path: str) -> str:
+    r"""Return what a client calls its file: the path's last part, visible, 120 characters at most.
+
+    Examples:
+        >>> last_name("C:\\pictures\\face\x1b[2J.jpg")
+        'face\\x1b[2J.jpg'
+    """
+    last = visible(path.replace("\\", "/").rsplit("/", 1)[-1]).strip(" .")
+    return last[-_LONGEST_NAME:] or "picture"
 
 
 def visible(text: str, keep: str = "") -> str:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from serve_analyses import analysis, result
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
@@ -20,7 +18,6 @@ from ftsdk.serve.disk import DiskStore
 from ftsdk.serve.documents import PaintedMask
 from ftsdk.serve.painting import painted
 from ftsdk.serve.settings import is_loopback
-from ftsdk.serve.uploads import clean_name
 
 
 def test_memory_is_bounded_in_number() -> None:
@@ -77,15 +74,6 @@ def test_disk_gives_back_what_it_was_given(tmp_path: Path) -> None:
     with pytest.raises(AnalysisNotFoundError):
         again.get(one.id)
     again.close()
-
-
-@given(st.text(max_size=300))
-def test_names_are_tamed(name: str) -> None:
-    clean = clean_name(name)
-    assert 0 < len(clean) <= 120
-    assert clean.isprintable()
-    assert "/" not in clean
-    assert "\\" not in clean
 
 
 def test_a_painted_mask_survives_its_run_lengths() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ftsdk.errors import OptionError
 from ftsdk.report.markup import element
-from ftsdk.text import json_text, name_of, path_of, visible
+from ftsdk.text import json_text, last_name, name_of, path_of, visible
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 ESCAPES = {
@@ -38,6 +38,30 @@ def test_what_acts_or_does_not_show_is_escaped(text: str, expected: str) -> None
 def test_what_people_write_stays(text: str) -> None:
     assert visible(text) == text
     assert json_text(text) == f'"{text}"'.replace("\\", "\\\\")
+
+
+@given(ANYTHING)
+def test_what_a_client_calls_its_file_is_visible_and_short(name: str) -> None:
+    clean = last_name(name)
+    assert 0 < len(clean) <= 120
+    assert visible(clean) == clean
+    assert "/" not in clean
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (r"C:\pictures\face.jpg", "face.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("a\x1b[2J.jpg", r"a\x1b[2J.jpg"),
+        (" .. ", "picture"),
+        ("d/", "picture"),
+        ("क\u200cष.png", "क\u200cष.png"),
+        ("x" * 200 + ".png", "x" * 116 + ".png"),
+    ],
+)
+def test_what_a_client_calls_its_file(name: str, expected: str) -> None:
+    assert last_name(name) == expected
 
 
 def test_characters_that_are_meant_stay() -> None:

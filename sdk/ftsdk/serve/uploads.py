@@ -13,10 +13,10 @@ from starlette.requests import Request
 
 from ftsdk.errors import FtsdkError, ImageFormatError, ImageSizeError, RequestError
 from ftsdk.serve.budget import Hold
+from ftsdk.text import last_name
 
 FIELD = "picture"
 _FORM = "multipart/form-data"
-_NAME_LENGTH = 120
 _MOST_PARTS = 4
 _CHUNK = 1 << 16
 
@@ -59,7 +59,7 @@ class Body:
             RequestError: a form without a picture.
         """
         if not self.content_type.lower().startswith(_FORM):
-            return Upload(self.data, clean_name(self.name))
+            return Upload(self.data, last_name(self.name))
         return _from_form(self, check)
 
 
@@ -96,13 +96,6 @@ async def read_body(request: Request, limit: int, seconds: float, hold: Hold) ->
             found="less",
             cure="send a smaller picture, or raise --upload-timeout",
         ) from error
-
-
-def clean_name(name: str) -> str:
-    """Return the last part of a file name, without control characters, at most 120 long."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    visible = "".join(character for character in last if character.isprintable()).strip(" .")
-    return visible[-_NAME_LENGTH:] or "picture"
 
 
 async def _collect(request: Request, limit: int, hold: Hold) -> bytes:
@@ -170,7 +163,7 @@ def _from_form(body: Body, check: Callable[[], None]) -> Upload:
     content = picture.file_object
     assert isinstance(content, io.BytesIO)
     name = (picture.file_name or b"").decode(errors="replace")
-    return Upload(content.getvalue(), clean_name(name))
+    return Upload(content.getvalue(), last_name(name))
 
 
 def _bad_form(found: str) -> RequestError:

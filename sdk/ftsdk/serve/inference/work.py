@@ -35,7 +35,8 @@ from ftsdk.serve.inference.documents import (
 )
 from ftsdk.serve.inference.tensors import Given, assign, encode_binary, encode_json, shape_of
 from ftsdk.serve.service import Asked, Service
-from ftsdk.serve.uploads import Upload, clean_name
+from ftsdk.serve.uploads import Upload
+from ftsdk.text import last_name
 
 _COLORS = ("bgr", "rgb")
 
@@ -102,7 +103,7 @@ def _asked(request: InferenceRequest, given: dict[str, Given]) -> Asked:
         data = given[PICTURE.name].file()
     else:
         data = _as_file(given[PIXELS.name].pixels(), str(request.parameters.get("color", "bgr")))
-    name = clean_name(str(request.parameters.get("name", "picture"))[:500])
+    name = last_name(str(request.parameters.get("name", "picture"))[:500])
     report = bool(request.parameters.get("report", True))
     return Asked(Upload(data, name), names, report)
 
