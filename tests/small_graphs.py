@@ -17,8 +17,12 @@ def write(
     constants: dict[str, np.ndarray],
     x: list[int | str],
     y: list[int | str],
+    domains: dict[str, int] | None = None,
 ) -> Path:
-    """Write a graph from `x` to `y`, both float32, with its inner shapes inferred."""
+    """Write a graph from `x` to `y`, both float32, with its inner shapes inferred.
+
+    `domains` are those of its operators beside ONNX's own, with their versions.
+    """
     graph = helper.make_graph(
         nodes,
         "small",
@@ -26,7 +30,8 @@ def write(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, y)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    opsets = [helper.make_opsetid(*one) for one in {"": OPSET, **(domains or {})}.items()]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     onnx.save(onnx.shape_inference.infer_shapes(model), path)
     return path
 

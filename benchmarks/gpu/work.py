@@ -20,7 +20,7 @@ from ftsdk.bench.run import WARM_UP, times
 from ftsdk.bench.timed import Bench
 from ftsdk.bundle import open_bundle
 from ftsdk.decision import mask_iou, predicted_mask, suspected_regions
-from ftsdk.doctor.golden import DEVICE_LIMIT, Difference, relative
+from ftsdk.engines.difference import Difference, device_limit, relative
 from ftsdk.language.options import Language
 from ftsdk.machine import device_mib, host_peak_mib
 
@@ -117,7 +117,7 @@ def _compare(analyzer: Analyzer, stored: Stored, same_model: bool) -> list[Diffe
 
     manifest = analyzer.bundle.manifest
     found, every = _answers(analyzer, stored), range(len(PICTURES))
-    limit = DEVICE_LIMIT["cuda"] if same_model else float("inf")
+    limit = device_limit("cuda") if same_model else float("inf")
     differences = []
     for name in TENSORS:
         largest = max(relative(found[f"{n}/{name}"], stored[f"{n}/{name}"]) for n in every)

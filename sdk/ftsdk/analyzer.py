@@ -16,12 +16,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ftsdk.acceptance import load_accepted
 from ftsdk.analysis import Asked, LocatedPicture, View
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
 from ftsdk.engines.contract import arrays
-from ftsdk.engines.loading import load_engines
 from ftsdk.errors import FtsdkError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
 from ftsdk.imaging.decode import Color
@@ -47,7 +47,8 @@ class Analyzer:
         bundle: a bundle directory; None and `"nano"` are the model that comes with the package, and
             a directory of that name is `"./nano"`. `"DIR@sha256:HEX"` takes only the bundle whose
             manifest.json has that hash.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`; never another than asked for.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, or an execution provider's of another package, such
+            as `openvino:npu`; never another than asked for.
         language: how reports are decoded; None is as the bundle says. The attribute of this name
             may be replaced between calls.
         threads: threads inside one operator; 0 is one for small stages, else the runtime's choice.
@@ -87,7 +88,7 @@ class Analyzer:
         self._bundle = open_bundle(bundle, trusted)
         manifest = self._bundle.manifest
         self.language = language or Language(**manifest.generation.model_dump())
-        loaded = load_engines(self._bundle, device, threads)
+        loaded = load_accepted(self._bundle, device, threads)
         #: The stages, the prompt and the writer; see `Chain`.
         self.chain = Chain(self._bundle, Stages(manifest, loaded, cache_bytes))
         self._results = ResultBuilder(self._bundle, loaded.runtime, loaded.device)

@@ -42,7 +42,7 @@ def analyze(
         image: path, bytes, binary file, Pillow image, or uint8 array [H, W, 3].
         bundle: a bundle directory; None and `"nano"` are the model that comes with the package, and
             a directory of that name is `"./nano"`.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or a provider's, such as `openvino:npu`.
         color: channel order of an array; `bgr` is as cv2.imread gives it.
         report: False stops after the mask.
 
@@ -69,7 +69,7 @@ def stream(
     Args:
         image: path, bytes, binary file, Pillow image, or uint8 array [H, W, 3].
         bundle: a bundle directory; None is the nano model that comes with the package.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or a provider's, such as `openvino:npu`.
         color: channel order of an array; `bgr` is as cv2.imread gives it.
         report: False stops after the mask, with Finished.
 
@@ -106,7 +106,7 @@ def watch(
             `rtsp://...`, an iterable of pictures, or a function that returns one.
         bundle: a bundle directory; None and `"nano"` are the model that comes with the package, and
             a directory of that name is `"./nano"`.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or a provider's, such as `openvino:npu`.
         policy: what happens to frames that come faster than answers: `wait`, `drop oldest`,
             `drop newest` or `newest only`. None waits, or takes the newest of a live source.
         report: `on change` of regions or mask since the last report, `always`, or `never`. None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable, Hashable
@@ -12,14 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.cache import PictureCache
-from ftsdk.engines.contract import DeviceTensor, Engine, GraphFacts, Tensor, Tensors
+from ftsdk.cancellation import Cancellation
+from ftsdk.engines.contract import DeviceTensor, Engine, GraphFacts, Tensor, Tensors, arrays
 from ftsdk.engines.cuda_preprocess import CudaPreprocessing
+from ftsdk.engines.device_name import on_processor
 from ftsdk.engines.forked import ForkedEngine, end_at_once, never_free
 from ftsdk.engines.loading import LoadedEngines
-from ftsdk.errors import NumericalError
+from ftsdk.errors import EngineRunError, NumericalError
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.manifest import Manifest
 from ftsdk.stopwatch import Stopwatch
+
+_log = logging.getLogger(__name__)
 
 
 class Stages:
@@ -34,7 +39,7 @@ class Stages:
         OptionError: a negative size.
 
     Attributes:
-        device: `cpu` or `cuda:N`.
+        device: `cpu`, `cuda:N` or a provider's, such as `openvino:npu`.
         runtime: name and full version of what runs them.
         cache: what was made of the last pictures.
     """
@@ -93,7 +98,7 @@ class Stages:
         Where the second needs the first, or on a CPU, where both would share the cores, they run
         one after the other. The second's time is then what it took beyond the first's.
         """
-        if self.device == "cpu" or not tensors.keys() >= set(self._entries[second].inputs):
+        if on_processor(self.device) or not tensors.keys() >= set(self._entries[second].inputs):
             made = self.run(first, tensors, watch, key)
             return {**made, **self.run(second, {**tensors, **made}, watch, key)}
         watch.check()
@@ -106,11 +111,26 @@ class Stages:
     def infer(self, stage: str, tensors: Tensors, watch: Stopwatch) -> Tensors:
         """Return what `run` does, neither timed nor kept."""
         inputs = {name: tensors[name] for name in self._entries[stage].inputs}
-        outputs = self._engines[stage].infer(inputs, watch.cancellation)
+        outputs = self._in_batch(stage, inputs, watch.cancellation)
         for name, value in outputs.items():
             if name in self._read_here or not isinstance(value, DeviceTensor):
                 require_finite(stage, name, np.asarray(value))
         return outputs
+
+    def _in_batch(self, stage: str, inputs: Tensors, cancellation: Cancellation | None) -> Tensors:
+        """Run a stage; a batch that fails, as for want of memory, runs one by one, with a warning.
+
+        What fails in one row, too, raises that row's error.
+        """
+        engine, rows = self._engines[stage], _rows(inputs)
+        try:
+            return engine.infer(inputs, cancellation)
+        except EngineRunError as error:
+            if rows == 1:
+                raise
+            _log.warning("%s: %d at once failed, each runs by itself: %s", stage, rows, error.found)
+        made = [arrays(engine.infer(_row(inputs, row), cancellation)) for row in range(rows)]
+        return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
 
     def _make(self, stage: str, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
         return self.cache.get_or_make((stage, key), partial(self.infer, stage, tensors, watch))
@@ -140,6 +160,16 @@ def _leave_all() -> None:
 
 _OPEN: weakref.WeakSet[Stages] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_leave_all)
+
+
+def _rows(inputs: Tensors) -> int:
+    """Return how many faces are in a batch: 1 unless every input has as many rows."""
+    counts = {tensor.shape[0] if tensor.shape else 1 for tensor in inputs.values()}
+    return counts.pop() if len(counts) == 1 else 1
+
+
+def _row(inputs: Tensors, row: int) -> Tensors:
+    return {name: np.asarray(tensor)[row : row + 1] for name, tensor in inputs.items()}
 
 
 def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:

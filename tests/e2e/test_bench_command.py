@@ -81,10 +81,29 @@ def test_tables_are_written_and_compared(written: Path) -> None:
         ["--against", "torch"],
         ["--against", "nothing", "--weights", str(WEIGHTS)],
         ["compare", str(PICTURE), str(PICTURE)],
+        ["--devices", "cpu,opencl"],
+        ["--devices", "cpu", "--layers"],
     ],
 )
 def test_wrong_use_exits_with_2(wrong: list[str]) -> None:
     assert CliRunner().invoke(app, wrong).exit_code == 2
+
+
+def test_devices_are_measured_by_turns_and_refused_with_reasons(tmp_path: Path) -> None:
+    options = ["--devices", "cpu,openvino,openvino:npu", "--runs", "1", "--tokens", "3"]
+    files = ["--json", str(tmp_path / "b.json"), "--threads", "1", "--picture", str(PICTURE)]
+    done = CliRunner().invoke(app, [*options, *files])
+    assert done.exit_code == 0, done.output
+    assert "| p50 ms (times the first) | cpu | openvino |" in done.stdout
+    document = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    devices = document["devices"]
+    assert devices["openvino"]["conditions"]["device"] == "openvino:cpu"
+    for device in ("cpu", "openvino"):
+        p50 = {name: values["p50"] for name, values in devices[device]["milliseconds"].items()}
+        ratio = p50["end_to_end"] / devices["cpu"]["milliseconds"]["end_to_end"]["p50"]
+        assert devices[device]["ratios"]["end_to_end"] == pytest.approx(ratio)
+    assert document["refused"]["openvino:npu"]["class"] == "DeviceUnavailableError"
+    assert "| openvino:npu | " in done.stdout
 
 
 @pytest.mark.parametrize("rival", ["torch_rival", "transformers_rival"])

@@ -147,7 +147,7 @@ class OnDevice(OnnxRuntimeEngine):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.on_cpu, self.states = False, list[np.ndarray]()
+        self.on_host, self.states = False, list[np.ndarray]()
 
     def value(self, tensor: Tensor, here: bool = False) -> Any:
         if not here:

@@ -218,3 +218,25 @@ def test_faces_in_a_batch_are_seen_as_alone() -> None:
             for name, expected in alone.items():
                 most = 1e-5 * max(1.0, float(np.abs(expected).max()))
                 assert np.abs(np.asarray(seen[name]) - expected).max() <= most
+
+
+def test_a_batch_that_fails_runs_one_by_one_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The embedded model's encoder on a device that holds one face."""
+    with Analyzer(device="cpu") as analyzer:
+        stage, encoder = "vision_encoder", analyzer.stages["vision_encoder"]
+        pixels = np.random.default_rng(0).standard_normal((3, 3, 384, 384)).astype(np.float32)
+        expected = arrays(encoder.infer({"pixel_values": pixels}))
+        whole = encoder.infer
+
+        def small(inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
+            if inputs["pixel_values"].shape[0] > 1:
+                raise EngineRunError("out of memory", expected="", found="no room", cure="")
+            return whole(inputs, cancellation)
+
+        monkeypatch.setattr(encoder, "infer", small)
+        found = arrays(analyzer.stages.infer(stage, {"pixel_values": pixels}, Stopwatch()))
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-3)
+    assert "vision_encoder: 3 at once failed, each runs by itself: no room" in caplog.text

@@ -34,6 +34,31 @@ def compare(one: dict[str, Any], other: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + table(("condition", "first", "second", ""), differing)
 
 
+def compare_devices(document: dict[str, Any]) -> str:
+    """Return p50 of each device with its ratio to the first, and why others were refused."""
+    measured = document["devices"]
+    names = {name: None for entry in measured.values() for name in entry["milliseconds"]}
+    rows = [
+        (name.replace("_", " "), *(_p50_and_ratio(entry, name) for entry in measured.values()))
+        for name in _sorted(names)
+    ]
+    parts = [f"By turns, p50 of {document['runs']} analyses on each."] if measured else []
+    if measured:
+        parts.append(table(("p50 ms (times the first)", *measured), rows))
+    refused = [(name, f"{e['what']}: {e['found']}") for name, e in document["refused"].items()]
+    if refused:
+        parts.append(table(("not measured", "why"), refused))
+    return "\n\n".join((*parts, *(_conditions({**document, **e}) for e in measured.values())))
+
+
+def _p50_and_ratio(entry: dict[str, Any], name: str) -> str:
+    if name not in entry["milliseconds"]:
+        return ""
+    ratio = entry["ratios"].get(name)
+    times = "" if ratio is None else f" ({ratio:.2f})"
+    return f"{entry['milliseconds'][name]['p50']:.2f}{times}"
+
+
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table."""
     lines = [tuple(head), *(tuple(row) for row in rows)]

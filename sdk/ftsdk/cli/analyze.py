@@ -43,7 +43,7 @@ def analyze(
         list[Path], typer.Argument(help="Pictures of any common format, or one video.")
     ],
     bundle: BundleOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
     regions: Annotated[
         str | None,
         typer.Option(help="Use these regions, comma-separated, not those the model finds."),

@@ -55,7 +55,7 @@ def batch(
         ),
     ],
     bundle: BundleOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
     retry: Annotated[
         bool, typer.Option("--retry", help="Analyse again what could not be analysed before.")
     ] = False,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ftsdk.cli.console import BundleOption, err, exit_on_error, out, run_app
+from ftsdk.cli.console import WORK_FAILED, BundleOption, err, exit_on_error, out, run_app
 from ftsdk.files import Inputs, saving
 from ftsdk.text import json_text, visible
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _EXAMPLE = (
     "Examples: ft-bench --runs 30 --json nano.json | ft-bench --against torch "
     "--weights training/nano --architecture training/nano/architecture.json | "
-    "ft-bench compare laptop.json jetson.json"
+    "ft-bench --devices cpu,openvino:npu | ft-bench compare laptop.json jetson.json"
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", invoke_without_command=True)
@@ -32,7 +32,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", invoke_without_
 def bench(
     context: typer.Context,
     bundle: BundleOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
+    devices: Annotated[
+        str | None,
+        typer.Option(help="Several, by turns in one run, as ratios: cpu,openvino:npu,webgpu."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="Inside one operator; 0 chooses by stage.")] = 0,
     beams: Annotated[int | None, typer.Option(help="Beam search with N beams.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Exactly this many in each report.")] = None,
@@ -65,6 +69,8 @@ def bench(
     """Time a bundle by stage and end to end, and hold it against what this machine can do."""
     if context.invoked_subcommand:
         return
+    if devices and (against or plot_path or layers):
+        raise typer.BadParameter("not with --against, --plot or --layers", param_hint="--devices")
     if against and weights is None:
         raise typer.BadParameter("--against needs the weights", param_hint="--weights")
     if against_language not in ("float32", "bfloat16"):
@@ -74,6 +80,9 @@ def bench(
     from ftsdk.bench.run import Plan, run
 
     plan = Plan(bundle, device, threads, beams, runs, picture, rate_seconds)
+    if devices:
+        _compare_devices(plan, devices.split(","), tokens, json_path, markdown_path)
+        return
     with exit_on_error(), err.status("measuring"):
         rival = None
         if against and weights:
@@ -103,6 +112,31 @@ def compare(
     if plot_path:
         with exit_on_error():
             plot(documents, plot_path)
+
+
+def _compare_devices(
+    plan: Plan,
+    devices: list[str],
+    tokens: int | None,
+    json_path: Path | None,
+    markdown_path: Path | None,
+) -> None:
+    from ftsdk.bench.devices import run_devices
+    from ftsdk.bench.tables import compare_devices
+
+    def open_on(device: str) -> Analyzer:
+        return _open(replace(plan, device=device), tokens)
+
+    with exit_on_error(), err.status("measuring"):
+        document = run_devices(devices, open_on, plan.runs, plan.picture, plan.threads)
+        text = visible(compare_devices(document), keep="\n")
+        if json_path:
+            _save(json_path, json_text(document, indent=1), plan.picture)
+        if markdown_path:
+            _save(markdown_path, text, plan.picture)
+    _print(text)
+    if not document["devices"]:
+        raise typer.Exit(WORK_FAILED)
 
 
 def _save(path: Path, text: str, picture: Path | None) -> None:

@@ -34,7 +34,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 def doctor(
     bundle: BundleOption = None,
     device: Annotated[
-        str, typer.Option(help="What has to work: auto (whatever is here), cpu, cuda or cuda:N.")
+        str,
+        typer.Option(
+            help="What has to work: auto (whatever is here), cpu, cuda, cuda:N or a provider's."
+        ),
     ] = "auto",
     clear_engines: Annotated[
         bool,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ftsdk.doctor.findings import Findings
 from ftsdk.errors import (
+    DeviceUnavailableError,
     EngineAnswerError,
     EngineLoadError,
     EngineNotInstalledError,
@@ -46,6 +47,33 @@ def check_onnxruntime(graph: Path | BundleGraph, cuda_device: str | None) -> Fin
             with found.collecting(cuda_device):
                 OnnxRuntimeEngine(graph, cuda_device).close()
                 found.facts[cuda_device] = "a session opened, and stayed there"
+    return found
+
+
+def check_providers() -> Findings:
+    """List the devices that each installed execution provider offers, or why it offers none.
+
+    A provider that cannot be used is a fault only for who asks for it: see the golden picture.
+    """
+    from ftsdk.engines.onnxruntime import load_runtime
+    from ftsdk.engines.provider import devices_of, installed_providers
+
+    found = Findings("execution providers")
+    for name, package in sorted(installed_providers().items()):
+        try:
+            offered = devices_of(package, load_runtime())
+        except DeviceUnavailableError as error:
+            found.facts[name] = f"{package.distribution} {package.version}: {error.found}"
+            continue
+        except EngineNotInstalledError as error:
+            found.add(name, error)
+            continue
+        found.facts[name] = f"{package.distribution} {package.version}: no device on this machine"
+        for device in offered:
+            found.facts.pop(name, None)
+            found.facts[device.name] = str(device)
+    if not found.facts:
+        found.facts["installed"] = "none"
     return found
 
 

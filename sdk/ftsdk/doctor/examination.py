@@ -7,7 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from ftsdk.bundle import Bundle, open_bundle
-from ftsdk.doctor.backends import check_native, check_onnxruntime, check_tensorrt
+from ftsdk.doctor.backends import (
+    check_native,
+    check_onnxruntime,
+    check_providers,
+    check_tensorrt,
+)
 from ftsdk.doctor.findings import Findings
 from ftsdk.doctor.hardware import check_gpu, check_machine, has_gpu
 from ftsdk.doctor.libraries import check_tensorrt_libraries
@@ -22,26 +27,29 @@ def examine(bundle: str | Path | BundleName | None, device: str) -> Iterator[Fin
 
     Args:
         bundle: whose golden picture and engines are checked; None is nano.
-        device: as `Analyzer` takes it. `cpu` leaves GPUs alone; a GPU by name has to work; `auto`
-            takes what is here, and that there is no GPU is no fault.
+        device: as `Analyzer` takes it. `cpu` and an execution provider's leave CUDA alone; what is
+            named has to work; `auto` takes what is here, and that there is no GPU is no fault.
     """
     named = BundleName.of(bundle)
-    on_gpu = device != "cpu" and has_gpu()
+    cuda = device.partition(":")[0] in ("auto", "cuda")
+    on_gpu = cuda and has_gpu()
     index = gpu_index(device)
     yield check_machine()
     yield check_packages()
     yield check_privacy()
     yield check_tensorrt_libraries()
     yield check_native()
-    if device != "cpu":
+    if cuda:
         yield check_gpu(index)
     yield from _guarded("TensorRT back ends", partial(check_tensorrt, on_gpu))
     opened, findings = _check_bundle(named)
     yield findings
     if opened is not None:
         graph = opened.graph(_smallest_stage(opened))
-        cuda = f"cuda:{index}" if on_gpu else None
-        yield from _guarded("ONNX Runtime", partial(check_onnxruntime, graph, cuda))
+        tried = f"cuda:{index}" if on_gpu else None
+        yield from _guarded("ONNX Runtime", partial(check_onnxruntime, graph, tried))
+    yield from _guarded("execution providers", check_providers)
+    if opened is not None:
         yield from _guarded("golden picture", partial(_golden, opened, device))
     yield from _guarded("engines", partial(_engines, named.folder))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from ftsdk.bundle import Bundle
 from ftsdk.decision import mask_iou, predicted_mask
 from ftsdk.doctor.findings import Findings
+from ftsdk.engines.difference import GATE_FACTOR, Difference, device_limit, relative
 from ftsdk.errors import EngineAnswerError
 from ftsdk.language.options import Language
 from ftsdk.manifest import Manifest
@@ -22,35 +22,10 @@ if TYPE_CHECKING:
 
 Tensors = Mapping[str, NDArray[np.generic]]
 
-#: Relative difference in Euclidean norm that a device may bring. CUDA's float32 products round to
-#: TF32, 10 bits; another CPU orders its sums in another way.
-DEVICE_LIMIT = {"cpu": 1e-3, "cuda": 2e-2}
-#: How many times as far from float32 as its own gate measured a tensor of lower precision may be:
-#: the gate's figure is a mean over pictures.
-GATE_FACTOR = 3.0
 MIN_MASK_IOU = 0.95
 #: Least similarity of the report's token ids, 1 being equal. A near tie may fall the other way and
 #: turn the rest of a text; garbage shares next to nothing.
 MIN_TEXT = 0.5
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What was measured of one tensor, and the limit; `at_least` says on which side it is."""
-
-    name: str
-    value: float
-    limit: float
-    at_least: bool = False
-
-    @property
-    def within(self) -> bool:
-        """Whether the limit holds; NaN is outside every limit."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-    def __str__(self) -> str:
-        side = "at least" if self.at_least else "at most"
-        return f"{self.name} {self.value:.3g} ({side} {self.limit:.3g})"
 
 
 def check_golden(bundle: Bundle, device: str) -> Findings:
@@ -82,8 +57,8 @@ def compare_golden(analyzer: Analyzer) -> list[Difference]:
     reference = bundle.golden()
     language = Language(max_new_tokens=reference["report_ids"].shape[1] - 1)
     trace = analyzer.trace(bundle.read(manifest.golden_picture), language=language)
-    kind = analyzer.stages.device.partition(":")[0]
-    return [*differences_of(trace, reference, manifest, DEVICE_LIMIT[kind])]
+    limit = device_limit(analyzer.stages.device)
+    return [*differences_of(trace, reference, manifest, limit)]
 
 
 def differences_of(
@@ -109,18 +84,6 @@ def differences_of(
         found, expected = (side["report_ids"][0].tolist() for side in (trace, reference))
         ratio = SequenceMatcher(None, found, expected, autojunk=False).ratio()
         yield Difference("report", ratio, MIN_TEXT, at_least=True)
-
-
-def relative(found: NDArray[np.generic], expected: NDArray[np.generic]) -> float:
-    """Return the Euclidean norm of the difference of two tensors [...] over `expected`'s.
-
-    It is infinite where the shapes differ.
-    """
-    if found.shape != expected.shape:
-        return float("inf")
-    wanted = expected.astype(np.float64)
-    difference = float(np.linalg.norm(found.astype(np.float64) - wanted))
-    return difference / max(float(np.linalg.norm(wanted)), 1e-12)
 
 
 def _another_answer(bundle: Bundle, place: str, outside: list[str]) -> EngineAnswerError:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import re
+
+from ftsdk.engines.provider import installed_providers, is_provider_device
 from ftsdk.errors import OptionError
+
+_BUILT_IN = re.compile(r"cpu|auto|cuda(?::\d+)?", re.ASCII)
 
 
 def require_device_name(device: str) -> None:
-    """Raise OptionError unless `device` is `cpu`, `auto`, `cuda` or `cuda:N`."""
-    kind, _, index = device.partition(":")
-    numbered = kind == "cuda" and index.isascii() and index.isdigit()
-    if device in ("cpu", "auto", "cuda") or numbered:
+    """Raise OptionError unless `device` is `cpu`, `auto`, `cuda`, `cuda:N` or a provider's."""
+    if _BUILT_IN.fullmatch(device) or is_provider_device(device):
         return
+    installed = ", ".join(sorted(installed_providers())) or "none is installed"
     raise OptionError(
         f"'{device}' is no device",
-        expected="cpu, cuda, cuda:0 (or another number), or auto",
+        expected="cpu, cuda, cuda:0 (or another number), auto, or an execution provider, alone or "
+        f"with :cpu, :gpu, :npu or a number ({installed})",
         found=repr(device),
-        cure='pass device="cpu" or device="cuda:0"',
+        cure='pass device="cpu" or device="cuda:0", or install a provider, such as '
+        "onnxruntime-ep-openvino",
     )
 
 
 def gpu_index(device: str) -> int:
     """Return the GPU's number in `cuda:N`; 0 of every other name."""
-    return int(device.partition(":")[2] or 0)
+    kind, _, index = device.partition(":")
+    return int(index) if kind == "cuda" and index else 0
+
+
+def on_processor(device: str) -> bool:
+    """Tell whether a device computes on the host's own cores: `cpu`, `openvino:cpu`."""
+    return "cpu" in device.split(":")

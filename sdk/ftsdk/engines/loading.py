@@ -13,6 +13,7 @@ from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
 from ftsdk.engines.device_name import require_device_name
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime, require_provider
 from ftsdk.engines.plans import load_plans, was_built_for
+from ftsdk.engines.provider import find_device, is_provider_device
 from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
 from ftsdk.errors import DeviceUnavailableError, EngineLoadError
 from ftsdk.imaging.preprocess import Preprocessing
@@ -29,7 +30,7 @@ class LoadedEngines:
     """What runs a bundle.
 
     Attributes:
-        device: `cpu` or `cuda:N`.
+        device: `cpu`, `cuda:N` or a provider's, such as `openvino:npu`.
         runtime: its name and full version.
         engines: by stage.
         preprocessing: makes `pixel_values`, on the GPU where kernels and plans are.
@@ -51,7 +52,8 @@ def load_engines(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
 
     Args:
         bundle: a verified bundle.
-        device: `cpu`, `cuda`, `cuda:N`, or `auto` (CUDA where it works, else the CPU).
+        device: `cpu`, `cuda`, `cuda:N`, an execution provider's (`openvino:npu`), or `auto` (CUDA
+            where it works, else the CPU).
         threads: threads inside one operator; 0 gives small stages one, and lets the runtime choose
             for the others.
 
@@ -74,10 +76,15 @@ def load_engines(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
 def _load_on(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
     if device in ("cuda", "cuda:0") and (built := _load_built(bundle, device)):
         return built
-    runtime = f"onnxruntime {load_runtime().__version__}"
-    require_provider(device)
+    runtime = load_runtime()
+    said = f"onnxruntime {runtime.__version__}"
+    if is_provider_device(device):
+        found = find_device(device, runtime)
+        device, said = found.name, f"{said}, {found}"
+    else:
+        require_provider(device)
     engines = _load_graphs(bundle, device, threads)
-    return LoadedEngines(device, runtime, engines, _on_host(bundle.manifest))
+    return LoadedEngines(device, said, engines, _on_host(bundle.manifest))
 
 
 def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Engine]:

@@ -1,9 +1,11 @@
-"""ONNX Runtime on the CPU or on CUDA."""
+"""ONNX Runtime on the CPU, on CUDA, or by an execution provider of another package."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -23,6 +25,7 @@ from ftsdk.engines.contract import (
     Tensors,
 )
 from ftsdk.engines.graph_source import loadable
+from ftsdk.engines.provider import find_device
 from ftsdk.errors import (
     BundleError,
     DeviceUnavailableError,
@@ -89,14 +92,14 @@ class OnnxRuntimeEngine(Engine):
 
     Args:
         graph: of a bundle, or an ONNX file of one's own.
-        device: `cpu`, `cuda` or `cuda:N`.
+        device: `cpu`, `cuda`, `cuda:N`, or an installed provider's, such as `openvino:npu`.
         threads: threads inside one operator; 0 lets ONNX Runtime choose.
         profile: where the time of each operator is written, this plus a suffix; None measures none.
 
     Raises:
         EngineNotInstalledError: no ONNX Runtime.
         DeviceUnavailableError: the session would have run on another device.
-        EngineLoadError: the graph was refused.
+        EngineLoadError: the graph was refused, or a part of it would run elsewhere.
         BundleFileAlteredError: weights beside the graph are not those that were hashed.
 
     `infer`, `bind` and a binding's `run` raise EngineRunError where the runtime fails.
@@ -112,7 +115,9 @@ class OnnxRuntimeEngine(Engine):
         runtime = load_runtime()
         self.name = graph.name
         kind, _, index = device.partition(":")
-        self._place, self.on_cpu = (kind, int(index or 0)), kind == "cpu"
+        # A provider's package takes arrays of the host and brings its results back there.
+        self.on_host, self.in_place = kind != "cuda", kind in _PROVIDERS
+        self._place = ("cuda", int(index or 0)) if kind == "cuda" else ("cpu", 0)
         self._session = _open_session(runtime, graph, device, threads, profile)
         # Loading packs the weights and frees as much again, which glibc would keep.
         release_freed_memory()
@@ -132,7 +137,7 @@ class OnnxRuntimeEngine(Engine):
             options.terminate = True
 
         with (cancellation or Cancellation()).calling(stop), _failures_named(self.name):
-            if not self.on_cpu:
+            if not self.on_host:
                 return self._infer_on_device(session, inputs, options)
             values = session.run(self._outputs, dict(inputs), options)
         return dict(zip(self._outputs, values, strict=True))
@@ -203,7 +208,8 @@ class _OnnxRuntimeBinding(Binding):
     """What is input and output lies on the session's device, where a run writes over it.
 
     The runtime copies other arrays to its device when they are bound, and results back to the
-    caller's memory after a run; on the CPU nothing is copied.
+    caller's memory after a run; on the CPU nothing is copied. Where a provider cannot write over
+    what it reads, two values of a state take turns.
     """
 
     def __init__(
@@ -216,14 +222,17 @@ class _OnnxRuntimeBinding(Binding):
         states = {id(a): engine.value(a, here=True) for a in outputs.values() if _any_is(a, inputs)}
         for name, tensor in inputs.items():
             self._io.bind_ortvalue_input(name, states.get(id(tensor)) or engine.value(tensor))
-        # An array that was bound by its own memory is seen as it is at every run.
+        # An array that was bound by its own memory is seen as it is at every run; for a provider
+        # of another package the runtime may have copied it.
         self._shared = {
             name: tensor
             for name, tensor in inputs.items()
-            if engine.on_cpu and isinstance(tensor, np.ndarray) and tensor.flags.c_contiguous
+            if engine.in_place and engine.on_host and _is_contiguous(tensor)
         }
         for name, array in outputs.items():
             self._io.bind_ortvalue_output(name, states.get(id(array)) or engine.value(array))
+        self._turns = [] if engine.in_place else [*_turns(engine, inputs, outputs)]
+        self._take_turns()
 
     def run(self, changed: Arrays) -> None:
         with _failures_named(self._engine.name):
@@ -232,6 +241,34 @@ class _OnnxRuntimeBinding(Binding):
                     self._io.bind_ortvalue_input(name, self._engine.from_numpy(array))
                     self._shared.pop(name, None)
             self._session.run_with_iobinding(self._io)
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        for turn in self._turns:
+            self._io.bind_ortvalue_input(turn.read, turn.values[0])
+            self._io.bind_ortvalue_output(turn.written, turn.values[1])
+            turn.values.reverse()
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Input and output of one state, its two values, the one read next first, and their memory."""
+
+    read: str
+    written: str
+    values: list[Any]
+    memory: list[NDArray[np.generic]]
+
+
+def _turns(engine: OnnxRuntimeEngine, inputs: Tensors, outputs: Arrays) -> Iterator[_Turn]:
+    for written, array in outputs.items():
+        for read in (name for name, tensor in inputs.items() if tensor is array):
+            memory = [array.copy(), array.copy()]
+            yield _Turn(read, written, [engine.value(one) for one in memory], memory)
+
+
+def _is_contiguous(tensor: Tensor) -> bool:
+    return isinstance(tensor, np.ndarray) and tensor.flags.c_contiguous
 
 
 def _any_is(array: NDArray[np.generic], tensors: Tensors) -> bool:
@@ -263,7 +300,30 @@ def _open_session(
     threads: int,
     profile: Path | None,
 ) -> Any:
-    provider, (_, _, index) = require_provider(device), device.partition(":")
+    options = _session_options(runtime, threads, profile)
+    provider, arguments = _choose_provider(runtime, device, options, threads)
+    try:
+        with loadable(graph, options) as model:
+            # The runtime's Python part would else repeat what fails on the CPU, in print alone.
+            session = runtime.InferenceSession(model, options, **arguments, enable_fallback=0)
+    except BundleError:
+        raise
+    except Exception as error:
+        raise EngineLoadError(
+            f"ONNX Runtime {runtime.__version__} refused {graph.name} on {device}",
+            expected="a graph that this ONNX Runtime can load there",
+            found=str(error)[:400],
+            cure='upgrade onnxruntime, export the bundle again, or pass device="cpu"',
+        ) from error
+    chosen = session.get_providers()[0]
+    if chosen != provider:
+        raise _unavailable(device, f"the session fell back to {chosen}")
+    if not arguments:
+        _require_all_there(session, provider, graph.name, device)
+    return session
+
+
+def _session_options(runtime: ModuleType, threads: int, profile: Path | None) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
@@ -274,23 +334,43 @@ def _open_session(
     options.log_severity_level = 3
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
-    arguments = {"device_id": index or "0"} if provider == _PROVIDERS["cuda"] else {}
-    try:
-        with loadable(graph, options) as model:
-            session = runtime.InferenceSession(model, options, providers=[(provider, arguments)])
-    except BundleError:
-        raise
-    except Exception as error:
+    return options
+
+
+def _choose_provider(
+    runtime: ModuleType, device: str, options: Any, threads: int
+) -> tuple[str, dict[str, Any]]:
+    """Return the provider of a device and what its session takes beside `options`.
+
+    That of a package is put into `options`, and nothing is left to pass.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in _PROVIDERS:
+        found = find_device(device, runtime)
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        options.add_provider_for_devices([found.handle], found.options(threads))
+        return str(found.handle.ep_name), {}
+    provider = require_provider(device)
+    arguments = {"device_id": index or "0"} if kind == "cuda" else {}
+    return provider, {"providers": [(provider, arguments)]}
+
+
+def _require_all_there(session: Any, provider: str, name: str, device: str) -> None:
+    """Refuse a graph of which the runtime gave a node to another provider: the CPU's, silently."""
+    elsewhere = Counter(
+        f"{node.op_type} by {part.ep_name}"
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name != provider
+        for node in part.get_nodes()
+    )
+    if elsewhere:
+        some = ", ".join(f"{count} {node}" for node, count in elsewhere.most_common(8))
         raise EngineLoadError(
-            f"ONNX Runtime {runtime.__version__} refused {graph.name}",
-            expected="a graph that this ONNX Runtime can load",
-            found=str(error)[:400],
-            cure="upgrade onnxruntime, or export the bundle again",
-        ) from error
-    chosen = session.get_providers()[0]
-    if chosen != provider:
-        raise _unavailable(device, f"the session fell back to {chosen}")
-    return session
+            f"the device '{device}' cannot run the whole of {name}",
+            expected=f"every operator run by {provider}",
+            found=some,
+            cure='pass device="cpu", or upgrade the provider\'s package',
+        )
 
 
 def _unavailable(device: str, found: str) -> DeviceUnavailableError:

@@ -25,7 +25,7 @@ def serve(
     bundle: BundleOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="In one operator; 0: as many as cores.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Pictures analysed at a time.")] = 1,
     queue: Annotated[int, typer.Option(min=0, help="Pictures that may wait.")] = 8,

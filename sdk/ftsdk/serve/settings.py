@@ -21,7 +21,7 @@ class Settings:
 
     Attributes:
         bundle: a bundle directory; None is the model that comes with the package.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or a provider's, such as `openvino:npu`.
         threads: threads inside one operator; 0 lets the runtime choose.
         workers: pictures that are analysed at the same time.
         queue: pictures that may wait for a worker; one more is refused.

@@ -1,0 +1,170 @@
+"""An execution provider of another package is used where it answers as the CPU does.
+
+Each stage runs the bundle's golden picture on both, from the CPU's tensors, so that a difference is
+that stage's own. What runs with several faces or beams is compared with one and with two, since
+providers have kernels of their own for other shapes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftsdk.bundle import Bundle
+from ftsdk.cancellation import Cancellation
+from ftsdk.chain import Chain
+from ftsdk.consistency import MODEL_STAGES
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors, arrays
+from ftsdk.engines.difference import GATE_FACTOR, Difference, device_limit, relative
+from ftsdk.engines.loading import LoadedEngines, load_engines
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.engines.provider import is_provider_device
+from ftsdk.errors import EngineAnswerError, EngineRunError, FtsdkError
+from ftsdk.imaging.decode import decode
+from ftsdk.language.decoder import StepDecoder
+from ftsdk.language.generate import generate
+from ftsdk.language.options import Language
+from ftsdk.stages import Stages
+from ftsdk.stopwatch import Stopwatch
+
+#: Stages that run with several faces at once, and how long a text is compared.
+_BATCHED = ("vision_encoder", "forgery_prompter")
+_TEXT = Language(max_new_tokens=8)
+
+
+def load_accepted(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
+    """Load a bundle's engines as `load_engines` does; a provider's have to answer as the CPU does.
+
+    That takes three analyses of the golden picture; the CPU's stages are in memory one at a time.
+
+    Raises:
+        EngineAnswerError: a tensor differs from the CPU's by more than the device may bring.
+        OptionError, EngineError: as `load_engines` raises them.
+    """
+    loaded = load_engines(bundle, device, threads)
+    if is_provider_device(loaded.device):
+        try:
+            _require_as_on_cpu(bundle, loaded)
+        except FtsdkError:
+            for engine in loaded.engines.values():
+                engine.close()
+            raise
+    return loaded
+
+
+def _require_as_on_cpu(bundle: Bundle, loaded: LoadedEngines) -> None:
+    differences = compare_with_cpu(bundle, loaded)
+    outside = [str(one) for one in differences if not one.within]
+    if outside:
+        raise EngineAnswerError(
+            f"{bundle.manifest.name} answers something else on {loaded.device} by "
+            f"{loaded.runtime} than on the CPU of this machine",
+            expected="the golden picture's tensors of the CPU, within the limits",
+            found=", ".join(outside[:8]),
+            cure='upgrade the provider\'s package and its driver, or pass device="cpu"',
+        )
+
+
+def compare_with_cpu(bundle: Bundle, loaded: LoadedEngines) -> list[Difference]:
+    """Return how far each stage's tensors are from the CPU's, over the golden picture.
+
+    Names are `stage tensor`, with `x2` where there were two faces or beams.
+
+    Raises:
+        EngineError: a stage fails on either.
+    """
+    comparison = _Comparison(bundle, loaded)
+    beside = {name: _Beside(name, comparison) for name in bundle.manifest.stages}
+    runs = LoadedEngines("cpu", "", beside, loaded.preprocessing)
+    chain, watch = Chain(bundle, Stages(bundle.manifest, runs)), Stopwatch()
+    picture = decode(bundle.read(bundle.manifest.golden_picture))
+    tensors = chain.start(chain.frame(picture).pixels)
+    for stage in (*MODEL_STAGES,)[:-1]:
+        tensors = chain.advance(stage, tensors, chain.stages.infer(stage, tensors, watch))
+    _compare_words(chain, comparison, arrays(tensors))
+    return comparison.differences
+
+
+class _Comparison:
+    """The differences so far, and how each stage is run on either side."""
+
+    def __init__(self, bundle: Bundle, loaded: LoadedEngines) -> None:
+        self._bundle, self._loaded = bundle, loaded
+        self.differences: list[Difference] = []
+
+    def on_cpu(self, stage: str) -> Engine:
+        """Return a stage on the CPU; the caller closes it."""
+        return OnnxRuntimeEngine(self._bundle.graph(stage))
+
+    def there(self, stage: str) -> Engine:
+        """Return the stage that is to be accepted."""
+        return self._loaded.engines[stage]
+
+    def add(self, stage: str, found: Arrays, expected: Arrays, count: str = "") -> None:
+        """Note the difference of each float tensor."""
+        for name, wanted in expected.items():
+            if wanted.dtype.kind == "f":
+                limit = max(
+                    device_limit(self._loaded.device), GATE_FACTOR * self._lowered(stage, name)
+                )
+                value = relative(found[name], wanted)
+                self.differences.append(Difference(f"{stage} {name}{count}", value, limit))
+
+    def _lowered(self, stage: str, tensor: str) -> float:
+        """Return how far the exported precision is from float32 in this tensor."""
+        gate = self._bundle.manifest.gate
+        return max((g.relative for g in gate if (g.stage, g.tensor) == (stage, tensor)), default=0)
+
+
+class _Beside(Engine):
+    """A stage on the CPU, whose every call is compared with the other device's."""
+
+    def __init__(self, stage: str, comparison: _Comparison) -> None:
+        self._stage, self._comparison = stage, comparison
+
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
+        on_cpu, given = self._comparison.on_cpu(self._stage), arrays(inputs)
+        there = self._comparison.there(self._stage)
+        try:
+            expected = arrays(on_cpu.infer(given, cancellation))
+            self._comparison.add(self._stage, arrays(there.infer(given)), expected)
+            if self._stage in _BATCHED:
+                two = {name: np.concatenate((x, x / 2)) for name, x in given.items()}
+                self._compare_two(there, two, arrays(on_cpu.infer(two)))
+        finally:
+            on_cpu.close()
+        return expected
+
+    def _compare_two(self, there: Engine, two: Arrays, expected: Arrays) -> None:
+        try:
+            found = arrays(there.infer(two))
+        except EngineRunError:  # no room: such faces are run one by one
+            return
+        self._comparison.add(self._stage, found, expected, " x2")
+
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
+        raise NotImplementedError("words are compared by themselves")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def _compare_words(chain: Chain, comparison: _Comparison, tensors: Arrays) -> None:
+    """Compare the logits of the CPU's own words, with one beam and with two."""
+    stage, steps = "language_decoder", _TEXT.max_new_tokens + 1
+    on_cpu, there = comparison.on_cpu(stage), comparison.there(stage)
+    try:
+        ids = [*generate(chain.decoder(on_cpu, tensors, 1, steps), _TEXT)]
+        expected = _logits(chain.decoder(on_cpu, tensors, 1, steps), ids, 1)
+    finally:
+        on_cpu.close()
+    for beams, count in ((1, ""), (2, " x2")):
+        found = _logits(chain.decoder(there, tensors, beams, steps), ids, beams)
+        repeated = np.repeat(expected, beams, axis=1)
+        comparison.add(stage, {"logits": found}, {"logits": repeated}, count)
+
+
+def _logits(decoder: StepDecoder, ids: list[int], beams: int) -> NDArray[np.float32]:
+    """Return the logits [T, beams, vocabulary] before each of `ids`."""
+    before = [decoder.start_token, *ids[:-1]]
+    return np.stack([decoder.step(np.full(beams, one)).copy() for one in before])

@@ -1,0 +1,231 @@
+"""Execution providers of other packages: found, named, refused with reasons, held against the CPU.
+
+OpenVINO's runs on the CPU here; a library of another kind is compiled in a moment.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
+from small_graphs import write
+
+from ftsdk import acceptance
+from ftsdk.acceptance import load_accepted
+from ftsdk.analyzer import Analyzer
+from ftsdk.bundle import open_bundle
+from ftsdk.cancellation import Cancellation
+from ftsdk.doctor.backends import check_providers
+from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
+from ftsdk.engines.device_name import require_device_name
+from ftsdk.engines.loading import load_engines
+from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
+from ftsdk.engines.provider import find_device, installed_providers
+from ftsdk.errors import (
+    DeviceUnavailableError,
+    EngineAnswerError,
+    EngineLoadError,
+    EngineRunError,
+    OptionError,
+)
+from ftsdk.language.options import Language
+
+OPENVINO = "openvino:cpu"
+#: What ONNX Runtime calls in a provider's library; it offers nothing, or wants a later runtime.
+LIBRARY = """
+typedef struct { void* (*CreateStatus)(int, const char*); } Api;
+typedef struct { const Api* (*GetApi)(unsigned); } Base;
+void* CreateEpFactories(const char* name, const Base* base, const void* logger, void** made,
+                        unsigned long most, unsigned long* count) {
+    *count = 0;
+    if (base->GetApi(%d)) return 0;
+    return base->GetApi(22)->CreateStatus(1, "needs ONNX Runtime 1.%d");
+}
+void* ReleaseEpFactory(void* factory) { return 0; }
+"""
+MODULE = """
+from pathlib import Path
+def get_ep_names(): return ["NoSuchExecutionProvider"]
+def get_library_path(): return str(Path(__file__).parent / "libprovider.so")
+"""
+
+Installer = Callable[[str, int], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
+    """Put a package with a provider for an ONNX Runtime of this API version on the path."""
+
+    def make(distribution: str, version: int) -> None:
+        module = distribution.replace("-", "_")
+        folder, about = tmp_path / module, tmp_path / f"{module}-9.1.dist-info"
+        folder.mkdir()
+        about.mkdir()
+        (folder / "__init__.py").write_text(MODULE)
+        (folder / "provider.c").write_text(LIBRARY % (version, version))
+        (about / "METADATA").write_text(f"Name: {distribution}\nVersion: 9.1\n")
+        (about / "RECORD").write_text(f"{module}/__init__.py,,\n")
+        compile_it = ("cc", "-shared", "-fPIC", "-o", "libprovider.so", "provider.c")
+        subprocess.run(compile_it, cwd=folder, check=True, timeout=60)
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    """y [rows, 64] = x [rows, 64] times a matrix that bfloat16 would round."""
+    weights = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    return write(tmp_path / "p.onnx", [node], {"w": weights}, ["rows", 64], ["rows", 64])
+
+
+@pytest.mark.parametrize("name", ["openvino", "openvino:cpu", "openvino:0", "openvino:cpu:0"])
+def test_a_device_is_named_by_provider_kind_and_number(name: str) -> None:
+    require_device_name(name)
+    found = find_device(name, load_runtime())
+    assert (found.name, found.kind, found.index) == (OPENVINO, "cpu", 0)
+    assert f"onnxruntime-ep-openvino {found.package.version} on " in str(found)
+
+
+@pytest.mark.parametrize(
+    "name", ["opencl", "openvino:", "openvino:tpu", "openvino:cpu:x", "openvino:-1", "Openvino"]
+)
+def test_what_names_no_installed_provider_is_refused(name: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        require_device_name(name)
+    assert "openvino" in caught.value.expected
+
+
+@pytest.mark.parametrize("name", ["openvino:npu", "openvino:1", "openvino:cpu:3"])
+def test_a_device_that_the_provider_lacks_is_not_replaced(product: Path, name: str) -> None:
+    with pytest.raises(DeviceUnavailableError) as caught:
+        OnnxRuntimeEngine(product, name)
+    assert OPENVINO in caught.value.found
+
+
+def test_a_provider_for_another_runtime_is_refused_with_its_reason(
+    install: Installer, product: Path
+) -> None:
+    install("onnxruntime-ep-later-cu13", 999)
+    assert installed_providers()["later"].version == "9.1"
+    with pytest.raises(DeviceUnavailableError, match=r"needs ONNX Runtime 1\.999") as caught:
+        OnnxRuntimeEngine(product, "later:gpu")
+    assert "pip install -U onnxruntime onnxruntime-ep-later-cu13" in caught.value.cure
+    assert "needs ONNX Runtime 1.999" in check_providers().facts["later"]
+
+
+def test_a_provider_without_a_device_is_refused(install: Installer, product: Path) -> None:
+    install("onnxruntime-ep-empty", 22)
+    for _ in range(2):  # a library is registered once
+        with pytest.raises(DeviceUnavailableError) as caught:
+            OnnxRuntimeEngine(product, "empty")
+        assert "none on this machine" in caught.value.found
+    facts = check_providers().facts
+    assert "no device on this machine" in facts["empty"]
+    assert OPENVINO in facts
+
+
+def test_float32_stays_float32(product: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((5, 64)).astype(np.float32)
+    there, here = (OnnxRuntimeEngine(product, device) for device in (OPENVINO, "cpu"))
+    np.testing.assert_allclose(there.infer({"x": x})["y"], here.infer({"x": x})["y"], atol=1e-4)
+
+
+def test_an_operator_that_would_run_elsewhere_is_seen(tmp_path: Path) -> None:
+    node = helper.make_node("Binarizer", ["x"], ["y"], domain="ai.onnx.ml", threshold=0.5)
+    graph = write(tmp_path / "b.onnx", [node], {}, [1, 4], [1, 4], domains={"ai.onnx.ml": 1})
+    OnnxRuntimeEngine(graph, "cpu").close()
+    with pytest.raises(EngineLoadError, match="1 Binarizer by CPUExecutionProvider"):
+        OnnxRuntimeEngine(graph, OPENVINO)
+
+
+def test_a_binding_sees_what_changes_and_what_the_run_before_wrote(tmp_path: Path) -> None:
+    node = helper.make_node("Add", ["x", "one"], ["y"])
+    graph = write(tmp_path / "a.onnx", [node], {"one": np.ones(1, np.float32)}, [2], [2])
+    state, total = np.array([3, 4], np.float32), np.zeros(2, np.float32)
+    engine = OnnxRuntimeEngine(graph, OPENVINO)
+    counting = engine.bind({"x": state}, {"y": state})
+    for _ in range(3):
+        counting.run({})
+    binding = engine.bind({"x": state}, {"y": total})
+    changing = np.array([7, 8], np.float32)
+    binding.run({"x": changing})
+    np.testing.assert_array_equal(total, [8, 9])
+    changing += 10
+    binding.run({"x": changing})
+    np.testing.assert_array_equal(total, [18, 19])
+
+
+def test_a_device_that_is_lost_is_not_replaced(product: Path) -> None:
+    engine = OnnxRuntimeEngine(product, OPENVINO)
+    inner = engine._session._sess
+
+    class Lost:
+        def __getattr__(self, name: str) -> object:
+            return getattr(inner, name)
+
+        def run(self, *_: object) -> None:
+            raise EPFail("the device was removed")
+
+    engine._session._sess = Lost()
+    with pytest.raises(EngineRunError, match="the device was removed"):
+        engine.infer({"x": np.zeros((1, 64), np.float32)})
+
+
+class Wrong(Engine):
+    """An engine that answers otherwise where there are two rows, as kernels for other shapes do."""
+
+    def __init__(self, engine: Engine, rows: int) -> None:
+        self.engine, self.rows, self.closed = engine, rows, False
+
+    def infer(self, inputs: Tensors, cancellation: Cancellation | None = None) -> Tensors:
+        made = self.engine.infer(inputs, cancellation)
+        rows = next(iter(made.values())).shape[0]
+        return {n: np.asarray(t) + np.float32(rows == self.rows) for n, t in made.items()}
+
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
+        return self.engine.bind(inputs, outputs)
+
+    def close(self) -> None:
+        self.closed = True
+        self.engine.close()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_provider_that_answers_differently_is_refused_with_the_difference(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    bundle = open_bundle(None)
+    loaded = load_engines(bundle, "cpu", 0)
+    wrong = Wrong(loaded.engines["forgery_prompter"], rows)
+    engines = {**loaded.engines, "forgery_prompter": wrong}
+    monkeypatch.setattr(
+        acceptance, "load_engines", lambda *_: replace(loaded, device=OPENVINO, engines=engines)
+    )
+    with pytest.raises(EngineAnswerError) as caught:
+        load_accepted(bundle, OPENVINO, 0)
+    assert caught.value.found.startswith("forgery_prompter region_logits")
+    assert (" x2 " in caught.value.found) == (rows == 2)
+    assert wrong.closed
+
+
+def test_openvino_answers_nano_as_the_cpu_does() -> None:
+    picture = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
+    short = Language(max_new_tokens=8, beams=2)
+    with (
+        Analyzer(device="openvino", threads=1, language=short) as there,
+        Analyzer(device="cpu", threads=1, language=short) as here,
+    ):
+        found, expected = there.analyze(picture), here.analyze(picture)
+    assert found.report == expected.report
+    assert found.score == pytest.approx(expected.score, abs=1e-4)
+    np.testing.assert_allclose(found.heatmap, expected.heatmap, atol=1e-3)
+    assert found.provenance.device == OPENVINO
+    assert "onnxruntime-ep-openvino" in found.provenance.runtime
