@@ -129,7 +129,8 @@ class _Beside(Engine):
             expected = arrays(on_cpu.infer(given, cancellation))
             self._comparison.add(self._stage, arrays(there.infer(given)), expected)
             if self._stage in _BATCHED:
-                two = {name: np.concatenate((x, x / 2)) for name, x in given.items()}
+                halves = {name: np.asarray(x, np.float32) / 2 for name, x in given.items()}
+                two = {name: np.concatenate((x, halves[name])) for name, x in given.items()}
                 self._compare_two(there, two, arrays(on_cpu.infer(two)))
         finally:
             on_cpu.close()

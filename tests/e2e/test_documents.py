@@ -32,7 +32,7 @@ COMMANDS = commands()
 CALLS = [(command, call) for command in COMMANDS for call in command.calls()]
 #: What is run, not only parsed; and what of it is not, since it needs what is not here.
 RUN = re.compile(r"(ft-analyze|ft-batch|ft-doctor|curl) ?")
-NEEDS = re.compile(r"cuda:|http://server|s3://|--ray")
+NEEDS = re.compile(r"cuda:|openvino:[gn]pu|http://server|s3://|--ray")
 SERVICE = "http://127.0.0.1:8000"
 
 

@@ -16,6 +16,7 @@ from onnxscript.rewriter import pattern
 from torch import Tensor
 
 from ft_export.graph.files import SCOPES, save_graph
+from ft_export.graph.padding import pad_channels
 from ft_export.model.layers import Stage
 
 #: The first with 4-bit integers and scales by block.
@@ -89,6 +90,7 @@ def export_graph(
         RemoveUnusedNodesPass()(program.model)
     _name_axes(program.model.graph, axes)
     _forget_sources(program.model.graph)
+    pad_channels(program.model.graph)
     rewrite(program.model)
     save_graph(program.model, path)
     # The optimizer's pattern matchers keep the last graph that they saw, and it its weights.
