@@ -179,7 +179,8 @@ def united(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     height, width = max(one.shape for one in maps)
     canvas = np.zeros((height, width), np.float32)
     for one in maps:
-        np.maximum(canvas, cv2.resize(one, (width, height)), out=canvas)
+        fine = one if one.shape == canvas.shape else cv2.resize(one, (width, height))
+        np.maximum(canvas, fine, out=canvas)
     return canvas
 
 
