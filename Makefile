@@ -16,6 +16,11 @@ RESOLVE := $(BIN)/uv pip compile --quiet --extra c2pa --extra cpu --extra serve 
 LOCK := $(RESOLVE) requirements/headless.in --no-emit-package opencv-python --python-version 3.13 \
     --generate-hashes --custom-compile-command "make lock"
 
+# What a model of ft-export runs on in Triton; why NumPy 1: ft_export/triton/repository.py.
+TRITON := $(BIN)/uv pip compile --quiet --extra c2pa --extra cpu pyproject.toml requirements/headless.in \
+    --override requirements/triton.in --no-emit-package opencv-python --python-version 3.12 \
+    --python-platform x86_64-manylinux_2_28 --generate-hashes --custom-compile-command "make lock"
+
 .PHONY: demo test lowest lint docs wheel lock audit clean
 
 demo: $(VENV)/demo.stamp
@@ -43,6 +48,7 @@ lock: $(VENV)/release.stamp
 	$(LOCK) --python-platform x86_64-manylinux_2_28 --output-file requirements/serve.lock
 	$(LOCK) --python-platform aarch64-manylinux_2_28 --output-file build/aarch64.lock
 	cmp requirements/serve.lock build/aarch64.lock
+	$(TRITON) --output-file export/ft_export/triton/requirements.txt
 
 # The lowest versions allowed, in an environment of their own, find the forgery and import the service.
 # `serve` asks for a later pydantic than the SDK does, and so comes last.
@@ -77,6 +83,7 @@ $(VENV)/demo.stamp: $(BUILD) | $(BIN)/python
 $(VENV)/test.stamp: $(BUILD) | $(BIN)/python
 	$(INSTALL) torch==2.13.0
 	$(INSTALL) -e ".[bench,c2pa,cpu,docs,eval,export,nf4,ray,rtx,serve,test,train,video$(PAGE)]"
+	$(BIN)/python tests/support/triton.py
 	touch $@
 
 $(VENV)/docs.stamp: $(BUILD) | $(BIN)/python

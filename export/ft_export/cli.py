@@ -20,11 +20,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ft_export.showing import Show
 from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
+from ft_export.triton.command import show_model
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
-from ftsdk.cli.console import err, exit_on_error
+from ftsdk.cli.console import bundle_name, err, exit_on_error
 from ftsdk.errors import OptionError
 from ftsdk.manifest import Precision, Rounding
 from ftsdk.signature import sign_bundle
+from ftsdk.trust import BundleName
 
 if TYPE_CHECKING:
     from ft_export.precision.encoders import EncoderPrecision
@@ -76,15 +78,17 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(epilog=_EXAMPLE)
 def export(
     source: Annotated[
-        Path,
+        BundleName,
         typer.Argument(
+            parser=bundle_name,
             metavar="WEIGHTS_OR_BUNDLE",
-            help="The folder that the download script made, or a bundle to lower.",
+            help="The folder that the download script made, or a bundle to lower, build engines "
+            "for, sign or serve (nano: the one in the package).",
         ),
     ],
     out_path: Annotated[
         Path | None,
-        typer.Option("--out", help="The bundle directory to write; a bundle's engines need none."),
+        typer.Option("--out", help="The bundle directory to write; needed unless a bundle stays."),
     ] = None,
     architecture: Annotated[
         str, typer.Option(help="xl, base, or a JSON file with the dimensions.")
@@ -149,6 +153,13 @@ def export(
             "on any machine), or 'this' for the GPU that is here.",
         ),
     ] = "",
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="REPOSITORY",
+            help="Write the bundle as a model of Triton's Python back end into a model repository.",
+        ),
+    ] = None,
     sign: Annotated[
         Path | None,
         typer.Option(metavar="KEY.pem", help="Sign the bundle with an Ed25519 private key."),
@@ -163,9 +174,14 @@ def export(
     """
     with exit_on_error():
         stored = _Stored(language.value, block_size, rounding.value if rounding else None)
-        make = partial(_export, source, architecture, stored, reports, waive_text_gate)
+        make = partial(_export, source.folder, architecture, stored, reports, waive_text_gate)
         as_it_is = encoders is EncoderForm.FLOAT32
-        if (engines or sign) and out_path is None and _is_bundle(source) and as_it_is:
+        if (
+            (engines or sign or triton)
+            and out_path is None
+            and _is_bundle(source.folder)
+            and as_it_is
+        ):
             bundle = open_bundle(source)
         elif out_path is None:
             raise _no_out()
@@ -179,7 +195,9 @@ def export(
             sign_bundle(bundle.path, bundle.sha256, sign)
         if engines:
             show_engines(bundle, engines.split(","), as_json)
-    if not engines:
+        if triton:
+            show_model(bundle, triton, as_json)
+    if not (engines or (triton and out_path is None)):
         show_bundle(bundle, as_json)
 
 
@@ -197,7 +215,7 @@ def _no_out() -> OptionError:
         "there is nowhere to write the bundle",
         expected="--out DIR",
         found="no --out",
-        cure="pass --out DIR; only --engines and --sign of a bundle need none",
+        cure="pass --out DIR; only --engines, --sign and --triton of a bundle need none",
     )
 
 
@@ -232,9 +250,11 @@ def _export(
 
 
 @contextmanager
-def _whole(source: Path, make: Callable[[Path, bool], Bundle], target: Path) -> Iterator[Bundle]:
+def _whole(
+    source: BundleName, make: Callable[[Path, bool], Bundle], target: Path
+) -> Iterator[Bundle]:
     """Yield a bundle with float32 encoders: `source`, or what `make` makes beside `target`."""
-    if _is_bundle(source):
+    if _is_bundle(source.folder):
         yield open_bundle(source)
         return
     # Always at the same place, where an export that was killed is found again.

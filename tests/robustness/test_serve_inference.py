@@ -38,14 +38,14 @@ def name(client: Any, server: Server) -> str:
 
 
 def _picture(content: bytes, binary: bool) -> Any:
-    tensor = http.InferInput("picture", [1], "BYTES")
+    tensor = http.InferInput("picture", [1, 1], "BYTES")
     data = content if binary else base64.b64encode(content)
-    tensor.set_data_from_numpy(np.array([data], np.object_), binary_data=binary)
+    tensor.set_data_from_numpy(np.array([[data]], np.object_), binary_data=binary)
     return tensor
 
 
 def _answer(found: Any) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(found.as_numpy("answer")[0])
+    document: dict[str, Any] = json.loads(found.as_numpy("answer")[0, 0])
     return document
 
 
@@ -77,7 +77,8 @@ def test_a_picture_gets_the_answer_of_the_other_api(
     kept = server.client.get(f"/v1/analyses/{answer['id']}").json()
     assert kept == answer
     mask, heatmap = found.as_numpy("mask"), found.as_numpy("heatmap")
-    assert mask.shape == heatmap.shape == (answer["picture"]["height"], answer["picture"]["width"])
+    sides = answer["picture"]["height"], answer["picture"]["width"]
+    assert mask.shape == heatmap.shape == (1, *sides)
     assert mask.mean() == pytest.approx(answer["mask"]["area"])
     assert np.array_equal(heatmap > answer["mask"]["threshold"], mask.astype(bool))
 
@@ -87,9 +88,9 @@ def test_pixels_get_the_answer_of_their_file(
     client: Any, name: str, server: Server, color: str
 ) -> None:
     pixels = decode(encoded("png")).pixels
-    tensor = http.InferInput("pixels", list(pixels.shape), "UINT8")
+    tensor = http.InferInput("pixels", [1, *pixels.shape], "UINT8")
     given = pixels if color == "bgr" else np.ascontiguousarray(pixels[:, :, ::-1])
-    tensor.set_data_from_numpy(given)
+    tensor.set_data_from_numpy(given[None])
     answer = _answer(client.infer(name, [tensor], parameters={"color": color, "name": "a.png"}))
     expected = server.analyze(encoded("png"))
     assert {key: answer[key] for key in _SAME} == {key: expected[key] for key in _SAME}
@@ -98,7 +99,7 @@ def test_pixels_get_the_answer_of_their_file(
 
 def test_pixels_may_be_nested_arrays(name: str, server: Server) -> None:
     pixels = decode(encoded("png")).pixels
-    shape = list(pixels.shape)
+    shape = [1, *pixels.shape]
     flat, nested = (
         server.client.post(
             f"/v2/models/{name}/versions/1/infer",
@@ -108,7 +109,7 @@ def test_pixels_may_be_nested_arrays(name: str, server: Server) -> None:
                 "parameters": {"report": False},
             },
         ).json()
-        for data in (pixels.reshape(-1).tolist(), pixels.tolist())
+        for data in (pixels.reshape(-1).tolist(), [pixels.tolist()])
     )
     documents = [json.loads(one["outputs"][0]["data"][0]) for one in (flat, nested)]
     assert documents[0]["mask"] == documents[1]["mask"]
@@ -117,8 +118,8 @@ def test_pixels_may_be_nested_arrays(name: str, server: Server) -> None:
 
 def test_regions_of_a_user_are_used(client: Any, name: str, server: Server) -> None:
     label = server.client.get("/v1/model").json()["labels"][0]
-    regions = http.InferInput("regions", [1], "BYTES")
-    regions.set_data_from_numpy(np.array([label.encode()], np.object_))
+    regions = http.InferInput("regions", [1, 1], "BYTES")
+    regions.set_data_from_numpy(np.array([[label.encode()]], np.object_))
     found = _answer(client.infer(name, [_picture(face_png(), True), regions]))
     assert [region["name"] for region in found["regions"]] == [label]
     assert found["corrections"] == ["regions"]
@@ -126,12 +127,12 @@ def test_regions_of_a_user_are_used(client: Any, name: str, server: Server) -> N
 
 def _tensor(**changed: Any) -> dict[str, Any]:
     content = base64.b64encode(face_png()).decode()
-    plain = {"name": "picture", "shape": [1], "datatype": "BYTES", "data": [content]}
+    plain = {"name": "picture", "shape": [1, 1], "datatype": "BYTES", "data": [content]}
     return {"inputs": [plain | changed]}
 
 
 def _pixels(**changed: Any) -> dict[str, Any]:
-    plain = {"name": "pixels", "shape": [1, 2, 3], "datatype": "UINT8", "data": [1] * 6}
+    plain = {"name": "pixels", "shape": [1, 1, 2, 3], "datatype": "UINT8", "data": [1] * 6}
     return _tensor(**(plain | changed))
 
 
@@ -147,7 +148,9 @@ def _pixels(**changed: Any) -> dict[str, Any]:
         _tensor(datatype="UINT8"),
         _tensor(datatype="FP8"),
         _tensor(shape=[2]),
-        _tensor(shape=[1, 1]),
+        _tensor(shape=[1]),
+        _tensor(shape=[2, 1]),
+        _tensor(shape=[1, 2]),
         _tensor(shape=[]),
         _tensor(shape=[-1]),
         _tensor(shape=["1"]),
@@ -160,8 +163,9 @@ def _pixels(**changed: Any) -> dict[str, Any]:
         _tensor(data=None, parameters={"binary_data_size": 4}),
         _tensor(data=None, parameters={"binary_data_size": -4}),
         _tensor(data=None, parameters={"binary_data_size": "4"}),
-        _pixels(shape=[1, 2, 4], data=[1] * 8),
-        _pixels(shape=[2**31, 2**31, 3]),
+        _pixels(shape=[1, 1, 2, 4], data=[1] * 8),
+        _pixels(shape=[1, 2, 3]),
+        _pixels(shape=[1, 2**31, 2**31, 3]),
         _pixels(data=[1] * 5),
         _pixels(data=[256] * 6),
         _pixels(data=[-1] * 6),

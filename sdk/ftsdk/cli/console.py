@@ -27,7 +27,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def _bundle_name(word: str) -> BundleName:
+def bundle_name(word: str) -> BundleName:
     try:
         return BundleName.of(word)
     except OptionError as error:
@@ -38,7 +38,7 @@ def _bundle_name(word: str) -> BundleName:
 BundleOption = Annotated[
     BundleName | None,
     typer.Option(
-        parser=_bundle_name,
+        parser=bundle_name,
         metavar="BUNDLE",
         help="A bundle directory, or nano: the model in the package (./nano is a directory). "
         "BUNDLE@sha256:HEX takes only the one whose manifest.json has that hash.",

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ftsdk.errors import AnalysisNotFoundError
 from ftsdk.report.credentials import Credentials
-from ftsdk.report.edits import Edit
+from ftsdk.report.edits import Edit, now
 from ftsdk.result import Result
 
 ID_PATTERN = "^[A-Za-z0-9_-]{22}$"
@@ -91,6 +91,21 @@ class Analysis:
 
 def _without_cached(result: Result) -> Result:
     return replace(result, others=tuple(replace(other) for other in result.others))
+
+
+def analysis_of(
+    result: Result, original: bytes, credentials: Credentials, regions: Sequence[str] | None
+) -> Analysis:
+    """Return the analysis of a file that nobody has corrected.
+
+    Args:
+        result: the answer.
+        original: the bytes of the file.
+        credentials: what the file says of itself.
+        regions: those that a user named in place of the model's.
+    """
+    edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
+    return Analysis(new_id(), result, original, credentials, edits)
 
 
 class AnalysisStore(Protocol):

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ftsdk.errors import FtsdkError, NotReadyError, QueueFullError, RequestError
 from ftsdk.serve.documents import ErrorDocument
-from ftsdk.serve.refusals import described, refuse, status_of
+from ftsdk.serve.faults import described
+from ftsdk.serve.refusals import refuse, status_of
 from ftsdk.serve.service import Service
 from ftsdk.serve.streaming import ClientGoneError
 

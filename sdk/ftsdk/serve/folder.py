@@ -19,7 +19,7 @@ from ftsdk.report.credentials import Credentials
 from ftsdk.report.edits import Edit
 from ftsdk.result import Result
 from ftsdk.serve.analyses import Analysis
-from ftsdk.serve.uploads import Upload
+from ftsdk.serve.picture_file import Upload
 from ftsdk.validity import CannotTell, Reason
 
 _PLAIN = (

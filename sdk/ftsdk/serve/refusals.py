@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.responses import Response
 
 from ftsdk.errors import (
@@ -18,13 +16,13 @@ from ftsdk.errors import (
     NotReadyError,
     QueueFullError,
     RequestError,
-    ServiceFaultError,
     StoreError,
     StoreFullError,
     ThrottledError,
     TokenError,
 )
 from ftsdk.serve.documents import compact, error_document
+from ftsdk.serve.faults import sentence
 
 #: Paths of the Open Inference Protocol, whose errors are one sentence.
 INFERENCE = "/v2"
@@ -46,7 +44,6 @@ _STATUS: tuple[tuple[type[FtsdkError], int], ...] = (
     (AnalysisCancelledError, 504),
     (StoreFullError, 507),
 )
-_log = logging.getLogger(__name__)
 
 
 def status_of(error: FtsdkError) -> int:
@@ -54,24 +51,10 @@ def status_of(error: FtsdkError) -> int:
     return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
 
 
-def described(error: BaseException) -> FtsdkError:
-    """Return an error as one of ours; what was never expected goes to the log."""
-    if isinstance(error, FtsdkError):
-        return error
-    _log.error("the service failed", exc_info=error)
-    return ServiceFaultError(
-        "the service failed at this request",
-        expected="an answer, or a refusal that names its cause",
-        found=type(error).__name__,
-        cure="look into the service's log, and report it with the picture if you may share it",
-    )
-
-
 def error_body(path: str, error: FtsdkError) -> str:
     """Return the JSON that tells an error on a path."""
     if path.startswith(INFERENCE):
-        sentences = (error.what, f"expected: {error.expected}", f"found: {error.found}", error.cure)
-        return compact({"error": "; ".join(sentences)})
+        return compact({"error": sentence(error)})
     return compact(error_document(error))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -20,7 +19,7 @@ from ftsdk.imaging.reader import PictureReader
 from ftsdk.regions import face_region
 from ftsdk.report.edits import Edit, now
 from ftsdk.result import Result
-from ftsdk.serve.analyses import Analysis, AnalysisStore, MemoryStore, new_id
+from ftsdk.serve.analyses import Analysis, AnalysisStore, MemoryStore, analysis_of, new_id
 from ftsdk.serve.bodies import parse_json
 from ftsdk.serve.budget import Budget
 from ftsdk.serve.disk import DiskStore
@@ -28,8 +27,9 @@ from ftsdk.serve.documents import REFINE_LIMITS, RefineRequest
 from ftsdk.serve.message import Message, as_messages
 from ftsdk.serve.metrics import Metrics
 from ftsdk.serve.painting import painted
+from ftsdk.serve.picture_file import Asked
 from ftsdk.serve.settings import Settings
-from ftsdk.serve.uploads import Body, Upload
+from ftsdk.serve.uploads import Body
 from ftsdk.serve.workers import Workers
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.version import __version__
@@ -37,21 +37,6 @@ from ftsdk.version import __version__
 _PLACE_SIZE = 256
 _DRAWERS = 2
 _DRAWINGS = 64
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a client asks about a picture.
-
-    Attributes:
-        upload: the file.
-        regions: names in place of those that the model finds.
-        report: False stops at the mask.
-    """
-
-    upload: Upload
-    regions: Sequence[str] | None = None
-    report: bool = True
 
 
 class Service:
@@ -142,17 +127,16 @@ class Service:
         self, asked: Asked, deadline: float, cancellation: Cancellation
     ) -> Generator[Event | Analysis, None, None]:
         """Yield what is found in a picture as it becomes known, and at last the kept analysis."""
-        upload, regions = asked.upload, asked.regions
+        upload = asked.upload
 
         def keep(result: Result) -> Analysis:
             watch = Stopwatch(_left(deadline), cancellation)
             credentials = self._analyzer.reader.credentials(upload.data, watch)
-            edits = () if regions is None else (Edit(now(), None, tuple(regions), mask=False),)
-            return Analysis(new_id(), result, upload.data, credentials, edits)
+            return analysis_of(result, upload.data, credentials, asked.regions)
 
         events = self._analyzer.stream(
             upload.open(),
-            regions=regions,
+            regions=asked.regions,
             report=asked.report,
             timeout=_left(deadline),
             cancellation=cancellation,

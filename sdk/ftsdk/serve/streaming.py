@@ -10,8 +10,8 @@ from starlette.requests import Request
 from ftsdk.asynchronous import Job, T
 from ftsdk.errors import AnalysisCancelledError
 from ftsdk.serve.documents import compact, error_document
+from ftsdk.serve.faults import described
 from ftsdk.serve.message import Message
-from ftsdk.serve.refusals import described
 
 # What a worker has left to tell of its own time-out, before it is told in its place.
 _GRACE = 0.5

@@ -13,26 +13,13 @@ from starlette.requests import Request
 
 from ftsdk.errors import FtsdkError, ImageFormatError, ImageSizeError, RequestError
 from ftsdk.serve.budget import Hold
+from ftsdk.serve.picture_file import Upload
 from ftsdk.text import last_name
 
 FIELD = "picture"
 _FORM = "multipart/form-data"
 _MOST_PARTS = 4
 _CHUNK = 1 << 16
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A picture file as it came, and what the client calls it."""
-
-    data: bytes
-    name: str
-
-    def open(self) -> io.BytesIO:
-        """Return a file object that carries the name."""
-        file = io.BytesIO(self.data)
-        file.name = self.name
-        return file
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,16 @@ Parameters = dict[str, bool | int | float | str]
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of the model: its name, type, and shape, where -1 is any length."""
+    """A tensor of the model: its name, type, and its shape for one picture; -1 is any length."""
 
     name: str
     datatype: str
-    shape: tuple[int, ...]
+    dims: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape in a request of `ft-serve`: the first side counts pictures, as in Triton."""
+        return (1, *self.dims)
 
 
 PICTURE = Tensor("picture", "BYTES", (1,))
@@ -77,7 +82,8 @@ class InferenceRequest(_Strict):
 
 
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # The protocol's own names begin with `model_`, which pydantic warns of.
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
 class TensorDocument(_Closed):

@@ -127,8 +127,8 @@ def encode_binary(value: bytes | NDArray[Any]) -> bytes:
 
 
 def shape_of(value: bytes | NDArray[Any]) -> list[int]:
-    """Return the shape of an output; bytes are one element: [1]."""
-    return [1] if isinstance(value, bytes) else list(value.shape)
+    """Return the shape of one picture's output; bytes are one element: [1, 1]."""
+    return [1, 1] if isinstance(value, bytes) else [1, *value.shape]
 
 
 def _check(tensor: InputTensor, given: dict[str, Given]) -> None:

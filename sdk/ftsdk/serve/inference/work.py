@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ftsdk.asynchronous import Work
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import RequestError
-from ftsdk.imaging.encode import encode_png
 from ftsdk.serve.analyses import Analysis
 from ftsdk.serve.bodies import parse_json
-from ftsdk.serve.documents import analysis_document, compact
 from ftsdk.serve.inference.documents import (
-    ANSWER,
-    HEATMAP,
-    MASK,
     OUTPUTS,
     PICTURE,
     PIXELS,
@@ -34,11 +25,9 @@ from ftsdk.serve.inference.documents import (
     request_limits,
 )
 from ftsdk.serve.inference.tensors import Given, assign, encode_binary, encode_json, shape_of
-from ftsdk.serve.service import Asked, Service
-from ftsdk.serve.uploads import Upload
-from ftsdk.text import last_name
-
-_COLORS = ("bgr", "rgb")
+from ftsdk.serve.inference.values import Options, picture_input, value_of
+from ftsdk.serve.picture_file import Asked
+from ftsdk.serve.service import Service
 
 
 @dataclass(frozen=True)
@@ -89,35 +78,15 @@ def _parts(body: bytes, header_length: int | None) -> tuple[bytes, bytes]:
 
 
 def _asked(request: InferenceRequest, given: dict[str, Given]) -> Asked:
-    files = given.keys() & {PICTURE.name, PIXELS.name}
-    if len(files) != 1:
-        raise RequestError(
-            "the request holds no picture",
-            expected=f"one of the inputs '{PICTURE.name}' and '{PIXELS.name}'",
-            found=", ".join(sorted(files)) or "neither",
-            cure="see GET /v2/models/NAME",
-        )
+    name = picture_input(given)
+    options = Options.of(request.parameters)
     regions = given.get(REGIONS.name)
     names = [name.decode(errors="replace") for name in regions.strings()] if regions else None
-    if PICTURE.name in given:
+    if name == PICTURE.name:
         data = given[PICTURE.name].file()
     else:
-        data = _as_file(given[PIXELS.name].pixels(), str(request.parameters.get("color", "bgr")))
-    name = last_name(str(request.parameters.get("name", "picture"))[:500])
-    report = bool(request.parameters.get("report", True))
-    return Asked(Upload(data, name), names, report)
-
-
-def _as_file(pixels: NDArray[np.uint8], color: str) -> bytes:
-    """Return pixels as the file that is kept and corrected; PNG loses nothing."""
-    if color not in _COLORS:
-        raise RequestError(
-            "the channel order is unknown",
-            expected="the parameter color as 'bgr', as cv2.imread gives it, or 'rgb'",
-            found=color[:40],
-            cure="leave it out, or name the order of the pixels",
-        )
-    return encode_png(pixels if color == "bgr" else pixels[:, :, ::-1])
+        data = options.as_file(given[PIXELS.name].pixels()[0])
+    return Asked(options.upload(data), names, options.report)
 
 
 def _wishes(request: InferenceRequest) -> list[tuple[Tensor, bool]]:
@@ -141,7 +110,7 @@ def _encoded(
 ) -> Encoded:
     outputs, parts = [], []
     for tensor, binary in wishes:
-        value = _value(tensor, analysis)
+        value = value_of(tensor, analysis)
         output = OutputTensor(name=tensor.name, shape=shape_of(value), datatype=tensor.datatype)
         if binary:
             parts.append(encode_binary(value))
@@ -152,12 +121,3 @@ def _encoded(
     answer = InferenceAnswer(model_name=name, model_version=VERSION, id=request.id, outputs=outputs)
     head = answer.model_dump_json(exclude_none=True).encode()
     return Encoded(head + b"".join(parts), len(head) if parts else None)
-
-
-def _value(tensor: Tensor, analysis: Analysis) -> bytes | NDArray[Any]:
-    if tensor is MASK:
-        return analysis.result.mask
-    if tensor is HEATMAP:
-        return analysis.result.heatmap
-    assert tensor is ANSWER
-    return compact(analysis_document(analysis)).encode()
