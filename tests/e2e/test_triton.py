@@ -58,7 +58,7 @@ def _python(folder: Path, *packages: Path) -> tuple[str, str]:
 
 
 def _repository(root: Path, bundle: Path) -> Path:
-    """Write a good model, one whose pictures may be endless, and four that must not load."""
+    """Write a good model, two whose pictures may be endless, and four that must not load."""
     repository = root / "models"
     good = _exported(bundle, repository)
     slow = endless.write_bundle(bundle, root / "endless.bundle")
@@ -71,6 +71,7 @@ def _repository(root: Path, bundle: Path) -> Path:
         (bare / part).symlink_to(numpy_1 / part)
     changes: dict[str, list[tuple[str, str]]] = {
         "endless": [],
+        "impatient": [(r'("timeout" value: { string_value: )"120"', r'\1"1"')],
         "altered": [],
         "other_ftsdk": [(r'("ftsdk" value: { string_value: )"[^"]*"', r'\1"9.9"')],
         "numpy_2": [_python(root / "new", Path(np.__file__).parents[1])],
@@ -78,7 +79,8 @@ def _repository(root: Path, bundle: Path) -> Path:
     }  # fmt: skip
     for name, edits in changes.items():
         if name != "endless":
-            shutil.copytree(good, repository / name)
+            source = repository / "endless" if name == "impatient" else good
+            shutil.copytree(source, repository / name)
         _edit(repository / name, (rename[0], rename[1].format(name)), *edits)
     altered = repository / "altered" / "1" / "bundle" / "manifest.json"
     altered.write_text(altered.read_text(encoding="utf-8") + " ", encoding="utf-8")
@@ -267,3 +269,9 @@ def test_cancelled_requests_stop_using_the_engine(triton: TritonServer) -> None:
         ] * 4
         (answered,) = (result for result, error in results if not error)
         assert _answers(answered)[0]["finding"]
+
+
+def test_a_picture_that_takes_too_long_is_given_up(client: Any) -> None:
+    with pytest.raises(http.InferenceServerException, match=r"within 1 s.*'timeout'") as caught:
+        client.infer("impatient", [_picture(endless.WHITE)])
+    assert caught.value.status() == "503"

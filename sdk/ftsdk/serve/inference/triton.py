@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -28,27 +29,32 @@ from ftsdk.trust import BundleName
 
 #: The bundle's directory beside model.py, and what config.pbtxt says of it.
 BUNDLE, BUNDLE_SHA256, TIMEOUT, MAX_PIXELS = "bundle", "bundle_sha256", "timeout", "max_pixels"
-# How long a client that went away is still worked for.
+# How long a client that went away, or a picture that takes too long, is still worked for.
 _ASK_SECONDS = 0.05
 # The first class that fits; what is not here is INTERNAL.
 _CODES: tuple[tuple[type[FtsdkError], str], ...] = (
     (InputError, "INVALID_ARG"),
     (RequestError, "INVALID_ARG"),
-    (AnalysisCancelledError, "UNAVAILABLE"),
+    (AnalysisCancelledError, "CANCELLED"),
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Started:
     """A request under way: its pictures' analyses, and what gives them up."""
 
     request: Any
     analyses: list[Future[Analysis]]
     cancellation: Cancellation
+    deadline: float
+    late: bool = False
 
-    def give_up_if_cancelled(self) -> None:
-        running = not all(future.done() for future in self.analyses)
-        if running and not self.cancellation.cancelled and self.request.is_cancelled():
+    def give_up_if_unwanted(self) -> None:
+        """Give up what the client has cancelled, or what is not there in time."""
+        if self.cancellation.cancelled or all(future.done() for future in self.analyses):
+            return
+        self.late = monotonic() > self.deadline
+        if self.late or self.request.is_cancelled():
             self.cancellation.cancel()
 
 
@@ -87,7 +93,7 @@ class TritonModel:
         while left:
             left = wait(left, _ASK_SECONDS).not_done
             for one in started:
-                one.give_up_if_cancelled()
+                one.give_up_if_unwanted()
         return [self._response(one) for one in started]
 
     def close(self) -> None:
@@ -96,22 +102,21 @@ class TritonModel:
         self._analyzer.close()
 
     def _start(self, request: Any) -> _Started:
-        cancellation = Cancellation()
+        cancellation, deadline = Cancellation(), monotonic() + self._timeout
         try:
             pictures = self._asked(request)
         except Exception as error:
             refused: Future[Analysis] = Future()
             refused.set_exception(error)
-            return _Started(request, [refused], cancellation)
+            return _Started(request, [refused], cancellation, deadline)
         analyses = [self._threads.submit(self._analyze, one, cancellation) for one in pictures]
-        return _Started(request, analyses, cancellation)
+        return _Started(request, analyses, cancellation, deadline)
 
     def _analyze(self, asked: Asked, cancellation: Cancellation) -> Analysis:
         result = self._analyzer.analyze(
             asked.upload.open(),
             regions=asked.regions,
             report=asked.report,
-            timeout=self._timeout,
             cancellation=cancellation,
         )
         return analysis_of(result, asked.upload.data, asked.regions)
@@ -152,14 +157,25 @@ class TritonModel:
             ]
             return self._backend.InferenceResponse(outputs)
         except Exception as error:
-            return self._refusal(described(error), one.cancellation.cancelled)
+            known = _too_late(self._timeout) if one.late else described(error)
+            return self._refusal(known, "UNAVAILABLE" if one.late else _code(known))
 
-    def _refusal(self, error: FtsdkError, cancelled: bool) -> Any:
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), "INTERNAL")
-        if cancelled and isinstance(error, AnalysisCancelledError):
-            code = "CANCELLED"
+    def _refusal(self, error: FtsdkError, code: str) -> Any:
         kind = self._backend.TritonError
         return self._backend.InferenceResponse([], kind(sentence(error), getattr(kind, code)))
+
+
+def _code(error: FtsdkError) -> str:
+    return next((code for kind, code in _CODES if isinstance(error, kind)), "INTERNAL")
+
+
+def _too_late(seconds: float) -> AnalysisCancelledError:
+    return AnalysisCancelledError(
+        "the analysis took too long",
+        expected=f"an answer within {seconds:g} s, as config.pbtxt has it",
+        found="none",
+        cure="ask for no report (the parameter report), or raise 'timeout' in config.pbtxt",
+    )
 
 
 def _device(arguments: Mapping[str, str]) -> str:
