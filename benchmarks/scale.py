@@ -32,14 +32,15 @@ class Assumptions:
         machines: how many work side by side, each at the measured rate all the time.
         start: seconds until a new machine takes its first picture.
         life: mean hours until a machine is lost, at random; 0 is never.
-        shard: pictures that a machine takes at a time, all of them again when it is lost.
+        task: seconds of work that a machine takes at a time, all of it again when it is lost;
+            a worker of `ft-batch --ray` holds two tasks of about two seconds.
     """
 
     pictures: int = 1_000_000
     machines: int = 1
     start: float = 120.0
     life: float = 24.0
-    shard: int = 100
+    task: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Outcome:
 def simulate(rate: float, given: Assumptions, seed: int = 0) -> Outcome:
     """Return what `given.pictures` take at `rate` pictures a second and machine.
 
-    Whichever machine is free first takes the next shard. A lost machine is replaced at once, and
-    each is paid from its order to its last shard's end.
+    Whichever machine is free first takes the next task. A lost machine is replaced at once, and
+    each is paid from its order to its last task's end.
     """
     chance = random.Random(seed)
 
@@ -66,9 +67,10 @@ def simulate(rate: float, given: Assumptions, seed: int = 0) -> Outcome:
     free = [(given.start, number, lives()) for number in range(given.machines)]
     left, lost, repeated = given.pictures, 0, 0
     ends = [0.0] * given.machines
+    task = max(1, round(rate * given.task))
     while left:
         at, number, death = heapq.heappop(free)
-        taken = min(left, given.shard)
+        taken = min(left, task)
         done = at + taken / rate
         if done <= death:
             left -= taken
@@ -95,7 +97,8 @@ def assumed(given: Assumptions) -> str:
         f"Simulated, {given.pictures:,} pictures. Measured: pictures/s (ft-bench, its best "
         "concurrency). Assumed: every picture costs what the benchmark's does; nothing but the "
         f"engine holds a machine up; it takes its first picture after {given.start:g} s, is lost "
-        f"{lost}, is replaced at once, and loses the {given.shard} pictures that it had taken."
+        f"{lost}, is replaced at once, and takes {given.task:g} s of work, a picture "
+        "at least, at a time, which is done again when it is lost."
     )
 
 
@@ -104,11 +107,11 @@ def main() -> None:
     options = _options()
     head = ["measured", "pictures/s", "machines", "hours", "machine-hours", "lost", "twice"]
     table = MarkdownTable([*head, f"at {options.price:g} an hour"] if options.price else head)
-    given = Assumptions(start=options.start, life=options.life, shard=options.shard)
+    given = Assumptions(start=options.start, life=options.life, task=options.task)
     for document in options.documents:
         rate = best_rate(document)
         for machines in options.machines:
-            each = Assumptions(given.pictures, machines, given.start, given.life, given.shard)
+            each = Assumptions(given.pictures, machines, given.start, given.life, given.task)
             found = simulate(rate, each)
             cells = [document.stem, f"{rate:.3g}", f"{machines}", f"{found.hours:,.1f}"]
             cells += [f"{found.machine_hours:,.0f}", f"{found.lost}", f"{found.repeated:,}"]
@@ -124,9 +127,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("documents", nargs="+", type=Path, metavar="BENCH.json")
     parser.add_argument("--machines", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--price", type=float, help="of a machine's hour, in any currency")
-    for name in ("start", "life"):
+    for name in ("start", "life", "task"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Assumptions, name))
-    parser.add_argument("--shard", type=int, default=Assumptions.shard)
     parser.add_argument("--no-publish", dest="publish", action="store_false")
     return parser.parse_args()
 

@@ -25,6 +25,7 @@ from ftsdk.serve.faults import described, sentence
 from ftsdk.serve.inference.documents import INPUTS, OUTPUTS, PICTURE, REGIONS, Tensor
 from ftsdk.serve.inference.values import Options, picture_input, value_of
 from ftsdk.serve.picture_file import Asked
+from ftsdk.stopwatch import Stopwatch
 from ftsdk.trust import BundleName
 
 #: The bundle's directory beside model.py, and what config.pbtxt says of it.
@@ -119,7 +120,9 @@ class TritonModel:
             report=asked.report,
             cancellation=cancellation,
         )
-        return analysis_of(result, asked.upload.data, asked.regions)
+        data = asked.upload.data
+        credentials = self._analyzer.reader.credentials(data, Stopwatch(None, cancellation))
+        return analysis_of(result, data, credentials, asked.regions)
 
     def _asked(self, request: Any) -> list[Asked]:
         """Return what is asked about each picture of a request."""
