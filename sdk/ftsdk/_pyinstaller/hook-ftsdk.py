@@ -2,7 +2,9 @@
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
-_NOT_HERE = ("ftsdk.serve", "ftsdk._pyinstaller")  # the service has dependencies of its own
+# The service has dependencies of its own, and a cluster needs Python on every node.
+_NOT_HERE = ("ftsdk.serve", "ftsdk.fleet", "ftsdk._pyinstaller")
 
 datas = collect_data_files("ftsdk")
 hiddenimports = collect_submodules("ftsdk", filter=lambda name: not name.startswith(_NOT_HERE))
+excludedimports = ["ray"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -103,7 +103,10 @@ def _answering(
     if ray is not None:
         from ftsdk.fleet.run import Fleet
 
-        with Fleet(ray, listing, bundle, device=device, report=report, warn=show_error) as fleet:
+        with ExitStack() as stack:
+            with err.status("waiting for the first worker"):
+                fleet = Fleet(ray, listing, bundle, device=device, report=report, warn=show_error)
+                stack.enter_context(fleet)
             yield fleet.rows
         return
     from ftsdk.analyzer import Analyzer

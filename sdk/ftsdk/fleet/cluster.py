@@ -139,7 +139,7 @@ def _ray() -> Any:
     except ImportError as error:
         raise InstallationError(
             "many machines need Ray",
-            expected="ray[data]",
+            expected="ray",
             found=str(error),
             cure='pip install "ftsdk[ray]"',
         ) from error

@@ -13,6 +13,8 @@ from ftsdk.fleet.cluster import Cluster, Lost, Node
 from ftsdk.fleet.sharing import Need, Share, first_share, shares_of
 from ftsdk.fleet.worker import Order, Worker
 
+#: Tasks that a worker works on side by side: one is decoded while the other is looked at.
+FLIGHTS = 2
 #: Seconds between looks for nodes that came or went.
 _LOOKS = 2.0
 #: Seconds for which a cluster may be without any node.
@@ -149,8 +151,8 @@ class Crew:
             self._start(post, post.share)
 
     def _start(self, post: Post, share: Share) -> None:
-        options = {"num_cpus": share.cpus, "num_gpus": share.gpus, **self._cluster.on(post.node)}
-        actor = self._cluster.ray.remote(Worker).options(**options)
+        asked = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_concurrency": FLIGHTS}
+        actor = self._cluster.ray.remote(Worker).options(**asked, **self._cluster.on(post.node))
         hand = Hand(actor.remote(self._order, share.threads), post, share)
         post.started += 1
         self._cluster.when(hand.actor.start.remote(), partial(self._started, hand))

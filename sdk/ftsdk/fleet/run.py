@@ -16,7 +16,7 @@ from ftsdk.batch.sources import Entry, Listing
 from ftsdk.bundle import open_bundle
 from ftsdk.errors import FtsdkError, OptionError, WorkerLostError
 from ftsdk.fleet.cluster import Lost, joined
-from ftsdk.fleet.crew import Crew, Hand
+from ftsdk.fleet.crew import FLIGHTS, Crew, Hand
 from ftsdk.fleet.worker import Order
 from ftsdk.trust import NANO, BundleName
 from ftsdk.version import __version__
@@ -24,8 +24,6 @@ from ftsdk.version import __version__
 #: Seconds of work in a task, so that little is done again where something dies.
 _TASK_SECONDS = 2.0
 _FIRST_TASK, _LARGEST_TASK = 2, 64
-#: Tasks that a worker holds, so that it never waits for the next one.
-_FLIGHTS = 2
 #: Workers that a file may cost before it is told as a failure.
 _DEATHS = 3
 
@@ -87,6 +85,11 @@ class Fleet:
         bare = replace(listing, entries=(), entered=frozenset())
         self._order = Order(__version__, folder, here.sha256, bare, report, device)
         self._address, self._warn, self._left = address, warn, ExitStack()
+
+    @property
+    def workers(self) -> int:
+        """How many workers are ready by now."""
+        return len(self._crew.hands)
 
     def __enter__(self) -> Fleet:
         with ExitStack() as stack:
@@ -159,9 +162,9 @@ class _Work:
         if self._suspects:
             return None if hand.flights else self._suspects.popleft()
         left = len(self._entries) - self._next
-        if not left or hand.flights >= (1 if hand.alone else _FLIGHTS):
+        if not left or hand.flights >= (1 if hand.alone else FLIGHTS):
             return None
-        size = min(_size(hand.pace), math.ceil(left / (_FLIGHTS * hands)))
+        size = min(_size(hand.pace), math.ceil(left / (FLIGHTS * hands)))
         start, self._next = self._next, self._next + size
         return Task(tuple(self._entries[start : self._next]))
 
