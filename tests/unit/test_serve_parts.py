@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,19 @@ from serve_analyses import analysis, result
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
 
-from ftsdk.errors import AnalysisNotFoundError, ArrayError, OptionError
+from ftsdk.errors import (
+    AnalysisNotFoundError,
+    ArrayError,
+    EngineNotInstalledError,
+    OptionError,
+)
 from ftsdk.result import run_lengths
 from ftsdk.serve import cli
 from ftsdk.serve.analyses import MemoryStore
 from ftsdk.serve.disk import DiskStore
 from ftsdk.serve.documents import PaintedMask
 from ftsdk.serve.painting import painted
-from ftsdk.serve.settings import is_loopback
+from ftsdk.serve.settings import Settings, is_loopback
 
 
 def test_memory_is_bounded_in_number() -> None:
@@ -112,3 +119,28 @@ def test_listening_to_others_asks_for_a_long_token(tmp_path: Path) -> None:
     token.write_text("x" * 32 + "\n")
     assert cli._token(token, "0.0.0.0") == "x" * 32
     assert cli._token(None, "127.0.0.1") is None
+
+
+def _run_without(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ftsdk.serve.app", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        cli._run(Settings(), listening)
+
+
+@pytest.mark.parametrize("module", ["fastapi", "starlette.responses"])
+def test_a_package_of_the_service_that_is_missing_is_named(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EngineNotInstalledError) as caught:
+        _run_without(module, monkeypatch)
+    assert module in caught.value.found
+    assert "ftsdk[serve]" in caught.value.cure
+
+
+@pytest.mark.parametrize("module", ["ftsdk.serve.routes", "ftsdk.serve"])
+def test_a_module_of_ours_that_is_missing_is_no_package_to_install(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModuleNotFoundError, match=module):
+        _run_without(module, monkeypatch)

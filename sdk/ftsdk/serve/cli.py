@@ -148,6 +148,8 @@ def _run(settings: Settings, listening: socket.socket) -> None:
         from ftsdk.serve.app import create_app
         from ftsdk.serve.server import serve_on
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == "ftsdk":
+            raise
         raise EngineNotInstalledError(
             "the service's packages are not installed",
             expected="fastapi, uvicorn, python-multipart and prometheus-client",
