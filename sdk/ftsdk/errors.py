@@ -6,7 +6,8 @@ FtsdkError
 │   ├── ImageFormatError          the bytes are no picture of a supported format
 │   ├── ImageTruncatedError       the picture ends before its header said
 │   ├── ImageDamagedError         the picture's bytes contradict themselves
-│   ├── ImageSizeError            too many pixels, or too few, by the header
+│   ├── ImageSizeError            too many pixels or bytes, or too few, by the header
+│   │   └── ImageTooSmallError      a side is too short
 │   ├── ImageLimitError           decoding it takes more work, time or memory than is allowed
 │   ├── ArrayError                an array of another dtype, shape or range
 │   ├── RegionError               a region name that the model does not know
@@ -151,6 +152,10 @@ class ImageDamagedError(InputError):
 
 class ImageSizeError(InputError):
     """The header announces too many pixels, or too few."""
+
+
+class ImageTooSmallError(ImageSizeError):
+    """A side is too short."""
 
 
 class ImageLimitError(InputError):

@@ -192,7 +192,7 @@ def test_what_the_model_does_not_take_is_refused_in_one_sentence(
     [
         (b"", 415),
         (b"%PDF-1.7\n" + bytes(64), 415),
-        (b"GIF89a" + bytes(64), 413),  # of 0x0 pixels
+        (b"GIF89a" + bytes(64), 422),  # of 0x0 pixels
         (encoded("jpeg")[:400], 422),
     ],
 )

@@ -20,6 +20,7 @@ from ftsdk.errors import (
     ImageFormatError,
     ImageNotFoundError,
     ImageSizeError,
+    ImageTooSmallError,
     OptionError,
 )
 from ftsdk.imaging.decode import Picture, decode
@@ -192,7 +193,7 @@ def test_nan_is_named() -> None:
 
 @pytest.mark.parametrize("shape", [(0, 64, 3), (1, 1, 3), (MIN_SIDE - 1, 64, 3), (1, 20_000)])
 def test_small_arrays_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ImageSizeError):
+    with pytest.raises(ImageTooSmallError):
         decode(np.zeros(shape, np.uint8))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.errors import ImageSizeError
+from ftsdk.errors import ImageSizeError, ImageTooSmallError
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
@@ -51,14 +51,18 @@ class Picture:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raise ImageSizeError where a side or the number of pixels is out of range."""
+    """Raise ImageSizeError where a side or the number of pixels is out of range.
+
+    ImageTooSmallError, which is one, where a side is too short.
+    """
     if min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE:
         if width * height <= max_pixels:
             return
         cure = "Scale the picture down, or raise max_pixels where memory allows."
     else:
         cure = "Scale or crop the picture so that both sides are in range."
-    raise ImageSizeError(
+    kind = ImageTooSmallError if min(width, height) < MIN_SIDE else ImageSizeError
+    raise kind(
         "The picture's size is out of range.",
         expected=f"sides of {MIN_SIDE} to {MAX_SIDE} and at most {max_pixels} pixels",
         found=f"{width}x{height}, {width * height} pixels",

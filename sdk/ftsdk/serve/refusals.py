@@ -11,6 +11,7 @@ from ftsdk.errors import (
     FtsdkError,
     ImageFormatError,
     ImageSizeError,
+    ImageTooSmallError,
     InputError,
     ModelNotFoundError,
     NotReadyError,
@@ -29,6 +30,7 @@ INFERENCE = "/v2"
 
 # The first class that fits; what is not here is a fault of the service.
 _STATUS: tuple[tuple[type[FtsdkError], int], ...] = (
+    (ImageTooSmallError, 422),
     (ImageSizeError, 413),
     (ImageFormatError, 415),
     (InputError, 422),
