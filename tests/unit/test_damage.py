@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import struct
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from picture_files import encoded, save, scene
 from PIL import Image
 
 from ftsdk._native import jpeg_faults
-from ftsdk.errors import ImageTruncatedError
+from ftsdk.errors import ImageDamagedError, ImageTruncatedError
 from ftsdk.imaging.damage import jpeg_damage
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.isolation import DecoderPool
@@ -57,6 +59,66 @@ def test_a_flipped_bit_that_shows_is_noticed() -> None:
             assert picture.damaged == any("damaged" in note for note in picture.notes)
     assert shown >= 10
     assert noticed >= 0.9 * shown
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("quality", [5, 75, 100])
+def test_whole_progressive_files_show_no_damage(quality: int, mode: str) -> None:
+    image = Image.fromarray(scene(77, 133)).convert(mode)
+    for extra in ({}, {"optimize": True}, {"restart_marker_blocks": 3}):
+        data = save(image, "JPEG", quality=quality, progressive=True, **extra)
+        assert jpeg_damage(data) is None
+
+
+def test_a_flipped_bit_that_shows_is_noticed_in_progressive_files() -> None:
+    """Of those that change 1000 pixels by more than 24 of 255, at least four in five."""
+    pytest.importorskip("simplejpeg", reason="simplejpeg is not installed (extra formats)")
+    image = Image.fromarray(decode(PORTRAIT).pixels[:, :, ::-1])
+    data = save(image, "JPEG", quality=90, progressive=True)
+    chance, whole = random.Random(3), decode(data).pixels.astype(int)
+    start, shown, noticed = data.index(b"\xff\xda") + 14, 0, 0
+    for _ in range(60):
+        at, bit = chance.randrange(start, len(data) - 2), chance.randrange(8)
+        try:
+            picture = decode(_flipped(data, at, bit))
+        except (ImageTruncatedError, ImageDamagedError):
+            continue
+        change = np.abs(picture.pixels.astype(int) - whole).max(axis=2)
+        if (change > 24).sum() >= 1000:
+            shown += 1
+            noticed += picture.damaged
+    assert shown >= 8
+    assert noticed >= 0.8 * shown
+
+
+def _png(rows: bytes) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    head = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_damage_in_a_png_is_refused_also_where_its_chunks_have_honest_sums() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    raw = b"".join(b"\0" + row.tobytes() for row in pixels)
+    rows = zlib.compress(raw)
+    assert not decode(_png(rows)).damaged
+    for broken in (
+        zlib.compress(raw[:6000]),
+        rows[:6000],
+        rows[:-4] + bytes(4),
+        rows[:-4],
+        zlib.compress(b"\x09" + raw[1:]),
+        _flipped(rows, 3000, 2),
+    ):
+        with pytest.raises(ImageDamagedError):
+            decode(_png(broken))
+    for at in (40, 3000):  # in IDAT: its sum differs
+        with pytest.raises(ImageDamagedError):
+            decode(_flipped(_png(rows), at, 3))
 
 
 def _with_restarts() -> tuple[bytes, list[int]]:
