@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -93,3 +94,54 @@ def test_pyav_is_taken_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(recording, "find_spec", lambda _: None)
     with open_recording(tmp_path / "o.mp4", 25.0) as made:
         assert "VP9" in made.codec
+
+
+def with_sound(path: Path, codec: str, start: float = 0.0) -> Path:
+    """Write two seconds of a tone beside a grey video, both beginning at `start` s."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        tone = out.add_stream(codec, rate=48_000)
+        for index in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 90, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = index + round(10 * start), Fraction(1, 10)
+            out.mux(video.encode(frame))
+        samples = np.sin(np.arange(96_000) / 20).astype(np.float32)
+        kind = tone.codec_context.format.name
+        for at in range(0, len(samples), 1000):
+            part = samples[None, at : at + 1000]
+            part = part if kind == "fltp" else (part * 30_000).astype(np.int16)
+            heard = av.AudioFrame.from_ndarray(part, format=kind, layout="mono")
+            heard.sample_rate, heard.pts = 48_000, at + round(48_000 * start)
+            out.mux(tone.encode(heard))
+        out.mux(video.encode(None))
+        out.mux(tone.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("start", [0.0, 5.0])
+def test_sound_is_kept_in_step_and_as_long_as_the_frames(tmp_path: Path, start: float) -> None:
+    av = pytest.importorskip("av")
+    source = with_sound(tmp_path / "in.mkv", "aac", start)
+    with open_recording(tmp_path / "o.mp4", 10.0, source) as made:
+        for index in range(10):
+            made.write(np.full((64, 96, 3), 90, np.uint8), index / 10)
+        made.finish(1.0)
+    assert made.sound == "with its sound"
+    with av.open(str(source)) as before, av.open(str(tmp_path / "o.mp4")) as after:
+        (track,) = after.streams.audio
+        packets = [bytes(packet) for packet in after.demux(track) if packet.size]
+        assert packets == [bytes(p) for p in before.demux(audio=0) if p.size][: len(packets)]
+        assert float(track.duration * track.time_base) == pytest.approx(1.0, abs=0.05)
+        assert after.duration / 1e6 == pytest.approx(1.0, abs=0.05)
+
+
+def test_sound_that_no_mp4_plays_is_left_out_and_told(tmp_path: Path) -> None:
+    source = with_sound(tmp_path / "in.mkv", "pcm_s16le")
+    for one, said in ((source, "which is pcm_s16le"), (None, "without sound")):
+        with open_recording(tmp_path / "o.mp4", 10.0, one) as made:
+            made.write(np.full((64, 96, 3), 90, np.uint8), 0.0)
+            made.finish(0.1)
+        assert said in made.sound
+        assert shown_at(tmp_path / "o.mp4")[2] == "h264"

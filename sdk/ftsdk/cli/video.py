@@ -108,7 +108,7 @@ def _save(
         typer.Exit: a signal came.
     """
     seconds = None
-    with saving(save, Inputs([path])) as file, open_recording(file, facts.rate) as recording:
+    with saving(save, Inputs([path])) as file, open_recording(file, facts.rate, path) as recording:
         with Stop() as stop:
             for answer in answers:
                 with stop.held():
@@ -117,7 +117,7 @@ def _save(
         if seconds is None:
             raise typer.Exit(stop.code) if stop.code else _empty(path, account)
         recording.finish(0 if stop.code else facts.seconds)
-    said = f"saved {save} in {recording.codec}"
+    said = f"saved {save} in {recording.codec}, {recording.sound}"
     if not stop.code:
         return said
     err.print(f"stopped: {shown(said)}, as far as {seconds:.2f} s", soft_wrap=True)

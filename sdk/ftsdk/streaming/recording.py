@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.errors import OutputError
+from ftsdk.streaming.sound import Sound
 
 #: Ticks a second of MPEG's clock, which holds the times of every common frame rate.
 _CLOCK = 90_000
@@ -29,6 +30,7 @@ class Recording(ABC):
     Args:
         path: an MP4 file, replaced if it is there.
         rate: frames a second that the source announces; its own times are kept nevertheless.
+        source: the video whose sound is kept, where PyAV writes; None is silent.
 
     Raises:
         OSError, OutputError: the file cannot be written; from `close` also if it came out broken.
@@ -36,9 +38,11 @@ class Recording(ABC):
 
     #: What the frames are encoded as.
     codec: str
+    #: What became of the source's sound, in words.
+    sound = "without sound"
 
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
+    def __init__(self, path: Path, rate: float, source: Path | None = None) -> None:
+        self._path, self._rate, self._source = path, rate, source
         self._waiting: tuple[NDArray[np.uint8], float] | None = None
 
     def write(self, pixels: NDArray[np.uint8], seconds: float) -> None:
@@ -83,11 +87,11 @@ class Recording(ABC):
         self.close()
 
 
-def open_recording(path: Path, rate: float) -> Recording:
+def open_recording(path: Path, rate: float, source: Path | None = None) -> Recording:
     """Return a recording in H.264 where PyAV is installed (`ftsdk[video]`), else in VP9."""
     if find_spec("av") is None:
-        return _Vp9(path, rate)
-    return _H264(path, rate)
+        return _Vp9(path, rate, source)
+    return _H264(path, rate, source)
 
 
 class _H264(Recording):
@@ -95,12 +99,13 @@ class _H264(Recording):
 
     codec = "H.264"
 
-    def __init__(self, path: Path, rate: float) -> None:
-        super().__init__(path, rate)
+    def __init__(self, path: Path, rate: float, source: Path | None = None) -> None:
+        super().__init__(path, rate, source)
         import av
 
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
         self._stream: Any = None
+        self._sound: Sound | None = None
         self._lengths: dict[int, int] = {}
 
     def _show(self, pixels: NDArray[np.uint8], since: float, until: float) -> None:
@@ -113,6 +118,8 @@ class _H264(Recording):
         frame.pts = round(since * _CLOCK)
         self._lengths[frame.pts] = round(until * _CLOCK) - frame.pts
         self._mux(self._stream, frame)
+        if self._sound:
+            self._sound.copy(until)
 
     def _mux(self, stream: Any, frame: Any) -> None:
         for packet in stream.encode(frame):
@@ -125,6 +132,9 @@ class _H264(Recording):
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, _CLOCK)
         stream.options = {"crf": _QUALITY, "bf": "0"}  # in order, so that the end is the last's
+        if self._source:
+            self._sound = Sound(self._source, self._container)
+            self.sound = self._sound.said
         return stream
 
     def close(self) -> None:
@@ -137,10 +147,10 @@ class _H264(Recording):
 class _Vp9(Recording):
     """By OpenCV, which knows only fixed rates: a frame is repeated for as long as it is shown."""
 
-    codec = 'VP9 (pip install "ftsdk[video]" for H.264)'
+    codec = 'VP9 (pip install "ftsdk[video]" for H.264 and sound)'
 
-    def __init__(self, path: Path, rate: float) -> None:
-        super().__init__(path, rate)
+    def __init__(self, path: Path, rate: float, source: Path | None = None) -> None:
+        super().__init__(path, rate, source)
         self._ticks = rate * math.ceil(_LEAST_RATE / rate)
         self._writer: cv2.VideoWriter | None = None
         self._written = 0
