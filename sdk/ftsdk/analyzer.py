@@ -83,7 +83,6 @@ class Analyzer:
         max_pixels: int = MAX_PIXELS,
         trusted: str | Path | None = None,
     ) -> None:
-        #: What reads picture files, where it was asked to.
         self.reader = PictureReader(isolate_decoding, max_pixels)
         self._bundle = open_bundle(bundle, trusted)
         manifest = self._bundle.manifest
