@@ -60,7 +60,7 @@ lowest: build/lowest.txt
 	build/lowest/bin/ft-analyze examples/pictures/portrait_forged.jpg --json > build/lowest.json
 	grep --quiet '"finding": "Manipulation suspected' build/lowest.json
 	$(BIN)/uv pip install --quiet --python build/lowest --requirements build/lowest.txt
-	build/lowest/bin/python -I -c "import ftsdk.serve.app"
+	build/lowest/bin/python -I -W error::UserWarning -c "import ftsdk.serve.app"
 
 build/lowest.txt: pyproject.toml | $(VENV)/release.stamp
 	$(RESOLVE) $(LOWEST) --output-file $@
