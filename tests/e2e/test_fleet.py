@@ -23,7 +23,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.batch.rows import Row, name_in
 from ftsdk.batch.run import rows_of
 from ftsdk.batch.sources import listing_of
-from ftsdk.errors import NodeMismatchError
+from ftsdk.errors import FtsdkError, NodeMismatchError, NodeUnfitError
 from ftsdk.fleet.run import Fleet
 from ftsdk.version import __version__
 
@@ -86,7 +86,7 @@ def start(folder: Path, answers: Path, address: str) -> subprocess.Popen[str]:
 
 
 def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
@@ -116,7 +116,7 @@ def test_kills_of_driver_worker_and_node_cost_no_row(
     wait_for(lambda: len(rows(answers)) > len(before), again)
     os.kill(workers()[0].pid, signal.SIGKILL)
     cluster.remove_node(next(iter(cluster.worker_nodes)))
-    out, errors = again.communicate(timeout=180)
+    out, errors = again.communicate(timeout=300)
 
     assert again.returncode == 1, errors
     counts = json.loads(out)
@@ -133,7 +133,7 @@ def test_kills_of_driver_worker_and_node_cost_no_row(
     assert by_name == {name_in(row): said(json.loads(json.dumps(row))) for row in expected}
 
 
-def test_a_node_with_another_ftsdk_is_refused_with_both_named(
+def test_a_node_with_another_ftsdk_is_refused_and_one_that_cannot_start_is_done_without(
     cluster: Any, folder: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other" / "ftsdk"
@@ -141,8 +141,18 @@ def test_a_node_with_another_ftsdk_is_refused_with_both_named(
     (other / "version.py").unlink()
     (other / "version.py").write_text('__version__ = "0.0.1"\n', encoding="utf-8")
     node = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(other.parent)})
-    fleet = Fleet(cluster.address, listing_of(str(folder)), device="cpu", report=False, warn=print)
+    listing, told = listing_of(str(folder)), list[FtsdkError]()
+    fleet = Fleet(cluster.address, listing, device="cpu", report=False, warn=told.append)
     error = raised(NodeMismatchError, fleet.__enter__)
-    cluster.remove_node(node)
     assert __version__ in error.expected
     assert "0.0.1" in error.found
+
+    (other / "version.py").write_text(f'__version__ = "{__version__}"\n', encoding="utf-8")
+    (other / "fleet" / "worker.py").unlink()
+    with fleet:
+        while not told:
+            (row,) = fleet.rows(listing.entries[-2:-1])
+            assert row["file"] == listing.entries[-2].name
+    cluster.remove_node(node)
+    assert [type(error) for error in told] == [NodeUnfitError]
+    assert "ftsdk.fleet.worker" in told[0].found

@@ -31,7 +31,8 @@ class Post:
         node: which one.
         founding: it was there at the beginning.
         count: how many workers it takes; the first one measures that.
-        share: what each of them asks for; None before that is known.
+        share: what each of them asks for; None before the node is known to be fit.
+        measured: whether the first worker has measured.
         started: how many are there or on their way.
         deaths: how many died in a row before they were ready.
         refused: it is not used.
@@ -41,6 +42,7 @@ class Post:
     founding: bool
     count: int = 1
     share: Share | None = None
+    measured: bool = False
     started: int = 0
     deaths: int = 0
     refused: bool = False
@@ -144,7 +146,8 @@ class Crew:
         elif self._order.device == "cuda" and not post.node.room.gpus:
             self._refuse(post, _unfit(post, "a GPU, as --device asks for", "none"))
         else:
-            self._start(post, first_share(post.node.room, self._order.device != "cpu"))
+            post.share = first_share(post.node.room, self._order.device != "cpu")
+            self._fill(post)
 
     def _fill(self, post: Post) -> None:
         while post.share and post.started < post.count and not post.refused:
@@ -170,13 +173,12 @@ class Crew:
         post.deaths += 1
         if post.deaths >= _DEATHS:
             self._refuse(post, _unfit(post, "a worker that starts", need.why))
-        elif post.share is None:
-            self._posts.pop(post.node.id, None)  # looked at again, if it is still there
 
     def _man(self, hand: Hand, need: Need) -> None:
         post = hand.post
-        if post.share is None:
+        if not post.measured:
             post.count, post.share = shares_of(post.node.room, need)
+            post.measured = True
         if not post.count:
             self._dismiss(hand)
             found = f"{post.node.room.memory >> 20} MiB"
