@@ -21,7 +21,7 @@ TRITON := $(BIN)/uv pip compile --quiet --extra c2pa --extra cpu pyproject.toml 
     --override requirements/triton.in --no-emit-package opencv-python --python-version 3.12 \
     --python-platform x86_64-manylinux_2_28 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: demo test lowest lint docs wheel lock audit clean
+.PHONY: demo test lowest lint docs wheel lock audit optimum clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ft-analyze $(PICTURES)
@@ -64,6 +64,15 @@ lowest: build/lowest.txt
 
 build/lowest.txt: pyproject.toml | $(VENV)/release.stamp
 	$(RESOLVE) $(LOWEST) --output-file $@
+
+# The environment of `ft-bench --against optimum`: optimum-onnx pins an older Transformers than the one
+# that ft_export reads weights with.
+optimum: benchmarks/optimum/.venv/made
+
+benchmarks/optimum/.venv/made: benchmarks/optimum/requirements.txt
+	$(PYTHON) -m venv --clear benchmarks/optimum/.venv
+	benchmarks/optimum/.venv/bin/python -m pip install --quiet --requirement $<
+	touch $@
 
 audit: $(VENV)/release.stamp build/lowest.txt
 	$(BIN)/pip-audit --disable-pip --no-deps -r build/lowest.txt

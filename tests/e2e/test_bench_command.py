@@ -10,9 +10,11 @@ import pytest
 from conftest import REPOSITORY
 from typer.testing import CliRunner
 
+from ft_export import against_optimum
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.timed import Bench, Samples
 from ftsdk.cli.bench import app
+from ftsdk.errors import OptionError
 from ftsdk.language.options import Language
 
 PICTURE = REPOSITORY / "examples" / "pictures" / "portrait_forged.jpg"
@@ -127,6 +129,23 @@ def test_a_rival_is_the_same_model(rival: str, beams: int) -> None:
     assert bench.samples.tokens == len(ours.report_ids) - 1
     assert bench.samples.values["vision_encoder"][0] > 0
     assert bench.samples.values["language_decoder"][0] > 0
+
+
+def test_a_rival_s_tokens_are_compared() -> None:
+    weights = ["--weights", str(WEIGHTS), "--architecture", str(WEIGHTS / "architecture.json")]
+    options = ["--runs", "1", "--rate-seconds", "0.05", "--device", "cpu", "--tokens", "3"]
+    done = CliRunner().invoke(app, ["--against", "torch", *weights, *options])
+    assert done.exit_code == 0, done.output
+    assert "times as long**, with the same tokens." in done.stdout
+
+
+def test_optimum_needs_its_own_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match="no environment") as caught:
+        against_optimum.optimum_rival(WEIGHTS, str(WEIGHTS / "architecture.json"), "float32")
+    assert caught.value.cure.startswith("make optimum")
 
 
 def test_percentiles_are_of_what_was_measured() -> None:

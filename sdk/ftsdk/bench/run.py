@@ -67,8 +67,9 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
         bench.analyze_times(half)
         memory = {"host_peak": host_peak_mib(), "device": device_mib()}
         if rival:
-            theirs = _measure_rival(rival, open_analyzer, bench.picture, plan.runs)
-            analyzer.analyze(bench.picture)  # its weights come back from the disk
+            theirs, their_ids = _measure_rival(rival, open_analyzer, bench.picture, plan.runs)
+            # Weights come back from the disk.
+            same = analyzer.analyze(bench.picture).report_ids == their_ids
         bench.analyze_times(plan.runs - half)
         slow = median(bench.samples.values["end_to_end"]) > 1e3 * plan.rate_seconds
         callers = _CALLERS[:1] if slow else _CALLERS
@@ -87,24 +88,25 @@ def run(plan: Plan, open_analyzer: Callable[[], Analyzer], rival: Rival | None) 
             analyzer, ceilings, profile(analyzer, bench.picture, plan.threads), document
         )
         if rival and theirs:
-            document["against"] = _against(rival.name, bench.samples, theirs)
+            document["against"] = _against(rival.name, bench.samples, theirs, same)
     return document
 
 
 def _measure_rival(
     rival: Rival, open_analyzer: Callable[[], Analyzer], picture: Any, runs: int
-) -> Samples:
-    """Measure as many analyses by the rival, and free what it held."""
+) -> tuple[Samples, tuple[int, ...]]:
+    """Measure as many analyses by the rival, and free what it held; say what it wrote, too."""
     with open_analyzer() as analyzer:
         rival.prepare(analyzer)
         bench = Bench(analyzer, picture)
         bench.warm_up(WARM_UP)
         bench.analyze_times(runs)
+        written = analyzer.analyze(picture).report_ids
     samples = bench.samples
     del analyzer, bench
     gc.collect()
     release_freed_memory()
-    return samples
+    return samples, written
 
 
 def _golden(analyzer: Analyzer) -> Path:
@@ -164,10 +166,11 @@ def _floors(
     return {"ceilings": asdict(ceilings), "stages": stages, "floor_ms": floor}
 
 
-def _against(name: str, ours: Samples, theirs: Samples) -> Document:
+def _against(name: str, ours: Samples, theirs: Samples, same_tokens: bool) -> Document:
     theirs_p50 = median(theirs.values["end_to_end"])
     return {
         "runtime": name,
+        "same_tokens": same_tokens,
         "milliseconds": theirs.percentiles(),
         "mask_share": median(theirs.values["to_mask"]) / theirs_p50,
         "ratio": theirs_p50 / median(ours.values["end_to_end"]),

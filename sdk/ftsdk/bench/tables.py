@@ -137,9 +137,14 @@ def _against(document: dict[str, Any], against: dict[str, Any]) -> str:
     ]
     return (
         f"The same weights by {against['runtime']}, between the halves of these runs: "
-        f"**{against['ratio']:.2f} times as long**.\n\n"
+        f"**{against['ratio']:.2f} times as long**{_tokens(against)}.\n\n"
         + table(("p50 ms", "ftsdk", against["runtime"].split(",")[0], "ratio"), rows)
     )
+
+
+def _tokens(against: dict[str, Any]) -> str:
+    same = against.get("same_tokens")  # documents of before do not say
+    return "" if same is None else ", with the same tokens" if same else ", **with other tokens**"
 
 
 def _layers(document: dict[str, Any]) -> str:

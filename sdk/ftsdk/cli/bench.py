@@ -51,7 +51,7 @@ def bench(
         str | None,
         typer.Option(
             help="torch: the same weights in PyTorch eager, by turns; transformers: so, and the "
-            "text by Transformers' generate."
+            "text by Transformers' generate; optimum: the text by its ONNX Runtime model."
         ),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="The weights, for --against.")] = None,
