@@ -211,7 +211,7 @@ def main(
     files: Annotated[int, typer.Option(help="Pictures and other files in the folder.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 2026,
 ) -> None:
-    """Kill, look, and go on; print what was seen as JSON."""
+    """Kill, look, and go on; print what was seen as JSON, also when interrupted."""
     moments, seen = random.Random(seed), Outcome()
     scratch = Path(tempfile.mkdtemp(prefix="batch-kills-"))
     try:
@@ -221,8 +221,10 @@ def main(
         while seen.kills < kills:
             kill_until_it_ends(folder, out, truth, moments, seen, kills)
             out.unlink()
-        typer.echo(json.dumps({**asdict(seen), "files": files}))
+    except KeyboardInterrupt:
+        pass
     finally:
+        typer.echo(json.dumps({**asdict(seen), "files": files}))
         shutil.rmtree(scratch)
 
 

@@ -30,7 +30,7 @@ from marked import marked_picture
 _OWN = {"index.sqlite3", "index.sqlite3-journal", "lock"}
 _CLIENTS = 2
 _KEPT = 2
-_SECONDS = 120.0  # in which a service starts, and gives a few answers
+_SECONDS = 300.0  # in which a service starts, and gives a few answers, on a busy machine
 _RUN = secrets.token_hex(4)  # a store of an earlier run holds other names
 
 

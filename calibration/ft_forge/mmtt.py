@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ftsdk.errors import DataNotFoundError, OptionError, RecordError
+from ftsdk.files import open_regular
 from ftsdk.imaging.decode import decode
 from ftsdk.imaging.picture import Picture
 
@@ -154,14 +155,15 @@ def _read_records(file: Path) -> list[Record]:
 
 def _entries(file: Path) -> Iterator[tuple[int, Any]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        with open_regular(file) as opened:
+            text = opened.read().decode("utf-8-sig")
         if text.lstrip().startswith("["):
             yield from enumerate(json.loads(text), start=1)
             return
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
                 yield number, json.loads(line)
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(
             f"{file} is not readable as records.",
             expected="a JSON list of records, or one record a line",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,12 @@ def test_a_file_that_holds_no_records(tmp_path: Path, text: str, found: str) -> 
     (tmp_path / "annotations.json").write_text(text)
     with pytest.raises(RecordError, match=found):
         MmttData(tmp_path)
+
+
+def test_a_pipe_in_the_place_of_records_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "annotations.json")
+    with pytest.raises(RecordError, match="regular"):
+        MmttData(tmp_path / "annotations.json", 1)
 
 
 def test_a_limit_below_one_is_wrong_use(tmp_path: Path) -> None:
