@@ -275,8 +275,11 @@ async def hostile(service: Service, size: int) -> dict[str, Any]:
     async with service.client() as client, watched(service, numbers):
         for name, send in requests:
             start = time.perf_counter()
-            answer = await send(client)
-            numbers[name] = f"{answer.status_code} after {time.perf_counter() - start:.2f} s"
+            try:
+                outcome = str((await send(client)).status_code)
+            except httpx.TransportError as error:
+                outcome = type(error).__name__
+            numbers[name] = f"{outcome} after {time.perf_counter() - start:.2f} s"
     return numbers
 
 
