@@ -94,14 +94,16 @@ def _answer(pipe: Connection, folder: str, path: Path) -> None:
 
 def on_fleet(fleet: Fleet, entries: Sequence[Entry], book: Book) -> float:
     """Write the rows of files by a cluster; return the most that its object store held, MiB."""
+    import ray
     from ray._private.internal_api import memory_summary
 
-    held = 0.0
+    address, held = ray.get_runtime_context().gcs_address, 0.0
 
     def told(row: Row) -> None:
         nonlocal held
         if len(book.done) % 100 == 0:
-            found = re.search(r"Plasma memory usage (\S+) MiB", memory_summary(stats_only=True))
+            summary = memory_summary(address, stats_only=True)
+            found = re.search(r"Plasma memory usage (\S+) MiB", summary)
             held = max(held, float(found[1]) if found else 0.0)
         book.done.add(name_in(row))
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from ftsdk.errors import (
@@ -51,10 +52,15 @@ class Lost:
 
 
 class Cluster:
-    """A cluster that this process has joined, and what it awaits of it."""
+    """A cluster that this process has joined, and what it awaits of it.
+
+    Attributes:
+        ray: the library.
+        terminated: SIGTERM came.
+    """
 
     def __init__(self, ray: Any) -> None:
-        self.ray = ray
+        self.ray, self.terminated = ray, False
         self._awaited: dict[Any, Callable[[Any], None]] = {}
         ray.cloudpickle.register_pickle_by_value(census)
 
@@ -89,7 +95,12 @@ class Cluster:
         if not self._awaited:
             threading.Event().wait(seconds)
             return
-        come, _ = self.ray.wait([*self._awaited], timeout=seconds, fetch_local=True)
+        try:
+            come, _ = self.ray.wait([*self._awaited], timeout=seconds, fetch_local=True)
+        except (KeyboardInterrupt, SystemExit):
+            if self.terminated:  # Ray makes its own of whatever a signal's handler raises
+                raise SystemExit(128 + signal.SIGTERM) from None
+            raise
         for reference in come:
             self._awaited.pop(reference)(self._outcome(reference))
 
@@ -125,8 +136,10 @@ def joined(address: str) -> Iterator[Cluster]:
     _check(chosen)
     with _own_signals():
         _init(ray, chosen)
+    cluster = Cluster(ray)
     try:
-        yield Cluster(ray)
+        with _noting_termination(cluster):
+            yield cluster
     finally:
         ray.shutdown()
 
@@ -203,3 +216,22 @@ def _own_signals() -> Iterator[None]:
     finally:
         if main:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _noting_termination(cluster: Cluster) -> Iterator[None]:
+    """Let a cluster know of SIGTERM, beside what the program does then."""
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> Any:
+        cluster.terminated = True
+        return before(number, frame)
+
+    signal.signal(signal.SIGTERM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
