@@ -31,7 +31,7 @@ ray = pytest.importorskip("ray")
 PORTRAIT = REPOSITORY / "examples/pictures/portrait_forged.jpg"
 COMMAND = [sys.executable, "-c", "from ftsdk.cli.batch import main; main()"]
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}  # the least that Ray takes
-PICTURES, DAMAGED = 48, 4
+PICTURES, DAMAGED = 60, 4
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,13 @@ def test_kills_of_driver_worker_and_node_cost_no_row(
     first.communicate()
     before = rows(answers)
     assert 0 < len(before) < PICTURES
+
+    ended = start(folder, answers, cluster.address)
+    wait_for(lambda: len(rows(answers)) > len(before), ended)
+    ended.send_signal(signal.SIGTERM)
+    assert "Traceback" not in ended.communicate(timeout=60)[1]
+    assert ended.returncode == 128 + signal.SIGTERM
+    before = rows(answers)
 
     again = start(folder, answers, cluster.address)
     wait_for(lambda: len(rows(answers)) > len(before), again)
