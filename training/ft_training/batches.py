@@ -25,8 +25,8 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 #: How often training makes each family. Blending is what all face swaps share, and enlarging what
 #: all generators do: these two make a model that finds what it was never shown.
 TRAINING_MIX = {
-    "self_blend": 0.33, "face_swap": 0.13, "resynthesis": 0.15, "part_swap": 0.08,
-    "inpainting": 0.07, "retouching": 0.08, "local_warp": 0.05, "gan_edit": 0.05,
+    "self_blend": 0.30, "face_swap": 0.16, "resynthesis": 0.16, "part_swap": 0.09,
+    "inpainting": 0.08, "retouching": 0.09, "local_warp": 0.03, "gan_edit": 0.03,
     "copy_move": 0.03, "splice": 0.03,
 }  # fmt: skip
 #: Share of draws that give a forgery and its original, and only another untouched picture.

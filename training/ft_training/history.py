@@ -23,6 +23,8 @@ _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 _QUALITY = (45, 99)
 #: Faces are not made smaller than this many px of their square's side.
 _LEAST_SIDE = 110.0
+#: How often noise comes last, on the saved picture: it hides no forgery and is none.
+_NOISE_LAST = 0.15
 
 
 def _seeded(change: Callable[[Image, np.random.Generator], Image], seed: int) -> Step:
@@ -81,10 +83,15 @@ def _texture_steps(rng: np.random.Generator, often: float) -> list[Step]:
         strength = float(rng.uniform(0.2, 1.2))
         steps.append(lambda image: _sharpened(image, strength))
     if rng.random() < 0.22 * often:
-        noise, level = int(rng.integers(2**31)), float(np.exp(rng.uniform(-0.7, 1.9)))
-        add = add_grain if rng.random() < 0.5 else add_noise
-        steps.append(_seeded(lambda image, own: add(image, level, own), noise))
+        steps.append(_noise_step(rng))
     return steps
+
+
+def _noise_step(rng: np.random.Generator) -> Step:
+    """Draw noise of 0.5 to 7 grey levels, each pixel's own or in grains."""
+    noise, level = int(rng.integers(2**31)), float(np.exp(rng.uniform(-0.7, 1.9)))
+    add = add_grain if rng.random() < 0.5 else add_noise
+    return _seeded(lambda image, own: add(image, level, own), noise)
 
 
 def jpeg_step(rng: np.random.Generator) -> Step:
@@ -99,8 +106,9 @@ def draw_history(side: float, rng: np.random.Generator, varied: bool = False) ->
     One picture in eight passes as the editor left it. `varied` histories change colour, noise and
     sharpness more often, for pictures that were never forged: none of these is evidence.
     """
+    last = [_noise_step(rng)] if rng.random() < _NOISE_LAST else []
     if rng.random() < 0.12:
-        return []
+        return last
     steps = colour_steps(rng) if varied or rng.random() < 0.5 else []
     if rng.random() < 0.55:
         steps.append(resize_step(side, rng))
@@ -109,7 +117,7 @@ def draw_history(side: float, rng: np.random.Generator, varied: bool = False) ->
         steps.append(jpeg_step(rng))
         if rng.random() < 0.2:
             steps += [resize_step(side, rng), jpeg_step(rng)]
-    return steps
+    return steps + last
 
 
 def apply(steps: list[Step], image: Image) -> Image:

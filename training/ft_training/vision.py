@@ -19,13 +19,11 @@ from ft_training.model import Nano, channels_last, conditioning, keep_exact, nor
 from ft_training.pretrained import load_lite0
 from ft_training.weights import read_vision
 
-#: Trunk stages kept as ImageNet made them: generic, and the dearest to train.
-FROZEN_STAGES = 2
 CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
 #: time; then whole pictures. Sides in px.
 WINDOWS, WHOLE = 256, 384
-WINDOWS_SHARE = 0.6
+WINDOWS_SHARE = 0.65
 #: Seconds that a step counts for at the most: a machine put to sleep does not use up the budget.
 LONGEST_STEP = 20.0
 
@@ -66,10 +64,10 @@ def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, T
 
 
 def _freeze(model: Nano) -> None:
-    trunk = model.vision_encoder.trunk
-    for part in (trunk.stem, *trunk.stages[:FROZEN_STAGES]):
-        part.requires_grad_(False)
-        part.eval()
+    """Keep the trunk's stem as ImageNet made it: generic, and the dearest to train."""
+    stem = model.vision_encoder.trunk.stem
+    stem.requires_grad_(False)
+    stem.eval()
 
 
 def _optimizer(model: Nano, rate: float) -> torch.optim.AdamW:
