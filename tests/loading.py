@@ -11,8 +11,8 @@ from raising import raised
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ft_export.errors import ExportError
 from ft_export.plan import ModelPlan, plan_export
-from ftsdk.errors import ExportError
 
 
 def plan(weights: Path) -> ModelPlan:

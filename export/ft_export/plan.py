@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ft_export.errors import WeightsNotFoundError
 from ft_export.model import nano
 from ft_export.model.architecture import Architecture, ForgeryTalkerArchitecture, NanoArchitecture
 from ft_export.model.language import LanguageDims
@@ -22,7 +23,6 @@ from ft_export.weights.reading import parsed
 from ft_export.weights.tensors import Checkpoint, load_module, read_tensors
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
 from ftsdk.consistency import FACE_DETECTOR
-from ftsdk.errors import WeightsNotFoundError
 from ftsdk.imaging.framing import Framing
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD
 from ftsdk.manifest import (

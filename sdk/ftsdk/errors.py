@@ -1,4 +1,4 @@
-"""Every error that ftsdk and the packages of the workstation raise on purpose.
+"""Every error that ftsdk raises on purpose; those of the export are in `ft_export.errors`.
 
 FtsdkError
 ├── InputError                  what was handed in is at fault
@@ -52,30 +52,18 @@ FtsdkError
 ├── DataError                   a data set is at fault
 │   ├── DataNotFoundError         no data set at that path
 │   └── RecordError               a record lacks a field or contradicts itself
-├── ServiceError                ft-serve refuses a request
-│   ├── AnalysisNotFoundError     no analysis of that id is kept
-│   ├── ConnectionsError          too many connections, or one that sends nothing in time
-│   ├── ModelNotFoundError        no model of that name or version is loaded
-│   ├── NotReadyError             the service is starting or stopping
-│   ├── QueueFullError            as many pictures wait already as may
-│   ├── RequestError              the request is not what the API takes
-│   ├── ServiceFaultError         the service itself failed; its log says where
-│   ├── StoreError                the store cannot be read, written or emptied
-│   ├── StoreFullError            the store has as many bytes as it may, or its disk has no room
-│   ├── ThrottledError            too many wrong tokens from one address
-│   └── TokenError                no token, or a wrong one
-└── ExportError                 ft-export could not make a bundle
-    ├── ArchitectureError         the architecture description is incomplete or wrong
-    ├── WeightsNotFoundError      a file of the published layout is missing
-    ├── WeightsFileError          a weight file cannot be read
-    ├── UnsafePickleError         a weight file holds more than tensors; nothing was run
-    ├── TensorMissingError        a tensor the architecture needs is in no file
-    ├── TensorShapeError          a tensor has another shape than the architecture says
-    ├── TensorValueError          a tensor holds NaN or infinity
-    ├── EngineBuildError          TensorRT refused a graph, or the build would not fit
-    ├── RangesError               INT8 ranges are missing, or were observed on something else
-    ├── DiskFullError             no room for the bundle; nothing was left
-    └── GateError                 an exported stage differs from float32
+└── ServiceError                ft-serve refuses a request
+    ├── AnalysisNotFoundError     no analysis of that id is kept
+    ├── ConnectionsError          too many connections, or one that sends nothing in time
+    ├── ModelNotFoundError        no model of that name or version is loaded
+    ├── NotReadyError             the service is starting or stopping
+    ├── QueueFullError            as many pictures wait already as may
+    ├── RequestError              the request is not what the API takes
+    ├── ServiceFaultError         the service itself failed; its log says where
+    ├── StoreError                the store cannot be read, written or emptied
+    ├── StoreFullError            the store has as many bytes as it may, or its disk has no room
+    ├── ThrottledError            too many wrong tokens from one address
+    └── TokenError                no token, or a wrong one
 """
 
 from __future__ import annotations
@@ -380,51 +368,3 @@ class ThrottledError(ServiceError):
 
 class TokenError(ServiceError):
     """The request has no token, or a wrong one."""
-
-
-class ExportError(FtsdkError):
-    """ft-export could not make a bundle."""
-
-
-class ArchitectureError(ExportError):
-    """The architecture description is incomplete or wrong."""
-
-
-class WeightsNotFoundError(ExportError):
-    """A file of the published layout is missing."""
-
-
-class WeightsFileError(ExportError):
-    """A weight file cannot be read."""
-
-
-class UnsafePickleError(ExportError):
-    """A weight file holds more than tensors; nothing of it was run."""
-
-
-class TensorMissingError(ExportError):
-    """A tensor that the architecture needs is in no file."""
-
-
-class TensorShapeError(ExportError):
-    """A tensor has another shape than the architecture says."""
-
-
-class TensorValueError(ExportError):
-    """A tensor holds NaN or infinity."""
-
-
-class EngineBuildError(ExportError):
-    """TensorRT refused to build an engine, or the build would not fit into memory."""
-
-
-class RangesError(ExportError):
-    """INT8 ranges cannot be read, or were observed on another model or other pictures."""
-
-
-class DiskFullError(ExportError):
-    """There was no room for the bundle; what was written of it has been removed."""
-
-
-class GateError(ExportError):
-    """An exported stage differs from its float32 reference."""

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 from ft_export.bundle.writer import hash_files, write_manifest
 from ft_export.cli import app
+from ft_export.errors import EngineBuildError
 from ft_export.graph.files import load_graph, save_graph
 from ft_export.precision.language import LanguagePrecision, lower_language
 from ft_export.tensorrt.engines import build_plan, find_target
 from ftsdk.bundle import open_bundle
 from ftsdk.engines.cache import EngineCache, EngineRecord
 from ftsdk.engines.profile import profile_of
-from ftsdk.errors import EngineBuildError
 from ftsdk.manifest import Precision
 from ftsdk.trust import NANO
 from ftsdk.verified import BundleGraph

@@ -17,11 +17,11 @@ from exports import FLOAT32, OVERWRITE
 from onnx import numpy_helper
 
 from ft_export import stage_export
+from ft_export.errors import GateError
 from ft_export.exporter import export_bundle
 from ft_export.model.architecture import load_architecture
 from ft_export.plan import ModelPlan, plan_export
 from ftsdk.bundle import open_bundle
-from ftsdk.errors import GateError
 
 #: Exports three times over the graphs of a finished bundle and is killed at a step each time,
 #: then once more to the end; prints which stages each one kept of those before it. Only

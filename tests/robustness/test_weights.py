@@ -19,8 +19,7 @@ from loading import edit, load_everything, plan, refusal
 from raising import raised
 from torch import Tensor
 
-from ft_export.weights.tensors import read_tensors
-from ftsdk.errors import (
+from ft_export.errors import (
     ExportError,
     TensorMissingError,
     TensorShapeError,
@@ -29,6 +28,7 @@ from ftsdk.errors import (
     WeightsFileError,
     WeightsNotFoundError,
 )
+from ft_export.weights.tensors import read_tensors
 
 FINE_TUNED = "2111_checkpoint_best.pth"
 VISION = "bert-base-uncased/eva_vit_g.pth"

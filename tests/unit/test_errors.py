@@ -5,53 +5,66 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+from types import ModuleType
 
 import pytest
 
+import ft_export.errors
 from ftsdk import errors
 from ftsdk.errors import FtsdkError
 
 _LINE = re.compile(r"^((?:│ {3}| {4})*)(?:├── |└── )?(\w+)(?: +(\S.*))?$")
 
 
-def _drawn() -> dict[str, str | None]:
+#: Each module with errors, and the root of what it holds.
+TREES: list[tuple[ModuleType, type[FtsdkError]]] = [
+    (errors, FtsdkError),
+    (ft_export.errors, ft_export.errors.ExportError),
+]
+
+
+def _drawn(module: ModuleType, root: type[FtsdkError]) -> dict[str, str | None]:
     """Return each drawn class with its drawn parent."""
     parents: dict[str, str | None] = {}
     path: list[str] = []
-    for line in (inspect.getdoc(errors) or "").splitlines():
+    for line in (inspect.getdoc(module) or "").splitlines():
         found = _LINE.match(line)
         if not found or not found[2].endswith("Error"):
             continue
-        depth = 0 if found[2] == "FtsdkError" else len(found[1]) // 4 + 1
+        depth = 0 if found[2] == root.__name__ else len(found[1]) // 4 + 1
         parents[found[2]] = path[depth - 1] if depth else None
         path[depth:] = [found[2]]
     return parents
 
 
-def _real(kind: type[FtsdkError]) -> dict[str, str]:
+def _real(module: ModuleType, kind: type[FtsdkError]) -> dict[str, str]:
     tree: dict[str, str] = {}
     for child in kind.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__ == module.__name__:
             tree[child.__name__] = kind.__name__
-            tree.update(_real(child))
+            tree.update(_real(module, child))
     return tree
 
 
 def _classes() -> list[type[FtsdkError]]:
-    return [getattr(errors, name) for name in _drawn()]
+    return [getattr(module, name) for module, root in TREES for name in _drawn(module, root)]
 
 
-def test_drawing_equals_the_class_tree() -> None:
-    assert _drawn() == {"FtsdkError": None, **_real(FtsdkError)}
+@pytest.mark.parametrize(("module", "root"), TREES)
+def test_drawing_equals_the_class_tree(module: ModuleType, root: type[FtsdkError]) -> None:
+    assert _drawn(module, root) == {root.__name__: None, **_real(module, root)}
 
 
-def test_every_class_of_the_module_belongs_to_the_tree() -> None:
+@pytest.mark.parametrize(("module", "root"), TREES)
+def test_every_class_of_the_module_belongs_to_the_tree(
+    module: ModuleType, root: type[FtsdkError]
+) -> None:
     public = {
         name
-        for name, value in vars(errors).items()
-        if isinstance(value, type) and not name.startswith("_")
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__
     }
-    assert public == set(_drawn())
+    assert public == set(_drawn(module, root))
 
 
 @pytest.mark.parametrize("kind", _classes())

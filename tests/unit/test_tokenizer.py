@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from tokenizers import Tokenizer, decoders, models
 
+from ft_export.errors import WeightsNotFoundError
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
-from ftsdk.errors import WeightsNotFoundError
 from ftsdk.language.tokenizer import TextTokenizer
 
 LIMIT = 16

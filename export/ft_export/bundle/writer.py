@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ft_export.errors import DiskFullError
 from ft_export.plan import ModelPlan
 from ftsdk.bundle import MANIFEST_NAME, sha256_of
 from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT, FACE_OUTPUTS
-from ftsdk.errors import DiskFullError, OptionError
+from ftsdk.errors import OptionError
 from ftsdk.files import write_atomically
 from ftsdk.manifest import (
     FileEntry,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ft_export.errors import GateError
 from ft_export.gates.stage import Tensors, compare
 from ftsdk.decision import mask_iou, predicted_mask, suspected_regions
-from ftsdk.errors import GateError
 from ftsdk.manifest import EncoderGateEntry, GateEntry, Manifest, Precision
 
 #: Largest relative difference of a lowered stage's tensors in Euclidean norm, mean over pictures.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.errors import GateError
+from ft_export.errors import GateError
 from ftsdk.manifest import GateEntry
 
 #: The name of the whole chain where a stage's would be.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_eval.text_metrics import DocumentFrequencies, Pair, text_scores, tokenize
-from ftsdk.errors import GateError
+from ft_export.errors import GateError
 from ftsdk.manifest import TextGateEntry
 
 #: Largest mean KL divergence of the next-token distribution, in nats.

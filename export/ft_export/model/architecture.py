@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from ft_export.errors import ArchitectureError
 from ftsdk.bundle import problems
-from ftsdk.errors import ArchitectureError
 from ftsdk.regions import LABELS
 
 

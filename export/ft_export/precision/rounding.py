@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ftsdk.errors import OptionError, TensorValueError
+from ft_export.errors import TensorValueError
+from ftsdk.errors import OptionError
 from ftsdk.manifest import Rounding
 
 LOWEST, HIGHEST = -8, 7

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ft_export.errors import EngineBuildError
 from ft_export.tensorrt.build_progress import BuildMonitor, Steps
 from ft_export.tensorrt.timings import Timings
 from ftsdk.bundle import Bundle
@@ -23,7 +24,7 @@ from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import engine_keys
 from ftsdk.engines.profile import Axis, profile_of
 from ftsdk.engines.tensorrt import load_tensorrt, runtime_name, this_gpu
-from ftsdk.errors import EngineBuildError, OptionError
+from ftsdk.errors import OptionError
 from ftsdk.verified import BundleGraph
 
 #: The GPU that is here, in `--engines this`.

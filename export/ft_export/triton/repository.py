@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ft_export.errors import DiskFullError
 from ftsdk.bundle import Bundle
-from ftsdk.errors import DiskFullError, OptionError, OutputError
+from ftsdk.errors import OptionError, OutputError
 from ftsdk.files import cannot_save
 from ftsdk.serve.inference.documents import INPUTS, OUTPUTS, VERSION, Tensor
 from ftsdk.serve.inference.triton import BUNDLE, BUNDLE_SHA256, MAX_PIXELS, TIMEOUT

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from torch import Tensor
 
+from ft_export.errors import ArchitectureError, WeightsNotFoundError
 from ft_export.model.language import LanguageDecoder, LanguageDims, LanguageEncoder
 from ft_export.weights.reading import parsed
 from ft_export.weights.tensors import (
@@ -20,7 +21,6 @@ from ft_export.weights.tensors import (
     require_shape,
 )
 from ftsdk.bundle import problems
-from ftsdk.errors import ArchitectureError, WeightsNotFoundError
 from ftsdk.files import read_regular
 
 PREFIX = "t5_model."

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ft_export.errors import WeightsNotFoundError
 from ft_export.model.architecture import ForgeryTalkerArchitecture
 from ft_export.model.forgery_prompter import ForgeryPrompter
 from ft_export.model.layers import Stage
@@ -19,7 +20,6 @@ from ft_export.model.qformer import QFormer
 from ft_export.model.vision_encoder import VisionEncoder
 from ft_export.weights.language_folder import find_language_folder, read_language_tensors
 from ft_export.weights.tensors import Checkpoint, LazyTensors, load_module, read_tensors
-from ftsdk.errors import WeightsNotFoundError
 
 VISION, PROMPTER = "visual_encoder.", "multi_label_classifier."
 _QFORMER = "Qformer.bert."

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor, nn
 
+from ft_export.errors import ArchitectureError
 from ft_export.model.architecture import (
     ForgeryTalkerArchitecture,
     NanoArchitecture,
@@ -34,7 +35,6 @@ from ft_export.weights import language_folder
 from ft_export.weights import published as weights
 from ft_export.weights.tensors import read_tensors
 from ftsdk.cli.console import err, exit_on_error
-from ftsdk.errors import ArchitectureError
 
 #: Flan-T5 in its two published sizes.
 LANGUAGE_DIMS = {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ftsdk.errors import WeightsFileError
+from ft_export.errors import WeightsFileError
 from ftsdk.files import open_regular, read_regular
 
 T = TypeVar("T")

@@ -13,13 +13,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from ft_export.weights.reading import require_regular, unreadable
-from ftsdk.errors import (
+from ft_export.errors import (
     TensorMissingError,
     TensorShapeError,
     TensorValueError,
     UnsafePickleError,
 )
+from ft_export.weights.reading import require_regular, unreadable
 
 #: How the two forms of a torch checkpoint begin.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"

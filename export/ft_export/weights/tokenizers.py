@@ -9,8 +9,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
+from ft_export.errors import WeightsNotFoundError
 from ft_export.weights.reading import loaded, parsed, require_regular
-from ftsdk.errors import WeightsNotFoundError
 
 _T5_SPECIAL = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 _T5_SENTINELS = [f"<extra_id_{number}>" for number in range(100)]

@@ -22,7 +22,8 @@ from ft_calibration.ranges import (
     read_ranges,
     write_ranges,
 )
-from ftsdk.errors import DataNotFoundError, RangesError
+from ft_export.errors import RangesError
+from ftsdk.errors import DataNotFoundError
 
 RULES: tuple[Rule, ...] = ("minmax", "percentile", "entropy")
 GRAPH, OTHER, DATA = "a" * 64, "b" * 64, "c" * 64

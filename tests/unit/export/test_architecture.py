@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import second_miniature
 
+from ft_export.errors import ArchitectureError
 from ft_export.model.architecture import PUBLISHED, ForgeryTalkerArchitecture, load_architecture
-from ftsdk.errors import ArchitectureError
 from ftsdk.regions import LABELS
 
 

@@ -13,13 +13,14 @@ from raising import raised
 from rich.progress import Progress
 from support.fake_cuda import FakeCuda
 
+from ft_export.errors import EngineBuildError
 from ft_export.tensorrt import engines
 from ft_export.tensorrt.command import BuildBars
 from ft_export.tensorrt.engines import Built, build_engines, build_plan
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.plans import load_plans
-from ftsdk.errors import BundleFileAlteredError, EngineBuildError
+from ftsdk.errors import BundleFileAlteredError
 from ftsdk.trust import NANO
 
 GPU = "sm_89"

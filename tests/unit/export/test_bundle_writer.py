@@ -10,7 +10,8 @@ import pytest
 import tiny_bundle
 
 from ft_export.bundle.writer import hash_files, reserve
-from ftsdk.errors import DiskFullError, OptionError
+from ft_export.errors import DiskFullError
+from ftsdk.errors import OptionError
 
 
 def test_nothing_has_the_final_name_before_the_end(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ft_export.errors import GateError
 from ft_export.gates.stage import (
     MAX_ABSOLUTE,
     MAX_RELATIVE,
@@ -12,7 +13,6 @@ from ft_export.gates.stage import (
     require_equal_text,
     require_passed,
 )
-from ftsdk.errors import GateError
 
 REFERENCE = np.linspace(-1, 1, 1000, dtype=np.float32).reshape(1, 10, 100)
 

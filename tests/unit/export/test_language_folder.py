@@ -13,9 +13,9 @@ import torch
 from loading import refusal
 from safetensors.torch import save_file
 
+from ft_export.errors import ArchitectureError, WeightsNotFoundError
 from ft_export.plan import plan_export
 from ft_export.weights.language_folder import read_language_dims, read_language_tensors
-from ftsdk.errors import ArchitectureError, WeightsNotFoundError
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from ft_export.errors import TensorValueError
 from ft_export.precision.rounding import HIGHEST, LOWEST, Codes, Curvature, to_int4
-from ftsdk.errors import OptionError, TensorValueError
+from ftsdk.errors import OptionError
 
 values = st.floats(-1e4, 1e4, width=32)
 ROUNDINGS = ("nearest", "clipped", "gptq")

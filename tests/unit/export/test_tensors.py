@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ft_export.errors import TensorMissingError
 from ft_export.weights.tensors import Checkpoint, load_module, read_tensors
-from ftsdk.errors import TensorMissingError
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dtype=torch.float16)}
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from ft_export.errors import GateError
 from ft_export.gates.text import (
     MAX_MEAN_KL,
     Written,
@@ -15,7 +16,6 @@ from ft_export.gates.text import (
     measure,
     require_close_text,
 )
-from ftsdk.errors import GateError
 
 logits = arrays(np.float32, (4, 9), elements=st.floats(-20, 20, width=32))
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ft_export.errors import DiskFullError
 from ft_export.triton import repository
 from ft_export.triton.repository import write_model
 from ftsdk.bundle import Bundle, open_bundle
-from ftsdk.errors import DiskFullError, OptionError, OutputError
+from ftsdk.errors import OptionError, OutputError
 from ftsdk.trust import BundleName
 
 
