@@ -9,7 +9,6 @@ ExportError                 ft-export could not make a bundle
 ├── TensorShapeError          a tensor has another shape than the architecture says
 ├── TensorValueError          a tensor holds NaN or infinity
 ├── EngineBuildError          TensorRT refused a graph, or the build would not fit
-├── RangesError               INT8 ranges are missing, or were observed on something else
 ├── DiskFullError             no room for the bundle; nothing was left
 └── GateError                 an exported stage differs from float32
 """
@@ -53,10 +52,6 @@ class TensorValueError(ExportError):
 
 class EngineBuildError(ExportError):
     """TensorRT refused to build an engine, or the build would not fit into memory."""
-
-
-class RangesError(ExportError):
-    """INT8 ranges cannot be read, or were observed on another model or other pictures."""
 
 
 class DiskFullError(ExportError):

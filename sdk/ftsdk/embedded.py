@@ -1,4 +1,4 @@
 """Which bundle is the one in the package; `python -m ft_export.bundle.embed` writes this file."""
 
 #: SHA-256 of its manifest.json, which covers every file of it.
-NANO_SHA256 = "509138c3eaa666b1bfdfcc8f5de21e6583d17012d80a36d229511e66846fa105"
+NANO_SHA256 = "afaef3deb9b6d3c35e193f2bec6c81f5158cb6bfda3338b83294d3dbab6436fa"

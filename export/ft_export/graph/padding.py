@@ -31,9 +31,14 @@ def _pad(graph: ir.Graph, node: ir.Node, x: ir.Value, values: np.ndarray, missin
     after = [0] * (2 * axes)
     after[axes + 1] = missing  # of the channels, at their end
     widths = [(0, 0), (0, missing), *[(0, 0)] * (axes - 2)]
-    padded = ir.node("Pad", [x, _constant(graph, f"{node.name}.pads", np.array(after, np.int64))])
+    pads = _constant(graph, f"{node.name}.pads", np.array(after, np.int64))
+    padded = ir.node("Pad", [x, pads], name=f"{node.name}.pad")
+    wide = padded.outputs[0]
+    # What lowers a graph goes by the types of its values.
+    wide.name = f"{node.name}.padded"
+    wide.type = ir.TensorType(ir.DataType.from_numpy(values.dtype))
     graph.insert_before(node, padded)
-    node.replace_input_with(0, padded.outputs[0])
+    node.replace_input_with(0, wide)
     node.replace_input_with(1, _constant(graph, f"{node.name}.weight", np.pad(values, widths)))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.layers import Stage
 from ft_export.model.nano import NanoMaskDecoder
+from ft_export.precision.float16 import to_float16
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 
@@ -55,6 +57,19 @@ def test_many_channels_come_in_fours(
         with torch.no_grad():
             expected = module(x[:count]).numpy()
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_filled_up_convolution_becomes_float16_whole(tmp_path: Path) -> None:
+    x = torch.randn(2, 66, 8, 8)
+    module, path = Convolution(66).eval(), tmp_path / "convolution.onnx"
+    export_graph(module, {"pixel_values": x}, dynamic_axes(module.inputs), path)
+    model = ir.load(path)
+    assert to_float16(model, {}) == []
+    ir.save(model, tmp_path / "half.onnx")
+    found = OnnxRuntimeEngine(tmp_path / "half.onnx").infer({"pixel_values": x.numpy()})
+    with torch.no_grad():
+        expected = module(x).numpy()
+    np.testing.assert_allclose(found["image_embeds"], expected, atol=1e-2)
 
 
 def test_nano_s_mask_decoder_has_no_other_width(tmp_path: Path) -> None:
