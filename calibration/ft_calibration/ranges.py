@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ft_export.errors import RangesError
 from ft_forge.mmtt import MmttData
 from ftsdk.bundle import problems, sha256_of
-from ftsdk.errors import DataNotFoundError
+from ftsdk.errors import DataNotFoundError, RangesError
 from ftsdk.files import write_atomically
 
 Rule = Literal["minmax", "percentile", "entropy"]

@@ -51,6 +51,7 @@ FtsdkError
 │   └── WorkerLostError           each worker that analysed a file died
 ├── DataError                   a data set is at fault
 │   ├── DataNotFoundError         no data set at that path
+│   ├── RangesError               INT8 ranges are missing, or were observed on something else
 │   └── RecordError               a record lacks a field or contradicts itself
 └── ServiceError                ft-serve refuses a request
     ├── AnalysisNotFoundError     no analysis of that id is kept
@@ -316,6 +317,10 @@ class DataError(FtsdkError):
 
 class DataNotFoundError(DataError):
     """No data set is at that path."""
+
+
+class RangesError(DataError):
+    """INT8 ranges are missing, or were observed on something else."""
 
 
 class RecordError(DataError):

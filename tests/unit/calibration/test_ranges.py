@@ -22,8 +22,7 @@ from ft_calibration.ranges import (
     read_ranges,
     write_ranges,
 )
-from ft_export.errors import RangesError
-from ftsdk.errors import DataNotFoundError
+from ftsdk.errors import DataNotFoundError, RangesError
 
 RULES: tuple[Rule, ...] = ("minmax", "percentile", "entropy")
 GRAPH, OTHER, DATA = "a" * 64, "b" * 64, "c" * 64
