@@ -52,7 +52,7 @@ def test_times_hang_together(document: dict[str, Any]) -> None:
 def test_the_floor_is_that_of_the_ceilings(document: dict[str, Any]) -> None:
     ceilings, stages = document["ceilings"], document["stages"]
     assert stages["language_decoder"]["calls"] == 9
-    assert 2.2 < stages["vision_encoder"]["gflop"] < 2.6  # two operations a multiply-add of 384 px
+    assert 2.5 < stages["vision_encoder"]["gflop"] < 3  # two operations a multiply-add of 384 px
     computing = 1e3 * stages["mask_decoder"]["gflop"] / ceilings["product_gflop_s"]
     assert stages["mask_decoder"]["floor_ms"] == pytest.approx(computing)
     assert document["floor_ms"] == pytest.approx(sum(s["floor_ms"] for s in stages.values()))

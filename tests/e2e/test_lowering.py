@@ -160,8 +160,8 @@ def test_float16_keeps_norms_and_what_overflows_in_float32(picture: Path, tmp_pa
     done = run(NANO, "--encoders", "float16", "--calibration", picture, "--out", out, "--json")
     assert done.exit_code == 0, done.output
     manifest = open_bundle(out).manifest
-    assert manifest.stages["mask_decoder"].precision == "float16"
-    assert manifest.stages["vision_encoder"].precision == "float32", "it strays too far in half"
+    for stage in ("vision_encoder", "mask_decoder"):
+        assert manifest.stages[stage].precision == "float16"
     assert manifest.stages["language_decoder"].precision == "float32"
     assert manifest.encoder_gate is not None
     assert manifest.encoder_gate.mean_mask_iou >= 0.98
