@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import venv
 from collections.abc import Iterator
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 endless = pytest.importorskip("endless", reason="onnx is not installed (extra export)")
 http = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed (extra test)")
-grpc = pytest.importorskip("tritonclient.grpc", reason="tritonclient is not installed (extra test)")
 
 from support.triton import TritonServer, environment, site_packages, unavailable  # noqa: E402
 
@@ -27,6 +26,7 @@ from ft_export.cli import app  # noqa: E402
 from ftsdk.analyzer import Analyzer  # noqa: E402
 from ftsdk.imaging.decode import decode  # noqa: E402
 
+CANCELLING = REPOSITORY / "tests" / "support" / "triton_cancelling.py"
 FORGED = (REPOSITORY / "examples" / "pictures" / "portrait_forged.jpg").read_bytes()
 _SAME = ("score", "finding", "mask", "regions", "report", "cannot_tell")
 _CLIENTS = 64
@@ -117,8 +117,8 @@ def name(client: Any, served_bundle: Path) -> str:
     return model
 
 
-def _picture(*files: bytes, kind: Any = http) -> Any:
-    tensor = kind.InferInput("picture", [len(files), 1], "BYTES")
+def _picture(*files: bytes) -> Any:
+    tensor = http.InferInput("picture", [len(files), 1], "BYTES")
     tensor.set_data_from_numpy(np.array([[file] for file in files], np.object_))
     return tensor
 
@@ -246,29 +246,18 @@ def test_a_model_that_cannot_load_says_why(client: Any, model: str, words: str) 
     assert not client.is_model_ready(model)
 
 
-def test_cancelled_requests_stop_using_the_engine(triton: TritonServer) -> None:
-    ended: Queue[tuple[Any, Any]] = Queue()
-
-    def ask(content: bytes) -> Any:
-        picture = _picture(content, kind=grpc)
-        return connected.async_infer(
-            "endless", [picture], lambda result, error: ended.put((result, error))
-        )
-
-    with grpc.InferenceServerClient(triton.grpc) as connected:
-        # Four hold every thread of the instance, and would for good; the fifth waits for them.
-        calls = [ask(endless.WHITE) for _ in range(4)]
-        ask(face_png())
-        with pytest.raises(Empty):
-            ended.get(timeout=1.5)
-        for call in calls:
-            call.cancel()
-        results = [ended.get(timeout=60) for _ in range(5)]
-        assert [str(error.status()) for _, error in results if error] == [
-            "StatusCode.CANCELLED"
-        ] * 4
-        (answered,) = (result for result, error in results if not error)
-        assert _answers(answered)[0]["finding"]
+def test_cancelled_requests_stop_using_the_engine(triton: TritonServer, tmp_path: Path) -> None:
+    pictures = tmp_path / "endless.png", tmp_path / "face.png"
+    for path, content in zip(pictures, (endless.WHITE, face_png()), strict=True):
+        path.write_bytes(content)
+    command = [environment() / "bin" / "python", CANCELLING, triton.grpc, *pictures]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    came = json.loads(done.stdout)
+    assert came["early"] is None
+    assert came["statuses"] == ["StatusCode.CANCELLED"] * 4
+    (answer,) = came["answers"]
+    assert answer["finding"]
 
 
 def test_a_picture_that_takes_too_long_is_given_up(client: Any) -> None:

@@ -24,6 +24,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REQUIREMENTS = REPOSITORY / "export" / "ft_export" / "triton" / "requirements.txt"
 #: Triton 2.51 with the Python back end alone, without CUDA; it links Python's shared library.
 SERVER = "nvidia-pytriton==0.7.0"
+#: Its gRPC client, and what that imports beside the model's packages.
+CLIENT = ("tritonclient==2.73.0", "grpcio==1.85.3", "ml-dtypes==0.5.4", "python-rapidjson==1.25")
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _LIBRARIES = sysconfig.get_config_var("LIBDIR")
 _START_SECONDS = 300  # of a machine that has other work
@@ -46,7 +48,8 @@ def unavailable() -> str:
 def environment() -> Path:
     """Return the environment's folder; made where it is not, or of other packages."""
     folder = Path(sys.prefix) / "triton"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + f"{SERVER} {_PYTHON}".encode()).hexdigest()
+    others = f"{SERVER} {CLIENT} {_PYTHON}".encode()
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + others).hexdigest()
     stamp = folder / "made"
     if stamp.is_file() and stamp.read_text() == wanted:
         return folder
@@ -54,7 +57,7 @@ def environment() -> Path:
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
     install = [*pip, "install", "--quiet", "--no-deps", "--no-compile"]
     subprocess.run([*install, "-r", str(REQUIREMENTS)], check=True)
-    subprocess.run([*install, SERVER], check=True)
+    subprocess.run([*install, SERVER, *CLIENT], check=True)
     packages = site_packages(folder)
     (packages / "checkout.pth").write_text(str(REPOSITORY / "sdk"))
     server = packages / "pytriton" / "tritonserver"
