@@ -23,6 +23,7 @@ class FakeBuildingTensorRt(FakeTensorRt):
     Attributes:
         workspaces: the limit that each build had; None for none.
         timings: the timing cache that each build began with.
+        parsed: the bytes of each graph that was read.
     """
 
     class IProgressMonitor:
@@ -43,6 +44,7 @@ class FakeBuildingTensorRt(FakeTensorRt):
         self.__name__, self.memory = name, memory
         self.workspaces: list[int | None] = []
         self.timings: list[bytes] = []
+        self.parsed: list[bytes] = []
 
     def Builder(self, log: Any) -> Any:  # noqa: N802
         """Return what builds."""
@@ -53,6 +55,7 @@ class FakeBuildingTensorRt(FakeTensorRt):
         del log
 
         def parse(model: bytes, path: str) -> bool:
+            self.parsed.append(model)
             network.read(model, path)
             return True
 

@@ -15,6 +15,8 @@ import os
 import sys
 from typing import Any
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+
 import numpy as np
 import onnxruntime
 import optimum.version

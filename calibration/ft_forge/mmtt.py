@@ -122,10 +122,9 @@ class MmttData:
 
 
 def _find_record_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    if (path / RECORDS).is_file():
-        return path / RECORDS
+    for file in (path, path / RECORDS):
+        if file.exists() and not file.is_dir():
+            return file
     found = sorted(
         file
         for pattern in ("*.json", "*.jsonl", "*/*.json", "*/*.jsonl")
