@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,10 @@ def test_a_jetson_release_is_read(
 
 def test_a_command_that_fails_says_why() -> None:
     assert machine.run(("no-such-command-at-all",)) is None
-    printed = machine.run(("python3", "-c", "import sys; print(1); sys.exit('mismatch')"))
+    printed = machine.run((sys.executable, "-c", "import sys; print(1); sys.exit('mismatch')"))
     assert printed is not None
     assert "mismatch" in printed.failure
-    assert machine.output("python3", "-c", "print(2)") == "2"
+    assert machine.output(sys.executable, "-c", "print(2)") == "2"
 
 
 def test_the_stored_tensors_are_within_their_own_limits() -> None:

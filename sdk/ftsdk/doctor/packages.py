@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ftsdk.doctor.findings import Findings
 from ftsdk.errors import (
@@ -69,17 +70,15 @@ def versions(path: Sequence[str] | None = None) -> Iterator[tuple[str, str]]:
 def providers(module: str, path: Sequence[str] | None = None) -> Iterator[Package]:
     """Yield every installed package that has files under the import name `module`."""
     for name, installed in sorted(_distributions(path).items()):
-        files = [f for f in installed.files or () if f.parts[0] == module and f.suffix != ".pyc"]
-        if not files:
-            continue
-        spoiled = [f for f in files if not _as_installed(f)]
-        yield Package(
-            name,
-            installed.version,
-            Path(str(installed.locate_file(""))),
-            tuple(map(str, files)),
-            tuple(map(str, spoiled)),
-        )
+        folder = Path(str(installed.locate_file("")))
+        files = {
+            str(file): size
+            for file, size in _recorded(installed)
+            if file.parts[0] == module and file.suffix != ".pyc"
+        }
+        if files:
+            spoiled = [name for name in files if not _as_installed(folder, name, files[name])]
+            yield Package(name, installed.version, folder, tuple(files), tuple(spoiled))
 
 
 def faults_of(module: str, packages: Sequence[Package], install: str) -> Iterator[FtsdkError]:
@@ -121,12 +120,25 @@ def _described(package: Package) -> str:
     return f"{package.name} {package.version} in {package.folder}{state}"
 
 
-def _as_installed(file: metadata.PackagePath) -> bool:
+def _recorded(installed: metadata.Distribution) -> Iterator[tuple[PurePosixPath, int | None]]:
+    """Yield each file that a package was installed with and its size, where that was recorded.
+
+    `Distribution.files` leaves out, since Python 3.12, the missing ones that are looked for.
+    """
+    record = installed.read_text("RECORD")
+    if record is None:
+        yield from ((file, file.size) for file in installed.files or ())
+        return
+    for name, *_, size in csv.reader(record.splitlines()):
+        yield PurePosixPath(name), int(size) if size else None
+
+
+def _as_installed(folder: Path, file: str, size: int | None) -> bool:
     try:
-        size = Path(str(file.locate())).stat().st_size
+        found = (folder / file).stat().st_size
     except OSError:
         return False
-    return file.size is None or size == file.size
+    return size is None or found == size
 
 
 def _distributions(path: Sequence[str] | None) -> dict[str, metadata.Distribution]:
