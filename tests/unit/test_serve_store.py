@@ -20,7 +20,8 @@ from serve_analyses import analysis, result
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
 
 from ftsdk.errors import AnalysisNotFoundError, OptionError, StoreError, StoreFullError
-from ftsdk.serve import folder
+from ftsdk.files import sync
+from ftsdk.serve import disk, folder
 from ftsdk.serve.analyses import Analysis, MemoryStore
 from ftsdk.serve.disk import DiskStore
 
@@ -307,14 +308,14 @@ def test_names_are_on_the_disk_before_the_index_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    plain = folder.sync
 
     def noted(path: Path) -> None:
         synced.append(path)
-        plain(path)
+        sync(path)
 
     store = DiskStore(tmp_path / "kept")
-    monkeypatch.setattr(folder, "sync", noted)
+    for module in (folder, disk):
+        monkeypatch.setattr(module, "sync", noted)
     one = analysis()
     store.put(one)
     assert synced == [tmp_path / "kept" / f"{one.id}.tmp", tmp_path / "kept"]

@@ -19,7 +19,7 @@ from ft_export.plan import ModelPlan
 from ftsdk.bundle import MANIFEST_NAME, sha256_of
 from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT, FACE_OUTPUTS
 from ftsdk.errors import OptionError
-from ftsdk.files import write_atomically
+from ftsdk.files import sync, write_atomically
 from ftsdk.manifest import (
     FileEntry,
     LanguageEntry,
@@ -80,7 +80,7 @@ def reserve(out: Path, overwrite: bool) -> Iterator[Reserved]:
         if existing:
             out.rename(replaced)
         (partial / "bundle").rename(out)
-        _sync(out.parent)
+        sync(out.parent)
         for left in (partial, replaced):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -196,7 +196,7 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / MANIFEST_NAME:
-            _sync(path)
+            sync(path)
             files[path.relative_to(folder).as_posix()] = _entry(path)
     return files
 
@@ -215,11 +215,3 @@ def _entry(path: Path) -> FileEntry:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json; until then the directory is no bundle."""
     write_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1).encode() + b"\n")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,7 +17,7 @@ from pathlib import Path
 from ft_export.errors import DiskFullError
 from ftsdk.bundle import Bundle
 from ftsdk.errors import OptionError, OutputError
-from ftsdk.files import cannot_save
+from ftsdk.files import cannot_save, sync
 from ftsdk.serve.inference.documents import INPUTS, OUTPUTS, VERSION, Tensor
 from ftsdk.serve.inference.triton import BUNDLE, BUNDLE_SHA256, MAX_PIXELS, TIMEOUT
 from ftsdk.serve.settings import Settings
@@ -162,9 +162,9 @@ def _placed(target: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
         yield partial
         for path in (*partial.rglob("*"), partial):
-            _sync(path)
+            sync(path)
         partial.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
@@ -180,11 +180,3 @@ def _cannot_write(target: Path, error: OSError) -> OutputError | DiskFullError:
         found=os.strerror(errno.ENOSPC),
         cure="free some space, or name a repository on another disk",
     )
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ftsdk.errors import OptionError, StoreError, StoreFullError
+from ftsdk.files import sync
 from ftsdk.imaging.decode import Picture, decode
 from ftsdk.serve import folder
 from ftsdk.serve.analyses import ID_PATTERN, Analysis, not_found
@@ -97,7 +98,7 @@ class DiskStore:
                 folder.write(analysis, partial)
                 self.require_room(folder.nbytes(partial))
                 partial.rename(whole)
-                folder.sync(self._directory)
+                sync(self._directory)
                 self._enter(whole)
             except BaseException:
                 _remove(partial)
@@ -136,9 +137,9 @@ class DiskStore:
                 raise not_found(key)
             if whole.exists():
                 whole.rename(gone)
-                folder.sync(self._directory)
+                sync(self._directory)
             _remove(gone)
-            folder.sync(self._directory)
+            sync(self._directory)
             with self._index:
                 self._index.execute("DELETE FROM analyses WHERE id = ?", (key,))
             self._count, self._nbytes = self._count - 1, self._nbytes - row[0]
@@ -172,7 +173,7 @@ class DiskStore:
             self._index.executemany("INSERT INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             lost = [(key,) for key in listed - whole]
             self._index.executemany("DELETE FROM analyses WHERE id = ?", lost)
-        folder.sync(self._directory)
+        sync(self._directory)
 
     def _totals(self) -> tuple[int, int]:
         count, size = self._index.execute(

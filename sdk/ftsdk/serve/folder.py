@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.answer import Provenance, Region
+from ftsdk.files import sync
 from ftsdk.imaging.framing import Box
 from ftsdk.imaging.picture import Picture
 from ftsdk.report.credentials import Credentials
@@ -96,15 +97,6 @@ def index_row(folder: Path) -> tuple[Any, ...]:
 def nbytes(folder: Path) -> int:
     """Return how many bytes the files of a directory have."""
     return sum(path.stat().st_size for path in folder.iterdir())
-
-
-def sync(folder: Path) -> None:
-    """Wait until the names in a directory are on the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _save(path: Path, write_to: Callable[[BinaryIO], object]) -> None:
