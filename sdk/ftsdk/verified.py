@@ -22,6 +22,8 @@ from ftsdk.manifest import FileEntry
 _CHUNK = 1 << 20
 #: The most that one read is asked for; a file that fits is read by one, and never copied.
 _MOST = 1 << 30
+#: A graph of fewer bytes leaves little memory behind when it was loaded.
+_LITTLE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class BundleGraph:
     name: str
     content: bytes
     weights: SealedFile | None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is whole in itself and of less than 16 MiB."""
+        return self.weights is None and len(self.content) < _LITTLE
 
 
 def read_verified(path: Path, entry: FileEntry) -> bytes:

@@ -17,7 +17,7 @@ from ftsdk.engines.provider import find_device, is_provider_device
 from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
 from ftsdk.errors import DeviceUnavailableError, EngineLoadError
 from ftsdk.imaging.preprocess import Preprocessing
-from ftsdk.machine import cores
+from ftsdk.machine import cores, release_freed_memory
 from ftsdk.manifest import Manifest
 
 #: Stages that see a few dozen rows, or one: their products are over before a second thread is
@@ -96,7 +96,9 @@ def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Engine]
 
     small = device == "cpu" and max(map(weigh, stages)) < _SMALL_BYTES
     with ThreadPoolExecutor(cores() if small else 1) as pool:
-        return dict(zip(stages, pool.map(load, stages), strict=True))
+        engines = dict(zip(stages, pool.map(load, stages), strict=True))
+    release_freed_memory()
+    return engines
 
 
 def _on_host(manifest: Manifest) -> Preprocessing:

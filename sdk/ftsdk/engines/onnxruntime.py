@@ -119,8 +119,10 @@ class OnnxRuntimeEngine(Engine):
         self.on_host, self.in_place = kind != "cuda", kind in _PROVIDERS
         self._place = ("cuda", int(index or 0)) if kind == "cuda" else ("cpu", 0)
         self._session = _open_session(runtime, graph, device, threads, profile)
-        # Loading packs the weights and frees as much again, which glibc would keep.
-        release_freed_memory()
+        # Loading packs the weights and frees as much again, which glibc would keep. What a small
+        # graph leaves, the next one takes, without page faults; who loads several frees the rest.
+        if not (isinstance(graph, BundleGraph) and graph.is_small):
+            release_freed_memory()
         self.from_numpy: Any = runtime.OrtValue.ortvalue_from_numpy
         self._run_options: Any = runtime.RunOptions
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -331,6 +333,9 @@ def _session_options(runtime: ModuleType, threads: int, profile: Path | None) ->
     # were four times as far from float32. With it they are exact, and this form three times slower.
     if not has_vnni():
         options.add_session_config_entry("session.x64quantprecision", "1")
+    # A plan of a run's memory is made at the first run and taken anew at the second; it holds for
+    # inputs of one shape, and texts and batches differ.
+    options.enable_mem_pattern = False
     options.log_severity_level = 3
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
