@@ -111,7 +111,8 @@ class Analyzer:
             color: channel order of an array.
             regions: names to use in place of the regions that the model finds, in every face.
             report: False stops after the mask.
-            timeout: seconds after which the analysis is given up, at the latest one token later.
+            timeout: seconds after which the analysis is given up, also in the middle of a stage
+                where the runtime can be stopped there, or one token later.
             cancellation: lets another thread give the analysis up.
 
         Raises:
@@ -144,20 +145,20 @@ class Analyzer:
 
         Of a picture that the model was not made for Finished alone; see `Result.cannot_tell`.
         Takes what `analyze` takes. Closing the generator stops the engine within one token;
-        `cancellation` stops it in the middle of a stage.
+        `cancellation` and `timeout` stop it in the middle of a stage.
         """
-        watch = Stopwatch(timeout, cancellation)
         chosen = known_regions(regions, self._bundle.manifest)
         question = Question(chosen, None, report, self.language)
-        views = self.prepare(image, color, watch)
-        unanswered = self.unanswered(views, watch)
-        if unanswered is None:
-            views = self.look(views, watch)
+        with Stopwatch(timeout, cancellation) as watch:
+            views = self.prepare(image, color, watch)
             unanswered = self.unanswered(views, watch)
-        if unanswered is None:
-            yield from self._answer(views, question, watch)
-        else:
-            yield Finished(unanswered)
+            if unanswered is None:
+                views = self.look(views, watch)
+                unanswered = self.unanswered(views, watch)
+            if unanswered is None:
+                yield from self._answer(views, question, watch)
+            else:
+                yield Finished(unanswered)
 
     async def analyze_async(self, image: Image, **options: Any) -> Result:
         """Return what `analyze` does, without holding the event loop; takes what it takes.
@@ -195,7 +196,7 @@ class Analyzer:
             regions: the regions that are manipulated; None keeps the result's.
             mask: the manipulated pixels [H, W] bool at the picture's size; None keeps a mask that
                 was painted before, or lets the model mask the regions.
-            timeout: seconds after which the answer is given up, at the latest one token later.
+            timeout: seconds after which the answer is given up; see `analyze`.
             cancellation: lets another thread give the answer up.
 
         Raises:
@@ -221,8 +222,8 @@ class Analyzer:
         self._results.require_own(result)
         question = correction(result, regions, mask, self._bundle.manifest, self.language)
         views = (View.of_result(result),)
-        watch = Stopwatch(timeout, cancellation)
-        yield from self._answer(views, question, watch, standing=result.others)
+        with Stopwatch(timeout, cancellation) as watch:
+            yield from self._answer(views, question, watch, standing=result.others)
 
     def analyze_many(
         self, images: Iterable[Image], *, color: Color = "bgr", report: bool = True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import AnalysisCancelledError, AnalysisFailedError, FtsdkError, OptionError
@@ -14,12 +15,17 @@ from ftsdk.errors import AnalysisCancelledError, AnalysisFailedError, FtsdkError
 class Stopwatch:
     """Milliseconds by step, and the end of the caller's patience.
 
+    Inside `with`, the time-out also ends a step that is under way, as a cancellation does.
+
     Args:
         timeout: seconds from now after which `check` raises; None never does.
         cancellation: makes `check` raise too; None is one that nobody calls.
 
     Raises:
         OptionError: the time-out is negative or no number.
+
+    Attributes:
+        cancellation: ends a step under way.
     """
 
     def __init__(
@@ -32,15 +38,30 @@ class Stopwatch:
                 found=repr(timeout),
                 cure="pass another timeout",
             )
-        self.cancellation = cancellation or Cancellation()
+        self._given_up = self.cancellation = cancellation or Cancellation()
+        self._inside = ExitStack()
         self.milliseconds: dict[str, float] = {}
         self._timeout = timeout
         self._deadline = math.inf if timeout is None else time.perf_counter() + timeout
 
+    def __enter__(self) -> Stopwatch:
+        if self._timeout is not None:
+            self.cancellation = Cancellation()
+            self._inside.enter_context(self._given_up.calling(self.cancellation.cancel))
+            seconds = min(self.left, threading.TIMEOUT_MAX)
+            alarm = threading.Timer(seconds, self.cancellation.cancel)
+            self._inside.callback(alarm.cancel)
+            alarm.daemon = True
+            alarm.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._inside.close()
+
     def check(self) -> None:
         """Raise AnalysisCancelledError if the time is up, or the analysis was given up."""
-        self.cancellation.check()
-        if time.perf_counter() > self._deadline:
+        self._given_up.check()
+        if self.cancellation.cancelled or time.perf_counter() > self._deadline:
             raise AnalysisCancelledError(
                 "the analysis took longer than its time-out",
                 expected=f"an answer within {self._timeout:g} s",
@@ -58,6 +79,7 @@ class Stopwatch:
         """Add the time inside to `step`; checks before it.
 
         Raises:
+            AnalysisCancelledError: the time was up before, or in the midst of what can be ended.
             AnalysisFailedError: the block raised what is no error of ftsdk's own, such as a
                 library's or a failed allocation.
         """
@@ -65,6 +87,9 @@ class Stopwatch:
         start = time.perf_counter()
         try:
             yield
+        except AnalysisCancelledError:
+            self.check()  # which knows why
+            raise
         except FtsdkError:
             raise
         except Exception as error:

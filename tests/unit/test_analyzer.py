@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import endless
 import numpy as np
 import pytest
+from serving import face_png
 
 import ftsdk
 from ftsdk.analyzer import Analyzer
@@ -102,6 +105,18 @@ def test_time_that_is_up_ends_the_analysis(mini: Analyzer, face: Path) -> None:
     with pytest.raises(AnalysisCancelledError):
         list(mini.stream(face, timeout=1e-9))
     assert mini.analyze(face, timeout=600).report
+
+
+def test_a_time_out_ends_a_stage_in_its_middle(served_bundle: Path, tmp_path: Path) -> None:
+    mine = ftsdk.Cancellation()
+    bundle = endless.write_bundle(served_bundle, tmp_path / "endless.bundle")
+    with Analyzer(bundle, device="cpu") as analyzer:
+        start = time.monotonic()
+        with pytest.raises(AnalysisCancelledError, match="time-out"):
+            analyzer.analyze(endless.WHITE, timeout=1, cancellation=mine)
+        assert time.monotonic() - start >= 1
+        assert not mine.cancelled
+        assert analyzer.analyze(face_png(), timeout=600, cancellation=mine).report
 
 
 @pytest.mark.parametrize("timeout", [-1.0, float("nan")])

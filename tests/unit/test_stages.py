@@ -148,6 +148,24 @@ def test_a_stopwatch_stops_when_the_analysis_is_given_up() -> None:
     assert [*watch.timings()] == ["a", "total"]
 
 
+def test_a_stopwatch_ends_a_step_under_way() -> None:
+    mine, ended = Cancellation(), threading.Event()
+
+    def step() -> None:
+        with watch.measure("a"), watch.cancellation.calling(ended.set):
+            assert ended.wait(30)
+            raise OSError
+
+    with Stopwatch(0.1, mine) as watch, pytest.raises(AnalysisCancelledError, match="time-out"):
+        step()
+    assert not mine.cancelled
+    with Stopwatch(1e300, mine) as watch, watch.cancellation.calling(ended.clear):
+        mine.cancel()
+        assert not ended.is_set()
+    with pytest.raises(AnalysisCancelledError, match="cancelled"):
+        watch.check()
+
+
 class Meeting(Engine):
     """An engine that waits until another one is called too."""
 
