@@ -225,6 +225,9 @@ def _framed(document: bytes) -> bytes:
     return LENGTH.pack(len(document)) + document
 
 
+_SHAPED = b'{"shape":[64,64,3],"header":{"format":"PNG","width":64,"height":64},%s}'
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -239,6 +242,9 @@ def _framed(document: bytes) -> bytes:
         _framed(b'{"error": "ImageFormatError", "parts": []}'),
         _framed(b'{"shape": [64, 64, 3], "header": {}}'),
         _framed(b'{"shape": [64, 64, 3], "header": {}, "damage": 1}'),
+        _framed(_SHAPED % b'"damage": 1, "quality": 9'),
+        _framed(_SHAPED % b'"damage": null, "quality": "9"'),
+        _framed(_SHAPED % b'"damage": null, "quality": true'),
         _framed(b"[" * 60_000),
         _framed(b"[" * 100_000),
     ],

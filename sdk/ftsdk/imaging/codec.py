@@ -13,6 +13,7 @@ from ftsdk.errors import FtsdkError, ImageDamagedError, ImageLimitError
 from ftsdk.imaging.damage import jpeg_damage
 from ftsdk.imaging.header import Header, gif, jpeg, png, read_header, read_size, tiff
 from ftsdk.imaging.header.facts import Format, truncated
+from ftsdk.imaging.jpeg_quality import jpeg_quality
 from ftsdk.imaging.picture import check_size
 from ftsdk.imaging.pillow import PLUGIN_FORMATS, decode_with_plugin
 
@@ -36,11 +37,14 @@ class Decoded:
         header: what its header told.
         damage: what is wrong with its compressed data, a note of one sentence; None where nothing
             was noticed. Formats without sums, and flipped bits that change little, show nothing.
+        quality: at which a JPEG was saved, 1 to 100; None where its tables do not tell, or if it is
+            another file.
     """
 
     pixels: NDArray[np.uint8]
     header: Header
     damage: str | None = None
+    quality: int | None = None
 
 
 def decode_file(data: bytes, max_pixels: int) -> Decoded:
@@ -59,8 +63,9 @@ def decode_file(data: bytes, max_pixels: int) -> Decoded:
             check_size(pixels.shape[1], pixels.shape[0], max_pixels)
         else:
             pixels = _decode_still(data, header)
-        damage = jpeg_damage(data) if header.format == "JPEG" else None
-        return Decoded(turned(pixels, header.orientation), header, damage)
+        is_jpeg = header.format == "JPEG"
+        damage, quality = (jpeg_damage(data), jpeg_quality(data)) if is_jpeg else (None, None)
+        return Decoded(turned(pixels, header.orientation), header, damage, quality)
     except FtsdkError:
         raise
     except MemoryError as error:

@@ -24,7 +24,6 @@ from ftsdk.errors import (
 )
 from ftsdk.imaging.codec import Decoded, decode_file, turned
 from ftsdk.imaging.header import Header
-from ftsdk.imaging.jpeg_quality import jpeg_quality
 from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
 from ftsdk.imaging.pillow import is_16_bit, is_translucent, orientation_of, pixels_of
 from ftsdk.text import name_of, visible
@@ -186,8 +185,8 @@ def _picture(data: bytes, name: str, max_pixels: int, file_decoder: FileDecoder)
     digest = hashlib.sha256(data).hexdigest()
     notes = [*_notes(decoded.header, name), *filter(None, [decoded.damage])]
     picture = freeze(decoded.pixels, digest, name, notes)
-    quality = jpeg_quality(data) if decoded.header.format == "JPEG" else None
-    return replace(picture, damaged=decoded.damage is not None, jpeg_quality=quality)
+    damaged = decoded.damage is not None
+    return replace(picture, damaged=damaged, jpeg_quality=decoded.quality)
 
 
 def _notes(header: Header, name: str) -> list[str]:

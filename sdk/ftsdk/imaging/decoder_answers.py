@@ -14,13 +14,16 @@ from ftsdk.imaging.header.facts import Format, Header
 from ftsdk.report.credentials import Credentials, State
 
 
-def read_header(document: Any) -> Header:
-    """Return a picture's header."""
+def read_facts(document: Any) -> tuple[Header, str | None, int | None]:
+    """Return a picture's header, damage and quality."""
     header = Header(**document["header"])
     kind, *numbers = astuple(header)
     if kind not in get_args(Format) or not all(type(number) in (int, bool) for number in numbers):
         raise TypeError(header)
-    return header
+    damage, quality = document["damage"], document["quality"]
+    if not isinstance(damage, str | None) or type(quality) not in (int, type(None)):
+        raise TypeError(document)
+    return header, damage, quality
 
 
 def read_error(document: Any) -> InputError:

@@ -128,5 +128,5 @@ def _answer(data: bytes, max_pixels: int) -> tuple[dict[str, Any], Any]:
         parts = error.what, error.expected, error.found, error.cure
         return {"error": type(error).__name__, "parts": [part[:2000] for part in parts]}, b""
     pixels = np.ascontiguousarray(decoded.pixels)
-    header = asdict(decoded.header)
-    return {"shape": pixels.shape, "header": header, "damage": decoded.damage}, pixels.data
+    facts = {"damage": decoded.damage, "quality": decoded.quality}
+    return {"shape": pixels.shape, "header": asdict(decoded.header), **facts}, pixels.data

@@ -32,7 +32,7 @@ from ftsdk.errors import (
     OptionError,
 )
 from ftsdk.imaging.codec import Decoded
-from ftsdk.imaging.decoder_answers import read_credentials, read_error, read_header
+from ftsdk.imaging.decoder_answers import read_credentials, read_error, read_facts
 from ftsdk.imaging.decoder_process import CREDENTIALS, LENGTH, PIXELS, REQUEST
 from ftsdk.imaging.picture import check_size
 from ftsdk.report.credentials import Credentials, unreadable
@@ -84,11 +84,8 @@ class _Process:
         def read(document: Any, deadline: float) -> Decoded:
             height, width, channels = map(int, document["shape"])
             check_size(width, height, max_pixels)
-            header, damage = read_header(document), document["damage"]
-            if not isinstance(damage, str | None):
-                raise TypeError(damage)
-            pixels = self._receive_pixels((height, width, channels), deadline)
-            return Decoded(pixels, header, damage)
+            facts = read_facts(document)
+            return Decoded(self._receive_pixels((height, width, channels), deadline), *facts)
 
         return self._ask(PIXELS, data, max_pixels, seconds, read)
 

@@ -33,20 +33,20 @@ def jpeg_quality(data: bytes) -> int | None:
 
 
 def _luminance(data: bytes) -> NDArray[np.float64] | None:
-    place = 2
+    place, view = 2, memoryview(data)
     while place + 4 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
         if marker in (_SCAN, _END):
             break
         length = int.from_bytes(data[place + 2 : place + 4], "big")
-        table = _first_table(data[place + 4 : place + 2 + length]) if marker == _TABLES else None
+        table = _first_table(view[place + 4 : place + 2 + length]) if marker == _TABLES else None
         if table is not None:
             return table
         place += 2 + length
     return None
 
 
-def _first_table(body: bytes) -> NDArray[np.float64] | None:
+def _first_table(body: memoryview) -> NDArray[np.float64] | None:
     """Return table 0 of a segment of tables, if it is there."""
     while body:
         wide, number = body[0] >> 4, body[0] & 15
