@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import struct
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import pytest
 http = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed (extra test)")
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve)")
 
-from picture_files import encoded  # noqa: E402
+from picture_files import encoded, save  # noqa: E402
+from PIL import Image  # noqa: E402
 from serving import Server, face_png  # noqa: E402
 
 from ftsdk.imaging.decode import decode  # noqa: E402
@@ -136,6 +138,19 @@ def _pixels(**changed: Any) -> dict[str, Any]:
     return _tensor(**(plain | changed))
 
 
+def test_a_large_file_comes_whole_through_json(server: Server, name: str) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (800, 800, 3), np.uint8)
+    content = save(Image.fromarray(noise), "PNG")
+    broken = base64.b64encode(content).decode()[:-8] + "!!!!!!!!"
+    request = _tensor(data=[base64.b64encode(content).decode()])
+    request["outputs"] = [{"name": "answer"}]
+    answer = server.client.post(f"/v2/models/{name}/infer", json=request).json()
+    found = json.loads(answer["outputs"][0]["data"][0])
+    assert found["picture"]["sha256"] == hashlib.sha256(content).hexdigest()
+    refused = server.client.post(f"/v2/models/{name}/infer", json=_tensor(data=[broken]))
+    assert refused.status_code == 400
+
+
 @pytest.mark.parametrize(
     "request_",
     [
@@ -174,6 +189,7 @@ def _pixels(**changed: Any) -> dict[str, Any]:
         _pixels(data=[[1, 2], [3]]),
         _pixels(data=[10**30] * 6),
         _pixels(data=["a"] * 6),
+        _pixels(shape=[1, 300, 300, 3], data=[1] * 270_000),
         _tensor() | {"outputs": [{"name": "nothing"}]},
         _pixels() | {"parameters": {"color": "cmyk"}},
     ],

@@ -14,8 +14,11 @@ from ftsdk.serve.bodies import JsonLimits
 
 PLATFORM = "ftsdk"
 VERSION = "1"
-#: Elements of a tensor in JSON; larger ones travel in binary.
-MOST_ELEMENTS = 1_000_000
+#: Elements of a tensor in JSON; larger ones travel in binary. While JSON is parsed or written, no
+#: other thread of Python runs.
+MOST_ELEMENTS = 1 << 18
+# A pixel's three numbers may have one of their own, and each row.
+_MOST_CONTAINERS = MOST_ELEMENTS // 2
 _MOST_TENSORS = 8
 _JSON_OVERHEAD = 64 << 10
 
@@ -48,7 +51,7 @@ INPUTS, OUTPUTS = (PICTURE, PIXELS, REGIONS), (ANSWER, MASK, HEATMAP)
 def request_limits(max_bytes: int) -> JsonLimits:
     """Return what an inference request may hold: a picture of `max_bytes` in base64."""
     nbytes = -(-max_bytes // 3) * 4 + _JSON_OVERHEAD
-    return JsonLimits(nbytes, strings=1024, containers=MOST_ELEMENTS, values=MOST_ELEMENTS + 256)
+    return JsonLimits(nbytes, strings=1024, containers=_MOST_CONTAINERS, values=MOST_ELEMENTS + 256)
 
 
 class _Strict(BaseModel):
