@@ -199,6 +199,30 @@ def test_a_time_out_is_told_in_time_and_frees_the_worker(
         server.stop()
 
 
+def test_the_time_out_counts_the_upload(served_bundle: Path, tmp_path: Path) -> None:
+    bundle = endless.write_bundle(served_bundle, tmp_path / "endless.bundle")
+    server = Server(bundle, "--timeout", "3")
+    halves = endless.WHITE[:50], endless.WHITE[50:]
+
+    def dripping() -> Iterator[bytes]:
+        for half in halves:
+            yield half
+            time.sleep(1)
+
+    try:
+        server.wait_until_ready()
+        begun = time.monotonic()
+        late = server.client.post("/v1/analyze", content=dripping(), headers=_OCTETS)
+        assert late.status_code == 504
+        assert time.monotonic() - begun < 4.8  # not 2 s of upload and 3 of analysis
+        head = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nx"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
+            slow.sendall(head)
+            assert slow.recv(100).startswith(b"HTTP/1.1 400")
+    finally:
+        server.stop()
+
+
 def test_a_taken_port_is_told_before_anything_listens(served_bundle: Path) -> None:
     command = [sys.executable, "-c", "from ftsdk.serve.cli import main; main()"]
     with socket.create_server(("127.0.0.1", free_port())) as taken:

@@ -29,7 +29,7 @@ def serve(
     threads: Annotated[int, typer.Option(min=0, help="In one operator; 0: as many as cores.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Pictures analysed at a time.")] = 1,
     queue: Annotated[int, typer.Option(min=0, help="Pictures that may wait.")] = 8,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds a picture may take.")] = 120,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds for a request in all.")] = 120,
     upload_timeout: Annotated[float, typer.Option(min=1, help="Seconds for an upload.")] = 30,
     max_megabytes: Annotated[float, typer.Option(min=0.01, help="Size of an upload.")] = 32,
     max_megapixels: Annotated[float, typer.Option(min=0.01, help="Size of a picture.")] = 40,

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from ftsdk.asynchronous import Job
 from ftsdk.serve.documents import (
     MAX_REGIONS,
     REFINE_LIMITS,
@@ -18,10 +17,10 @@ from ftsdk.serve.documents import (
     json_body,
 )
 from ftsdk.serve.errors import answers
-from ftsdk.serve.intake import Serving, last, start
+from ftsdk.serve.intake import Serving, Underway, start
 from ftsdk.serve.message import Message
 from ftsdk.serve.service import Service
-from ftsdk.serve.streaming import messages, server_sent
+from ftsdk.serve.streaming import server_sent
 from ftsdk.serve.uploads import FIELD, Body, check_media_type
 
 router = APIRouter(prefix="/v1")
@@ -76,7 +75,7 @@ Options = Annotated[AnalyzeOptions, Query()]
 )
 async def analyze(request: Request, service: Serving, options: Options) -> Response:
     """Analyse one picture and return the whole answer."""
-    return await _answer(await _start_analysis(request, service, options), request, service)
+    return await _answer(await _start_analysis(request, service, options))
 
 
 @router.post(
@@ -84,7 +83,7 @@ async def analyze(request: Request, service: Serving, options: Options) -> Respo
 )
 async def analyze_stream(request: Request, service: Serving, options: Options) -> Response:
     """Analyse one picture and send regions, mask and words as they become known."""
-    return await _stream(await _start_analysis(request, service, options), request, service)
+    return await _stream(await _start_analysis(request, service, options))
 
 
 @router.post(
@@ -94,7 +93,7 @@ async def analyze_stream(request: Request, service: Serving, options: Options) -
 )
 async def refine(request: Request, service: Serving) -> Response:
     """Answer again with the user's regions or mask; the picture is not encoded again."""
-    return await _answer(await _start_refinement(request, service), request, service)
+    return await _answer(await _start_refinement(request, service))
 
 
 @router.post(
@@ -104,12 +103,12 @@ async def refine(request: Request, service: Serving) -> Response:
 )
 async def refine_stream(request: Request, service: Serving) -> Response:
     """Answer again, and send regions, mask and words as they become known."""
-    return await _stream(await _start_refinement(request, service), request, service)
+    return await _stream(await _start_refinement(request, service))
 
 
 async def _start_analysis(
     request: Request, service: Service, options: AnalyzeOptions
-) -> Job[Message]:
+) -> Underway[Message]:
     service.check_ready()
     kind = request.headers.get("content-type", "")
     check_media_type(kind)
@@ -117,24 +116,24 @@ async def _start_analysis(
         request,
         service,
         service.settings.max_bytes,
-        lambda data: service.analyze(
-            Body(data, kind, options.name), options.regions, options.report
+        lambda data, deadline: service.analyze(
+            Body(data, kind, options.name), options.regions, options.report, deadline
         ),
     )
 
 
-async def _start_refinement(request: Request, service: Service) -> Job[Message]:
+async def _start_refinement(request: Request, service: Service) -> Underway[Message]:
     service.check_ready()
     return await start(request, service, REFINE_LIMITS.nbytes, service.refine)
 
 
-async def _answer(job: Job[Message], request: Request, service: Service) -> Response:
-    finished = await last(job, request, service)
+async def _answer(underway: Underway[Message]) -> Response:
+    finished = await underway.last()
     return Response(finished.data, media_type="application/json")
 
 
-async def _stream(job: Job[Message], request: Request, service: Service) -> Response:
-    arriving = messages(job, request, service.settings.timeout)
+async def _stream(underway: Underway[Message]) -> Response:
+    arriving = underway.items()
     # A picture at fault is told by its status, so the first message decides about the headers.
     first = await anext(arriving)
     return StreamingResponse(server_sent(first, arriving), media_type="text/event-stream")

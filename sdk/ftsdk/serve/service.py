@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from time import monotonic
 from typing import Any
 
 import cv2
@@ -22,6 +21,7 @@ from ftsdk.result import Result
 from ftsdk.serve.analyses import Analysis, AnalysisStore, MemoryStore, analysis_of, new_id
 from ftsdk.serve.bodies import parse_json
 from ftsdk.serve.budget import Budget
+from ftsdk.serve.deadline import Deadline
 from ftsdk.serve.disk import DiskStore
 from ftsdk.serve.documents import REFINE_LIMITS, RefineRequest
 from ftsdk.serve.message import Message, as_messages
@@ -104,33 +104,30 @@ class Service:
         """The loaded model's name."""
         return self._analyzer.bundle.manifest.name
 
-    def deadline(self) -> float:
-        """Return when a request that begins now is given up; waiting counts."""
-        return monotonic() + self.settings.timeout
-
-    def analyze(self, body: Body, regions: Sequence[str] | None, report: bool) -> Work[Message]:
+    def analyze(
+        self, body: Body, regions: Sequence[str] | None, report: bool, deadline: Deadline
+    ) -> Work[Message]:
         """Return the work of one picture.
 
         Raises (when run):
             RequestError, InputError: the body holds no picture that is taken.
         """
-        deadline = self.deadline()
 
         def work(cancellation: Cancellation) -> Generator[Message, None, None]:
-            upload = body.upload(Stopwatch(_left(deadline), cancellation).check)
+            upload = body.upload(Stopwatch(deadline.left, cancellation).check)
             asked = Asked(upload, regions, report)
             yield from as_messages(self.analysis(asked, deadline, cancellation))
 
         return work
 
     def analysis(
-        self, asked: Asked, deadline: float, cancellation: Cancellation
+        self, asked: Asked, deadline: Deadline, cancellation: Cancellation
     ) -> Generator[Event | Analysis, None, None]:
         """Yield what is found in a picture as it becomes known, and at last the kept analysis."""
         upload = asked.upload
 
         def keep(result: Result) -> Analysis:
-            watch = Stopwatch(_left(deadline), cancellation)
+            watch = Stopwatch(deadline.left, cancellation)
             credentials = self._analyzer.reader.credentials(upload.data, watch)
             return analysis_of(result, upload.data, credentials, asked.regions)
 
@@ -138,12 +135,12 @@ class Service:
             upload.open(),
             regions=asked.regions,
             report=asked.report,
-            timeout=_left(deadline),
+            timeout=deadline.left,
             cancellation=cancellation,
         )
         yield from self._kept(events, keep)
 
-    def refine(self, body: bytes) -> Work[Message]:
+    def refine(self, body: bytes, deadline: Deadline) -> Work[Message]:
         """Return the work of a correction, a `RefineRequest` in JSON.
 
         Raises (when run):
@@ -151,7 +148,6 @@ class Service:
             AnalysisNotFoundError: the analysis is not kept.
             RegionError, ArrayError: the correction does not fit it.
         """
-        deadline = self.deadline()
 
         def work(cancellation: Cancellation) -> Generator[Message, None, None]:
             request = parse_json(RefineRequest, body, REFINE_LIMITS)
@@ -161,7 +157,7 @@ class Service:
                 parent.result,
                 request.regions,
                 mask,
-                timeout=_left(deadline),
+                timeout=deadline.left,
                 cancellation=cancellation,
             )
             regions = None if request.regions is None else tuple(request.regions)
@@ -230,10 +226,6 @@ class Service:
                 "keep_seconds": None if settings.store else settings.keep_seconds,
             },
         }
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - monotonic())
 
 
 def _outlines(name: str) -> list[list[list[float]]]:

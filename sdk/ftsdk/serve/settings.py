@@ -28,7 +28,7 @@ class Settings:
         max_bytes: size of an upload, in bytes.
         max_pixels: width times height of a picture, read from its header.
         upload_timeout: seconds in which an upload must have arrived.
-        timeout: seconds for waiting and analysis together.
+        timeout: seconds for upload, waiting and analysis together.
         keep: analyses that are kept in memory.
         keep_bytes: memory that kept analyses may take; the oldest go first.
         keep_seconds: age at which an analysis is dropped from memory.

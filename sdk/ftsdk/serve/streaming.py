@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from time import monotonic
 
 from starlette.requests import Request
 
 from ftsdk.asynchronous import Job, T
 from ftsdk.errors import AnalysisCancelledError
+from ftsdk.serve.deadline import Deadline
 from ftsdk.serve.documents import compact, error_document
 from ftsdk.serve.faults import described
 from ftsdk.serve.message import Message
@@ -21,25 +23,24 @@ class ClientGoneError(Exception):
     """Nobody is there to be answered."""
 
 
-async def messages(job: Job[T], request: Request, seconds: float) -> AsyncGenerator[T, None]:
+async def messages(job: Job[T], request: Request, deadline: Deadline) -> AsyncGenerator[T, None]:
     """Yield a job's items; cancel it when the client goes away or the caller stops.
 
     Raises:
         ClientGoneError: the connection was closed.
-        AnalysisCancelledError: it took more than `seconds`.
+        AnalysisCancelledError: the deadline passed.
         FtsdkError: the work failed.
     """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds + _GRACE
+    end = monotonic() + deadline.left + _GRACE
     gone = asyncio.ensure_future(_gone(request))
     step: asyncio.Future[T | None] | None = None
     try:
         while True:
             step = asyncio.ensure_future(job.next())
-            left = max(0.0, end - loop.time())
+            left = max(0.0, end - monotonic())
             await asyncio.wait({step, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
-                raise ClientGoneError if gone.done() else _too_slow(seconds)
+                raise ClientGoneError if gone.done() else _too_slow(deadline.seconds)
             item = step.result()
             if item is None:
                 return
@@ -71,7 +72,7 @@ def _event(message: Message) -> str:
 def _too_slow(seconds: float) -> AnalysisCancelledError:
     return AnalysisCancelledError(
         "the time-out passed",
-        expected=f"an answer within {seconds:g} s, waiting included",
+        expected=f"an answer within {seconds:g} s, upload and waiting included",
         found="none",
         cure="try again later, or raise --timeout",
     )

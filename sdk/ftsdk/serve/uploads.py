@@ -81,7 +81,7 @@ async def read_body(request: Request, limit: int, seconds: float, hold: Hold) ->
             "the upload took too long",
             expected=f"the whole body within {seconds:g} s",
             found="less",
-            cure="send a smaller picture, or raise --upload-timeout",
+            cure="send a smaller picture, or raise --upload-timeout and --timeout",
         ) from error
 
 

@@ -28,7 +28,7 @@ from ftsdk.serve.inference.documents import (
     request_limits,
 )
 from ftsdk.serve.inference.work import infer
-from ftsdk.serve.intake import Serving, last, start
+from ftsdk.serve.intake import Serving, start
 from ftsdk.serve.service import Service
 from ftsdk.version import __version__
 
@@ -141,8 +141,10 @@ async def infer_version(request: Request, service: Serving, name: str, version: 
 async def _infer(request: Request, service: Service) -> Response:
     length = _header_length(request)
     limit = request_limits(service.settings.max_bytes).nbytes
-    job = await start(request, service, limit, lambda body: infer(service, body, length))
-    answer = await last(job, request, service)
+    underway = await start(
+        request, service, limit, lambda body, deadline: infer(service, body, length, deadline)
+    )
+    answer = await underway.last()
     if answer.header_length is None:
         return Response(answer.body, media_type="application/json")
     headers = {HEADER_LENGTH: str(answer.header_length)}

@@ -11,6 +11,7 @@ from ftsdk.cancellation import Cancellation
 from ftsdk.errors import RequestError
 from ftsdk.serve.analyses import Analysis
 from ftsdk.serve.bodies import parse_json
+from ftsdk.serve.deadline import Deadline
 from ftsdk.serve.inference.documents import (
     OUTPUTS,
     PICTURE,
@@ -38,19 +39,21 @@ class Encoded:
     header_length: int | None
 
 
-def infer(service: Service, body: bytes, header_length: int | None) -> Work[Encoded]:
+def infer(
+    service: Service, body: bytes, header_length: int | None, deadline: Deadline
+) -> Work[Encoded]:
     """Return the work of one inference request.
 
     Args:
         service: what analyses.
         body: JSON, and behind it the binary part.
         header_length: bytes of the JSON; None is all of it.
+        deadline: when it is given up.
 
     Raises (when run):
         RequestError: it is not what the protocol or the model takes.
         InputError: the picture is at fault.
     """
-    deadline = service.deadline()
 
     def work(cancellation: Cancellation) -> Generator[Encoded, None, None]:
         head, binary = _parts(body, header_length)
