@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from ftsdk.errors import BundlePathError
 
@@ -56,6 +58,20 @@ def layer_of(node: ir.Node) -> str:
     return scopes[-4] if len(scopes) > 3 and scopes[-4] else str(node.name)
 
 
+class _WeightInFile(ir.ExternalTensor):
+    """A weight of which nothing stays in memory once it was read.
+
+    onnx_ir's own keeps what it mapped, and 4-bit numbers unpacked, as long as the graph is there.
+    """
+
+    def numpy(self) -> NDArray[Any]:
+        """Return the numbers; they are mapped, or unpacked, as long as the array is used."""
+        once = ir.ExternalTensor(
+            self.location, self.offset, self.length, self.dtype, shape=self.shape, name=self.name
+        )
+        return once.numpy()
+
+
 def _beside(path: Path, weight: ir.ExternalTensor) -> ir.ExternalTensor:
     """Return `weight` by its file's whole path.
 
@@ -69,7 +85,7 @@ def _beside(path: Path, weight: ir.ExternalTensor) -> ir.ExternalTensor:
             found=str(weight.location)[:200],
             cure="export the bundle again",
         )
-    return ir.ExternalTensor(
+    return _WeightInFile(
         data, weight.offset, weight.length, weight.dtype, shape=weight.shape, name=str(weight.name)
     )
 

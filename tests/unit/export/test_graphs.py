@@ -137,6 +137,22 @@ def test_a_graph_reads_its_weights_also_where_another_bundle_shares_them(
         graph_files.load_graph(tmp_path / "moved.onnx")
 
 
+def test_a_weight_in_a_file_is_in_memory_only_while_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_files, "INLINE_BYTES", 100)
+    path = tmp_path / "doubling.onnx"
+    example: Mapping[str, Tensor] = {"pixel_values": torch.zeros(2, 3, 40)}
+    export_graph(Doubling(), example, dynamic_axes(["pixel_values"]), path)
+    model = graph_files.load_graph(path)
+    weights = [value.const_value for value in model.graph.initializers.values()]
+    read = [weight.numpy() for weight in weights if weight is not None]
+    assert any((values == 2).all() for values in read)
+    assert str(graph_files.data_file(path)) in Path("/proc/self/maps").read_text()
+    del read
+    assert str(graph_files.data_file(path)) not in Path("/proc/self/maps").read_text()
+
+
 def test_a_graph_that_became_small_takes_its_weights_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
