@@ -30,7 +30,7 @@ from ft_export.graph.export import dynamic_axes, export_graph
 from ft_export.model.language import LanguageDecoder, LanguageDims
 from ft_export.precision.language import LanguagePrecision, lower_language
 from ftsdk.bundle import Bundle, open_bundle
-from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.engines.loading import load_graph
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.generate import generate
@@ -108,8 +108,7 @@ def resident(
     bundle, process = open_bundle(bundle_path), psutil.Process()
     manifest, before = bundle.manifest, process.memory_info().rss
     encoder, decoder = (
-        OnnxRuntimeEngine(bundle.file(manifest.stages[f"language_{part}"].graph))
-        for part in ("encoder", "decoder")
+        load_graph(bundle, f"language_{part}", "cpu", threads=0) for part in ("encoder", "decoder")
     )
     embeddings = TokenEmbeddings(bundle.read(manifest.language.token_embeddings))
     soft_tokens = np.load(bundle.file(manifest.golden_tensors))["qformer_output"]

@@ -16,8 +16,7 @@ from ftsdk.chain import Chain
 from ftsdk.consistency import MODEL_STAGES
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors, arrays
 from ftsdk.engines.difference import GATE_FACTOR, Difference, device_limit, relative
-from ftsdk.engines.loading import LoadedEngines, load_engines
-from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.engines.loading import LoadedEngines, load_engines, load_graph
 from ftsdk.engines.provider import is_provider_device
 from ftsdk.errors import EngineAnswerError, EngineRunError, FtsdkError
 from ftsdk.imaging.decode import decode
@@ -94,7 +93,7 @@ class _Comparison:
 
     def on_cpu(self, stage: str) -> Engine:
         """Return a stage on the CPU; the caller closes it."""
-        return OnnxRuntimeEngine(self._bundle.graph(stage))
+        return load_graph(self._bundle, stage, "cpu", threads=0)
 
     def there(self, stage: str) -> Engine:
         """Return the stage that is to be accepted."""

@@ -47,6 +47,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
+def is_x86() -> bool:
+    """Return whether this processor is of Intel's and AMD's 64-bit kind."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
 @cache
 def has_vnni() -> bool:
     """Return whether this x86 processor multiplies 8-bit numbers into 32-bit sums."""

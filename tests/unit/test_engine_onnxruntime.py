@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
+from ftsdk.engines import onnxruntime as engine_module
 from ftsdk.engines.contract import DeviceTensor, Tensor, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
@@ -23,6 +25,7 @@ from ftsdk.errors import (
     EngineLoadError,
     EngineRunError,
 )
+from ftsdk.machine import is_x86
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +196,43 @@ def test_nano_writes_the_same_report_when_all_stays_on_the_device() -> None:
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     assert all(isinstance(value, np.ndarray) for value in found.image_tensors.values())
     assert isinstance(named["encoder_output"], np.ndarray)
+
+
+@pytest.fixture(scope="module")
+def four_bits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """y [rows, 32] = x [rows, 64] times int4 codes in blocks of 32, and what they stand for."""
+    random = np.random.default_rng(0)
+    codes = random.integers(-8, 8, (64, 32)).astype(ml_dtypes.int4)
+    scales = random.uniform(0.5, 1, (2, 32)).astype(np.float32)
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width])
+        for name, width in (("x", 64), ("y", 32))
+    )
+    constants = [
+        helper.make_tensor("codes", TensorProto.INT4, codes.shape, codes.astype(np.int8)),
+        helper.make_tensor("scales", TensorProto.FLOAT, scales.shape, scales),
+    ]
+    nodes = [
+        helper.make_node("DequantizeLinear", ["codes", "scales"], ["w"], axis=0, block_size=32),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    made = helper.make_graph(nodes, "product", [x], [y], constants)
+    path = tmp_path_factory.mktemp("graph") / "four_bits.onnx"
+    onnx.save(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path
+    )
+    return path, codes.astype(np.float32) * np.repeat(scales, 32, axis=0)
+
+
+@pytest.mark.parametrize("vnni", [True, False])
+@pytest.mark.parametrize("many_rows", [True, False])
+def test_many_rows_meet_four_bits_in_float32_where_eight_are_no_faster(
+    four_bits: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch, many_rows: bool, vnni: bool
+) -> None:
+    monkeypatch.setattr(engine_module, "has_vnni", lambda: vnni)
+    path, weight = four_bits
+    x = np.random.default_rng(1).normal(size=(40, 64)).astype(np.float32)
+    found = OnnxRuntimeEngine(path, many_rows=many_rows).infer({"x": x})["y"]
+    error = np.linalg.norm(found - x @ weight) / np.linalg.norm(x @ weight)
+    exact = many_rows and not vnni and is_x86()
+    assert error < 1e-6 if exact else 1e-4 < error < 1e-2

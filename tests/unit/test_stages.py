@@ -76,17 +76,22 @@ def test_small_stages_of_few_rows_get_one_thread_unless_asked(
     monkeypatch: pytest.MonkeyPatch, asked: int
 ) -> None:
     given: dict[str, int] = {}
+    one_row: list[str] = []
 
     class Noting(OnnxRuntimeEngine):
-        def __init__(self, graph: BundleGraph, device: str, threads: int) -> None:
+        def __init__(
+            self, graph: BundleGraph, device: str, threads: int, many_rows: bool, _: Path | None
+        ) -> None:
             given[Path(graph.name).stem] = threads
-            super().__init__(graph, device, threads)
+            one_row.extend(() if many_rows else (Path(graph.name).stem,))
+            super().__init__(graph, device, threads, many_rows)
 
     monkeypatch.setattr(loading, "OnnxRuntimeEngine", Noting)
     for engine in load_engines(open_bundle(NANO), "cpu", asked).engines.values():
         engine.close()
     few = {"qformer", "language_encoder", "language_decoder"}
     assert given == {stage: asked or int(stage in few) for stage in (*MODEL_STAGES, FACE_DETECTOR)}
+    assert one_row == ["language_decoder"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

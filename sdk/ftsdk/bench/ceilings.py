@@ -15,6 +15,7 @@ import numpy as np
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.engines.contract import Engine
+from ftsdk.engines.loading import load_graph
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 _COPY_BYTES = 256 << 20
@@ -73,8 +74,7 @@ def profile(analyzer: Analyzer, picture: Any, threads: int) -> dict[str, Cost]:
 
         def load(stage: str, engine: Engine) -> Engine:
             engine.close()
-            graph, place = bundle.graph(stage), Path(folder) / stage
-            made = OnnxRuntimeEngine(graph, device, threads, profile=place)
+            made = load_graph(bundle, stage, device, threads, profile=Path(folder) / stage)
             profiled[stage] = made
             return made
 

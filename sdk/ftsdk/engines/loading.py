@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from ftsdk.bundle import Bundle
 from ftsdk.engines.cache import EngineCache
@@ -92,13 +93,21 @@ def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Engine]
     stages, weigh = bundle.manifest.stages, bundle.manifest.graph_bytes
 
     def load(stage: str) -> Engine:
-        return OnnxRuntimeEngine(bundle.graph(stage), device, threads or _threads(bundle, stage))
+        return load_graph(bundle, stage, device, threads or _threads(bundle, stage))
 
     small = device == "cpu" and max(map(weigh, stages)) < _SMALL_BYTES
     with ThreadPoolExecutor(cores() if small else 1) as pool:
         engines = dict(zip(stages, pool.map(load, stages), strict=True))
     release_freed_memory()
     return engines
+
+
+def load_graph(
+    bundle: Bundle, stage: str, device: str, threads: int, profile: Path | None = None
+) -> OnnxRuntimeEngine:
+    """Load one stage as every analyzer does; see `OnnxRuntimeEngine`."""
+    many_rows = stage != "language_decoder"
+    return OnnxRuntimeEngine(bundle.graph(stage), device, threads, many_rows, profile)
 
 
 def _on_host(manifest: Manifest) -> Preprocessing:
