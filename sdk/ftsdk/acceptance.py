@@ -7,6 +7,8 @@ providers have kernels of their own for other shapes.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,15 +16,17 @@ from ftsdk.bundle import Bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
 from ftsdk.consistency import MODEL_STAGES
+from ftsdk.engines.cache import Acceptance, EngineCache
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors, arrays
 from ftsdk.engines.difference import GATE_FACTOR, Difference, device_limit, relative
 from ftsdk.engines.loading import LoadedEngines, load_engines, load_graph
 from ftsdk.engines.provider import is_provider_device
-from ftsdk.errors import EngineAnswerError, EngineRunError, FtsdkError
+from ftsdk.errors import EngineAnswerError, EngineCacheError, EngineRunError, FtsdkError
 from ftsdk.imaging.decode import decode
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
+from ftsdk.machine import drivers
 from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
 
@@ -35,6 +39,8 @@ def load_accepted(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
     """Load a bundle's engines as `load_engines` does; a provider's have to answer as the CPU does.
 
     That takes three analyses of the golden picture; the CPU's stages are in memory one at a time.
+    That it was accepted is noted beside the bundle, where that can be written, and the next load
+    compares again only what differs: bundle, runtime, provider, hardware, drivers or threads.
 
     Raises:
         EngineAnswerError: a tensor differs from the CPU's by more than the device may bring.
@@ -43,12 +49,32 @@ def load_accepted(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
     loaded = load_engines(bundle, device, threads)
     if is_provider_device(loaded.device):
         try:
-            _require_as_on_cpu(bundle, loaded)
+            _accept(bundle, loaded, threads)
         except FtsdkError:
             for engine in loaded.engines.values():
                 engine.close()
             raise
     return loaded
+
+
+def _accept(bundle: Bundle, loaded: LoadedEngines, threads: int) -> None:
+    """Compare a provider with the CPU, unless that was done and nothing has changed since."""
+    cache, known = EngineCache.beside(bundle), drivers()
+    if known is None:
+        _require_as_on_cpu(bundle, loaded)
+        return
+    asked = Acceptance(
+        bundle_sha256=bundle.sha256,
+        runtime=loaded.runtime,
+        device=loaded.device,
+        threads=threads,
+        drivers=known,
+    )
+    if cache.has_noted(asked):
+        return
+    _require_as_on_cpu(bundle, loaded)
+    with suppress(EngineCacheError):  # not ours to write: it is compared at every load
+        cache.note(asked)
 
 
 def _require_as_on_cpu(bundle: Bundle, loaded: LoadedEngines) -> None:

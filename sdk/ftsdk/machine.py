@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -136,6 +137,23 @@ def run(command: Sequence[str]) -> Printed | None:
     said = f"{done.stdout}\n{done.stderr}".strip()
     failure = (said or f"exit code {done.returncode}") if done.returncode else ""
     return Printed(done.stdout.strip(), failure)
+
+
+def drivers(maps: Path = Path("/proc/self/maps")) -> tuple[str, ...] | None:
+    """Return the kernel, and each library outside Python's folders that this process has mapped.
+
+    With a library's size and time, so that another driver in its place is told from it. None where
+    the system does not say what is mapped.
+    """
+    lines = (read_text(maps) or "").splitlines()
+    paths = {line[line.index("/") :] for line in lines if "/" in line and ".so" in line}
+    ours = tuple(f"{Path(one).resolve()}{os.sep}" for one in (sys.prefix, sys.base_prefix))
+    found = []
+    for path in sorted(path for path in paths if not path.startswith(ours)):
+        with contextlib.suppress(OSError):  # it was deleted since: an upgrade under way
+            status = Path(path).stat()
+            found.append(f"{path} {status.st_size} {status.st_mtime_ns}")
+    return (f"{platform.system()} {platform.release()}", *found) if lines else None
 
 
 def release_freed_memory() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftsdk import machine
-from ftsdk.machine import cores, host_peak_mib, release_freed_memory
+from ftsdk.machine import cores, drivers, host_peak_mib, release_freed_memory
 
 
 def _resident_mib() -> float:
@@ -38,6 +38,23 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     after = _resident_mib()
     libc.free(blocks[-1])
     assert before - after > 40
+
+
+def test_a_library_that_is_mapped_is_told_with_its_size_and_time(tmp_path: Path) -> None:
+    library, maps = tmp_path / "lib of a driver.so.1", tmp_path / "maps"
+    library.write_bytes(b"abc")
+    inside = Path(sys.prefix).resolve() / "lib/libpython.so"
+    row = "7f00-7f01 r-xp 0000 fe:00 123                        "
+    maps.write_text(f"{row}{library}\n{row}{inside}\n{row}/gone.so (deleted)\n{row}[stack]\n")
+    first = drivers(maps)
+    library.write_bytes(b"abcd")
+    second = drivers(maps)
+    assert first is not None
+    assert second is not None
+    assert [first[0], len(first), len(second)] == [second[0], 2, 2]
+    assert first[1].startswith(f"{library} 3 ")
+    assert second[1].startswith(f"{library} 4 ")
+    assert drivers(tmp_path / "nothing") is None
 
 
 def test_the_runtime_is_imported_without_unix_modules() -> None:

@@ -5,8 +5,9 @@ OpenVINO's runs on the CPU here; a library of another kind is compiled in a mome
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from small_graphs import write
 from ftsdk import acceptance
 from ftsdk.acceptance import load_accepted
 from ftsdk.analyzer import Analyzer
-from ftsdk.bundle import open_bundle
+from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.doctor.backends import check_providers
+from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
 from ftsdk.engines.device_name import require_device_name
-from ftsdk.engines.loading import load_engines
+from ftsdk.engines.difference import Difference
+from ftsdk.engines.loading import LoadedEngines, load_engines
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
 from ftsdk.engines.provider import find_device, installed_providers
 from ftsdk.errors import (
@@ -35,6 +38,7 @@ from ftsdk.errors import (
     OptionError,
 )
 from ftsdk.language.options import Language
+from ftsdk.trust import NANO
 
 OPENVINO = "openvino:cpu"
 #: What ONNX Runtime calls in a provider's library; it offers nothing, or wants a later runtime.
@@ -214,6 +218,72 @@ def test_a_provider_that_answers_differently_is_refused_with_the_difference(
     assert caught.value.found.startswith("forgery_prompter region_logits")
     assert (" x2 " in caught.value.found) == (rows == 2)
     assert wrong.closed
+
+
+@pytest.fixture
+def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Return what loads a copy of nano "on OpenVINO" and says how often it was compared so far.
+
+    Its engines are the CPU's: what is asked here is when they are compared, not what they answer.
+    """
+    bundle = open_bundle(shutil.copytree(NANO, tmp_path / "nano.bundle"))
+    loaded = load_engines(bundle, "cpu", 1)
+    times: list[Bundle] = []
+
+    def compare(bundle: Bundle, loaded: LoadedEngines) -> list[Difference]:
+        times.append(bundle)
+        return [Difference("vision_encoder image_embeds", 0.0 if loaded.runtime else 1.0, 1e-3)]
+
+    monkeypatch.setattr(acceptance, "compare_with_cpu", compare)
+
+    def load(threads: int = 1, **changed: str) -> int:
+        facts = {"runtime": "onnxruntime 1, openvino 1 on a CPU", "device": OPENVINO} | changed
+        there = replace(loaded, runtime=facts["runtime"], device=facts["device"])
+        monkeypatch.setattr(acceptance, "load_engines", lambda *_: there)
+        sha256 = facts.get("sha256", bundle.sha256)
+        load_accepted(replace(bundle, sha256=sha256), OPENVINO, threads)
+        return len(times)
+
+    yield load
+    for engine in loaded.engines.values():
+        engine.close()
+
+
+def test_what_was_accepted_is_compared_again_only_when_something_changed(
+    compared: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [compared(), compared()] == [1, 1]
+    assert [compared(runtime="onnxruntime 2, openvino 1 on a CPU"), compared()] == [2, 2]
+    assert compared(device="openvino:cpu:1") == 3
+    assert compared(sha256="b" * 64) == 4
+    assert compared(threads=2) == 5
+    monkeypatch.setattr(acceptance, "drivers", lambda: ("Linux 9", "/usr/lib/libze.so 1 2"))
+    assert [compared(), compared()] == [6, 6]
+    monkeypatch.setattr(acceptance, "drivers", lambda: None)
+    assert [compared(), compared()] == [7, 8]
+
+
+def test_what_was_refused_is_refused_again(compared: Callable[..., int], tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(EngineAnswerError):
+            compared(runtime="")
+    assert not (tmp_path / "nano.bundle.engines").exists()
+
+
+def test_a_note_that_others_could_write_or_that_is_damaged_does_not_count(
+    compared: Callable[..., int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "nano.bundle.engines"
+    assert compared() == 1
+    folder.chmod(0o770)
+    assert [compared(), compared()] == [2, 3]
+    folder.chmod(0o700)
+    assert compared() == 3
+    (note,) = folder.iterdir()
+    note.write_bytes(note.read_bytes().replace(b"openvino 1", b"openvino 2"))
+    assert [compared(), compared()] == [4, 4]
+    assert EngineCache(folder).clear() > 0
+    assert [folder.exists(), compared()] == [False, 5]
 
 
 def test_openvino_answers_nano_as_the_cpu_does() -> None:

@@ -2,7 +2,7 @@
 
 A plan runs only on the GPU and with the runtime that it was built for. Its record, a JSON file
 beside it, says for which, and holds its SHA-256; the bytes that were hashed are the bytes that the
-runtime gets.
+runtime gets. Beside them lies which execution providers were accepted here, see `Acceptance`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ftsdk.bundle import Bundle, problems
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
 from ftsdk.files import open_regular, read_regular, write_atomically
 
-#: Raised when the way plans are built changes, so that older ones are built again.
+#: Raised when the way plans are built, or providers compared, changes: older ones do not count.
 RECIPE = 1
 #: Plans beyond this many bytes in one cache push the least recently used ones out.
 MAX_BYTES = 64 << 30
@@ -66,6 +66,30 @@ class EngineRecord(_Strict):
     size: int = Field(ge=0)
     sha256: str = Field(pattern=_SHA256)
     build_seconds: float = Field(ge=0)
+
+
+class Acceptance(_Strict):
+    """What it depends on that a provider answered as the CPU does; all of it must be the same.
+
+    Attributes:
+        bundle_sha256: of its manifest, which covers every file.
+        runtime: the runtime, the provider's package and the hardware, with their versions.
+        device: as `openvino:npu`.
+        threads: threads inside one operator.
+        drivers: as `machine.drivers` tells them.
+    """
+
+    bundle_sha256: str = Field(pattern=_SHA256)
+    runtime: str
+    device: str
+    threads: int
+    drivers: tuple[str, ...]
+    recipe: int = RECIPE
+
+    @property
+    def name(self) -> str:
+        """The note's file name without its suffix."""
+        return f"accepted-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:20]}"
 
 
 def graph_sha256(bundle: Bundle, stage: str) -> str:
@@ -169,6 +193,31 @@ class EngineCache:
         self._require_private()
         digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
         return content if hashlib.sha256(content).digest() == digest else b""
+
+    def note(self, passed: Acceptance) -> None:
+        """Remember that a provider answered as the CPU does.
+
+        Raises:
+            EngineCacheError: the directory is not private or cannot be written.
+        """
+        self._make()
+        try:
+            write_atomically(self._record(passed.name), passed.model_dump_json(indent=1).encode())
+        except OSError as error:
+            raise self._unusable(f"nothing can be written: {error.strerror}") from error
+
+    def has_noted(self, asked: Acceptance) -> bool:
+        """Tell whether this very thing was noted, in a directory that nobody else can write."""
+        try:
+            content = read_regular(self._record(asked.name))
+            self._require_private()
+            return Acceptance.model_validate_json(content) == asked
+        except (OSError, ValidationError, EngineCacheError):
+            return False
+
+    def has_plans(self) -> bool:
+        """Tell whether any plan lies here, whatever it is for."""
+        return any(self.folder.glob("*.plan"))
 
     def records(self) -> Iterator[EngineRecord]:
         """Yield every plan's record, least recently used first; unreadable ones are left out."""

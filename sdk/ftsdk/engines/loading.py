@@ -121,7 +121,7 @@ def _threads(bundle: Bundle, stage: str) -> int:
 
 def _load_built(bundle: Bundle, device: str) -> LoadedEngines | None:
     """Load the engines that were built for the GPU that is here; None if none were."""
-    if not EngineCache.beside(bundle).folder.is_dir():
+    if not EngineCache.beside(bundle).has_plans():
         return None
     trt = load_tensorrt()
     gpu = this_gpu(trt)
