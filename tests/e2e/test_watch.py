@@ -164,6 +164,30 @@ def test_a_source_that_hangs_is_lost_after_the_time_out(nano: Analyzer) -> None:
         list(watch_with(nano, hanging(), WatchOptions(timeout=0.2)))
 
 
+def test_the_next_picture_is_masked_while_words_are_written_and_few_are_ahead(
+    stills: tuple[np.ndarray, np.ndarray],
+) -> None:
+    with Analyzer(device="cpu", threads=1) as analyzer:
+        _, engines = counted(analyzer)
+        masks, write = engines["mask_decoder"], analyzer.chain.writer
+        ahead: list[int] = []
+
+        def patient(*arguments: Any) -> Iterator[int]:
+            written, end = len(ahead), time.monotonic() + 20
+            while masks.calls < min(6, written + 2) and time.monotonic() < end:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            ahead.append(masks.calls - written - 1)
+            yield from write(*arguments)
+
+        analyzer.chain.writer = patient
+        answers = watch_with(analyzer, paced(6, stills[0]), WatchOptions("wait", report="always"))
+        reported = of_kind(ftsdk.FrameReported, list(answers))
+    assert [answer.frame.index for answer in reported] == list(range(6))
+    assert all(1 <= count <= 2 for count in ahead[:4])
+    assert ahead[4:] == [1, 0]
+
+
 def test_closing_a_watch_stops_its_engines(video: Path) -> None:
     with Analyzer(device="cpu", threads=1) as analyzer:
         _, engines = counted(analyzer)
