@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from ft_export.graph.files import data_file, remove_graph
 from ftsdk.engines.contract import arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
+from ftsdk.machine import release_freed_memory
 
 TensorDict = dict[str, NDArray[np.generic]]
 Inputs = Sequence[Mapping[str, NDArray[np.generic]]]
@@ -45,13 +46,18 @@ def observe(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in extra
     )
     results = []
-    with _loaded(model, graph, scratch) as engine:
+    with _changed(model, graph, scratch) as engine:
         for feed in inputs:
             found = arrays(engine.infer(feed))
             for name in tensors:
                 seen(name, feed[name] if name in given else found[name])
-            results.append({name: found[name] for name in own})
+            results.append(owned({name: found[name] for name in own}))
     return results
+
+
+def owned(tensors: TensorDict) -> TensorDict:
+    """Return copies to keep: an array of the runtime's holds all the memory of its session."""
+    return {name: value.copy() for name, value in tensors.items()}
 
 
 def peaks(graph: Path, scratch: Path, inputs: Inputs) -> dict[str, float]:
@@ -75,7 +81,7 @@ def peaks(graph: Path, scratch: Path, inputs: Inputs) -> dict[str, float]:
             helper.make_tensor_value_info(f"{name}/peak", TensorProto.FLOAT, [])
         )
     found = dict.fromkeys(names, 0.0)
-    with _loaded(model, graph, scratch) as engine:
+    with _changed(model, graph, scratch) as engine:
         for feed in inputs:
             for key, value in arrays(engine.infer(feed)).items():
                 name = key.removesuffix("/peak")
@@ -84,15 +90,26 @@ def peaks(graph: Path, scratch: Path, inputs: Inputs) -> dict[str, float]:
 
 
 @contextmanager
-def _loaded(model: onnx.ModelProto, graph: Path, scratch: Path) -> Iterator[OnnxRuntimeEngine]:
+def loaded(graph: Path) -> Iterator[OnnxRuntimeEngine]:
+    """Yield what runs a graph; what it took of memory goes back to the system in the end."""
+    engine = OnnxRuntimeEngine(graph)
+    try:
+        yield engine
+    finally:
+        engine.close()
+        release_freed_memory()
+
+
+@contextmanager
+def _changed(model: onnx.ModelProto, graph: Path, scratch: Path) -> Iterator[OnnxRuntimeEngine]:
+    """Yield what runs `model`, which has the weights of `graph`."""
     path = scratch / graph.name
     onnx.save(model, path)
     if data_file(graph).is_file():
         link_or_copy(data_file(graph), data_file(path))
     try:
-        engine = OnnxRuntimeEngine(path)
-        yield engine
-        engine.close()
+        with loaded(path) as engine:
+            yield engine
     finally:
         remove_graph(path)
 

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from ft_calibration.ranges import Histogram, Range, Rule
 from ft_export.gates.encoders import stage_differences, within
 from ft_export.graph.files import load_graph, remove_graph, save_graph
-from ft_export.graph.observe import Inputs, TensorDict, link_graph, observe
+from ft_export.graph.observe import Inputs, TensorDict, link_graph, loaded, observe, owned
 from ft_export.precision.float16 import to_float16
 from ft_export.precision.int8 import find_products, to_int8
 from ftsdk.engines.contract import arrays
-from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.manifest import GateEntry, Precision
 
 #: What an encoder is lowered to. `int8` leaves what is not INT8 float32, best on a CPU;
@@ -120,13 +119,12 @@ def lower(graph: StageGraph, form: Form, inputs: Inputs, reference: Timed) -> Lo
 
 def run(graph: Path, inputs: Inputs) -> Timed:
     """Run a graph on each of `inputs`."""
-    engine = OnnxRuntimeEngine(graph)
     outputs, seconds = [], []
-    for feed in inputs:
-        start = time.perf_counter()
-        outputs.append(arrays(engine.infer(feed)))
-        seconds.append(time.perf_counter() - start)
-    engine.close()
+    with loaded(graph) as engine:
+        for feed in inputs:
+            start = time.perf_counter()
+            outputs.append(owned(arrays(engine.infer(feed))))
+            seconds.append(time.perf_counter() - start)
     return Timed(outputs, float(np.median(seconds)) * 1e3)
 
 

@@ -14,6 +14,7 @@ from onnx import helper
 from ft_export.graph.files import load_graph, save_graph
 from ft_export.precision.int8 import column_scales, find_products, to_int8
 from ft_export.precision.language import LanguagePrecision, lower_language
+from ft_export.precision.lowering import observe_ranges, run
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 
 WIDTH, OUT = 96, 64
@@ -115,3 +116,13 @@ def test_integer_sums_do_not_overflow(tmp_path: Path) -> None:
 def test_each_column_has_its_own_scale_and_an_empty_one_has_no_harm() -> None:
     matrix = np.array([[1.0, 0.0, -254.0], [-0.5, 0.0, 12.7]], np.float32)
     np.testing.assert_allclose(column_scales(matrix), [1 / 127, 1.0, 2.0], rtol=1e-6)
+
+
+def test_what_is_kept_of_a_run_holds_no_memory_of_its_session(graph: Path, tmp_path: Path) -> None:
+    inputs = [{"x": RANDOM.standard_normal((2, 7, WIDTH)).astype(np.float32)}]
+    (scratch := tmp_path / "scratch").mkdir()
+    ranges, observed = observe_ranges(graph, scratch, inputs, "minmax")
+    assert ranges["x"].limit == np.abs(inputs[0]["x"]).max()
+    for outputs in (*observed, *run(graph, inputs).outputs):
+        np.testing.assert_array_equal(outputs["y"], OnnxRuntimeEngine(graph).infer(inputs[0])["y"])
+        assert outputs["y"].base is None
