@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ftsdk.bundle import Bundle, open_bundle
@@ -51,9 +52,8 @@ def rewrite_language(
         lower_language(model, LanguagePrecision(precision))
         remove_graph(out / graph)
         save_graph(model, out / graph)
-        entries[stage] = entries[stage].model_copy(update={"precision": precision})
-    update = {"stages": entries, "files": hash_files(out)}
-    write_manifest(out, bundle.manifest.model_copy(update=update))
+        entries[stage] = replace(entries[stage], precision=precision)
+    write_manifest(out, replace(bundle.manifest, stages=entries, files=hash_files(out)))
 
 
 def link_bundle(bundle: Bundle, out: Path) -> Path:

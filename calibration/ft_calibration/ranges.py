@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ft_forge.mmtt import MmttData
-from ftsdk.bundle import problems, sha256_of
+from ftsdk.bundle import sha256_of
 from ftsdk.errors import DataNotFoundError, RangesError
 from ftsdk.files import write_atomically
+from ftsdk.text import problems
 
 Rule = Literal["minmax", "percentile", "entropy"]
 

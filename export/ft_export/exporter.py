@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,18 +107,18 @@ def _finish(run: StageExport, show: Show) -> None:
     if report_ids != run.report_ids:  # a lowered language model has its own words
         _write_golden(run, report_ids)
         manifest = _manifest(run)
-    write_manifest(run.folder, manifest.model_copy(update={"gate": (*manifest.gate, *measured)}))
+    write_manifest(run.folder, replace(manifest, gate=(*manifest.gate, *measured)))
 
 
 def _manifest(run: StageExport) -> Manifest:
-    facts = {
-        "stages": run.draft.stages | run.finished.stages,
-        "gate": run.finished.gate,
-        "text_gate": run.finished.text_gate,
-        "dead_tensors": len(run.plan.checkpoint.dead),
-        "files": hash_files(run.folder),
-    }
-    return run.draft.model_copy(update=facts)
+    return replace(
+        run.draft,
+        stages={**run.draft.stages, **run.finished.stages},
+        gate=run.finished.gate,
+        text_gate=run.finished.text_gate,
+        dead_tensors=len(run.plan.checkpoint.dead),
+        files=hash_files(run.folder),
+    )
 
 
 def _write_golden(run: StageExport, report_ids: tuple[int, ...]) -> None:

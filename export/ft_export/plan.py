@@ -33,6 +33,7 @@ from ftsdk.manifest import (
     ValidityEntry,
     stage_graph,
 )
+from ftsdk.strict import read
 from ftsdk.trust import NANO
 
 _QUESTION = (
@@ -213,7 +214,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         region_threshold=facts["region_threshold"],
         mask_threshold=facts["mask_threshold"],
         score=_score_entry(facts["score"]),
-        validity=ValidityEntry.model_validate_json(json.dumps(facts["validity"])),
+        validity=read(ValidityEntry, facts["validity"]),
         limits=_NANO_LIMITS,
         licence=_NANO_LICENCE,
     )
@@ -235,4 +236,4 @@ def _score_entry(facts: dict[str, object]) -> ScoreEntry:
     default = points.pop("default")
     name = next(name for name, value in points.items() if value == default)
     entry = {**facts, "operating_points": points, "default": name}
-    return ScoreEntry.model_validate_json(json.dumps(entry))
+    return read(ScoreEntry, entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tempfile
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class StageExport:
         self._language, self._waived = language, waived
         self._reports = read_reports(plan.reports) if plan.reports else []
         self.draft: Manifest = draft_manifest(plan, folder)
-        described = self.draft.model_copy(update={"files": hash_drafted(folder, self.draft)})
+        described = replace(self.draft, files=hash_drafted(folder, self.draft))
         self._chain = chain_of(Bundle(folder, described, sha256=""))
         framed = self._chain.frame(decode(GOLDEN_PICTURE))
         self.reference: TensorDict = arrays(self._chain.start(framed.pixels))

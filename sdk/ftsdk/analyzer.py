@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,7 +86,7 @@ class Analyzer:
         self.reader = PictureReader(isolate_decoding, max_pixels)
         self._bundle = open_bundle(bundle, trusted)
         manifest = self._bundle.manifest
-        self.language = language or Language(**manifest.generation.model_dump())
+        self.language = language or Language(**asdict(manifest.generation))
         loaded = load_accepted(self._bundle, device, threads)
         #: The stages, the prompt and the writer; see `Chain`.
         self.chain = Chain(self._bundle, Stages(manifest, loaded, cache_bytes))

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from ftsdk.consistency import contradictions
 from ftsdk.errors import (
@@ -35,6 +34,7 @@ from ftsdk.machine import cores
 from ftsdk.manifest import Manifest
 from ftsdk.numpy_files import arrays_in
 from ftsdk.signature import require_signature
+from ftsdk.strict import StrictError, read
 from ftsdk.trust import BundleName
 from ftsdk.verified import BundleGraph, Seal, SealedFile, read_verified, seal_verified
 
@@ -167,7 +167,8 @@ def _read_manifest(root: Path) -> bytes:
 
 def _parse(raw: bytes, root: Path) -> Manifest:
     try:
-        version = json.loads(raw, object_pairs_hook=_unique).get("manifest_version")
+        content = json.loads(raw.decode(), object_pairs_hook=_unique)
+        version = content.get("manifest_version")
     except (ValueError, AttributeError, RecursionError) as error:
         raise _manifest_error(root, f"no JSON object: {error}") from error
     if type(version) is not int or version != MANIFEST_VERSION:
@@ -178,18 +179,12 @@ def _parse(raw: bytes, root: Path) -> Manifest:
             cure="export it again with this ftsdk, or install the ftsdk that wrote it",
         )
     try:
-        manifest = Manifest.model_validate_json(raw)
-    except ValidationError as error:
-        raise _manifest_error(root, problems(error)) from error
+        manifest = read(Manifest, content)
+    except StrictError as error:
+        raise _manifest_error(root, str(error)) from error
     if found_together := "; ".join(contradictions(manifest)):
         raise _manifest_error(root, found_together)
     return manifest
-
-
-def problems(error: ValidationError) -> str:
-    """Return each field that is wrong, and why, on one line."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, at['loc'])) or 'all'}: {at['msg']}" for at in found)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from ftsdk.strict import AtLeast, Matching, Within
 
-_Positive = Annotated[float, Field(gt=0)]
-_Share = Annotated[float, Field(gt=0, lt=1)]
+_Positive = Annotated[float, Within(gt=0)]
+_Share = Annotated[float, Within(gt=0, lt=1)]
 
 #: Of a stage's matrices; everything else in a graph is float32 unless its runtime needs otherwise.
 Precision = Literal["float32", "float16", "int8", "int4", "nf4"]
@@ -15,18 +16,16 @@ Precision = Literal["float32", "float16", "int8", "int4", "nf4"]
 Rounding = Literal["nearest", "clipped", "gptq"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class FileEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
     """Size in bytes and SHA-256 of one file."""
 
-    size: int = Field(ge=0)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: Annotated[int, Within(ge=0)]
+    sha256: Annotated[str, Matching("[0-9a-f]{64}")]
 
 
-class StageEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class StageEntry:
     """One graph: where it lies, and the tensors that go in and come out, by name.
 
     `rounding` is None where no weight is int4.
@@ -39,52 +38,58 @@ class StageEntry(_Strict):
     rounding: Rounding | None = None
 
 
-class PreprocessingEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingEntry:
     """The squash to `size` x `size` px and the normalisation of [0, 1] channels, RGB."""
 
-    size: int = Field(gt=0, le=4096)
+    size: Annotated[int, Within(gt=0, le=4096)]
     mean: tuple[float, float, float]
     std: tuple[_Positive, _Positive, _Positive]
 
 
-class TokenizerEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class TokenizerEntry:
     """A `tokenizers` JSON file and the most tokens the model takes; text is cut on the left."""
 
     file: str
-    max_tokens: int = Field(gt=0, le=1 << 16)
+    max_tokens: Annotated[int, Within(gt=0, le=1 << 16)]
 
 
-class PromptEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class PromptEntry:
     """What is asked of the language model; `{regions}` stands for the names."""
 
     with_regions: str
     without_regions: str
 
 
-class LanguageEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class LanguageEntry:
     """The decoder's dimensions and special tokens."""
 
     token_embeddings: str
-    layers: int = Field(gt=0, le=1 << 10)
-    heads: int = Field(gt=0, le=1 << 10)
-    d_kv: int = Field(gt=0, le=1 << 12)
-    vocabulary: int = Field(gt=0, le=1 << 24)
-    start_token: int = Field(default=0, ge=0)
-    end_token: int = Field(default=1, ge=0)
+    layers: Annotated[int, Within(gt=0, le=1 << 10)]
+    heads: Annotated[int, Within(gt=0, le=1 << 10)]
+    d_kv: Annotated[int, Within(gt=0, le=1 << 12)]
+    vocabulary: Annotated[int, Within(gt=0, le=1 << 24)]
+    start_token: Annotated[int, Within(ge=0)] = 0
+    end_token: Annotated[int, Within(ge=0)] = 1
     clean_up_spaces: bool = True
 
 
-class GenerationEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class GenerationEntry:
     """How this model's reports are decoded unless the caller says otherwise."""
 
-    beams: int = Field(default=1, ge=1, le=64)
-    max_new_tokens: int = Field(default=100, ge=1, le=4096)
-    min_length: int = Field(default=5, ge=0, le=4097)
+    beams: Annotated[int, Within(ge=1, le=64)] = 1
+    max_new_tokens: Annotated[int, Within(ge=1, le=4096)] = 100
+    min_length: Annotated[int, Within(ge=0, le=4097)] = 5
     repetition_penalty: _Positive = 1.5
     length_penalty: float = 1.0
 
 
-class ScoreEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class ScoreEntry:
     """likelihood = sigmoid(logit / temperature + bias); thresholds by operating point.
 
     `untouched_tail` holds (score, share of untouched faces that score at least that), from the
@@ -93,14 +98,15 @@ class ScoreEntry(_Strict):
     """
 
     tensor: str
-    temperature: float = Field(gt=0)
+    temperature: Annotated[float, Within(gt=0)]
     bias: float
     operating_points: dict[str, float]
     default: str
-    untouched_tail: tuple[tuple[float, _Share], ...] | None = Field(default=None, min_length=2)
+    untouched_tail: Annotated[tuple[tuple[float, _Share], ...], AtLeast(2)] | None = None
 
 
-class ValidityEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class ValidityEntry:
     """What the model was made for; beyond it the answer is "cannot tell". None: not measured.
 
     Attributes:
@@ -112,16 +118,15 @@ class ValidityEntry(_Strict):
     """
 
     needs_face: bool = False
-    smallest_face: int | None = Field(default=None, gt=0)
+    smallest_face: Annotated[int, Within(gt=0)] | None = None
     unsure_scores: tuple[float, float] | None = None
-    lowest_jpeg_quality: int | None = Field(default=None, ge=1, le=100)
-    lowest_sharpness: float | None = Field(default=None, gt=0)
+    lowest_jpeg_quality: Annotated[int, Within(ge=1, le=100)] | None = None
+    lowest_sharpness: Annotated[float, Within(gt=0)] | None = None
 
 
-class GateEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class GateEntry:
     """One measured difference between an exported stage and its float32 reference."""
-
-    model_config = ConfigDict(allow_inf_nan=True)  # what failed the gate may be no number
 
     stage: str
     tensor: str
@@ -129,7 +134,8 @@ class GateEntry(_Strict):
     relative: float
 
 
-class TextGateEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class TextGateEntry:
     """How far a lowered language model is from float32.
 
     Attributes:
@@ -141,18 +147,19 @@ class TextGateEntry(_Strict):
         waived: the export was told not to fail on it, as for weights that mean nothing.
     """
 
-    reports: int = Field(gt=0)
-    tokens: int = Field(gt=0)
+    reports: Annotated[int, Within(gt=0)]
+    tokens: Annotated[int, Within(gt=0)]
     mean_kl: float
     p99_kl: float
-    top1_agreement: float = Field(ge=0, le=1)
+    top1_agreement: Annotated[float, Within(ge=0, le=1)]
     cider: float | None
     bleu_4: float | None
     rouge_l: float | None
     waived: bool
 
 
-class EncoderGateEntry(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class EncoderGateEntry:
     """How far lowered encoders are from float32, all of them in a row.
 
     Attributes:
@@ -163,10 +170,10 @@ class EncoderGateEntry(_Strict):
         waived: the export was told not to fail on it, as for weights that mean nothing.
     """
 
-    pictures: int = Field(gt=0)
-    mean_mask_iou: float = Field(ge=0, le=1)
-    min_mask_iou: float = Field(ge=0, le=1)
-    region_agreement: float = Field(ge=0, le=1)
+    pictures: Annotated[int, Within(gt=0)]
+    mean_mask_iou: Annotated[float, Within(ge=0, le=1)]
+    min_mask_iou: Annotated[float, Within(ge=0, le=1)]
+    region_agreement: Annotated[float, Within(ge=0, le=1)]
     kept_layers: dict[str, tuple[str, ...]]
     waived: bool
 
@@ -176,7 +183,8 @@ def stage_graph(stage: str) -> str:
     return f"graphs/{stage}.onnx"
 
 
-class Manifest(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
     """Everything that a runtime must know of a bundle."""
 
     manifest_version: Literal[1]
@@ -184,10 +192,10 @@ class Manifest(_Strict):
     created_by: str
     licence: str
     labels: tuple[str, ...]
-    region_threshold: float = Field(ge=0, le=1)
-    mask_threshold: float = Field(ge=0, le=1)
-    mask_size: int = Field(gt=0, le=4096)
-    region_tokens: int = Field(gt=0, le=1 << 16)
+    region_threshold: Annotated[float, Within(ge=0, le=1)]
+    mask_threshold: Annotated[float, Within(ge=0, le=1)]
+    mask_size: Annotated[int, Within(gt=0, le=4096)]
+    region_tokens: Annotated[int, Within(gt=0, le=1 << 16)]
     framing: Literal["picture", "face"]
     preprocessing: PreprocessingEntry
     prompt: PromptEntry

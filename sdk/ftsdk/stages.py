@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -51,7 +52,7 @@ class Stages:
         score = manifest.score
         self._read_here = {"region_logits", "mask_logits", score.tensor if score else ""}
         self._engines, self._preprocessing = dict(loaded.engines), loaded.preprocessing
-        self._on_host = manifest.preprocessing.model_dump()
+        self._on_host = asdict(manifest.preprocessing)
         _OPEN.add(self)
 
     def pixel_values(self, picture: NDArray[np.uint8]) -> Tensor:

@@ -13,7 +13,10 @@ import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _ESCAPED_BYTE = range(0xDC80, 0xDD00)
 # Control, surrogate, private, unassigned; line and paragraph separators; format characters, which
@@ -109,3 +112,9 @@ def _json_escape(code: int) -> str:
     if 0xD800 <= code < 0xE000:
         return "\\" + _escape(code)
     return json.dumps(chr(code))[1:-1] if code != 0x7F else "\\u007f"
+
+
+def problems(error: ValidationError) -> str:
+    """Return each field that is wrong, and why, on one line."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, at['loc'])) or 'all'}: {at['msg']}" for at in found)

@@ -25,6 +25,7 @@ from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameMasked, FrameReported
 from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.watching import watch_with
+from ftsdk.strict import written
 from ftsdk.validity import Reason
 
 
@@ -178,7 +179,7 @@ def test_the_published_model_says_nothing_of_a_picture_without_a_face(
     needs = PUBLISHED["xl"].needs_face
     described = load_architecture(str(parity / "architecture.json"))
     plan = plan_export(mini_weights, described.model_copy(update={"needs_face": needs}), "mini")
-    validity = json.loads(plan.validity.model_dump_json())
+    validity = json.loads(written(plan.validity))
     bundle = edited_bundle(lambda manifest: manifest.update(validity=validity))
     with Analyzer(bundle, device="cpu") as published:
         _require_silent(published.analyze(_drawing()), Reason.NO_FACE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +97,8 @@ def lowered_nano(precision: Precision, folder: Path) -> Path:
         model = load_graph(NANO / stages[stage].graph)
         lower_language(model, LanguagePrecision(precision))
         save_graph(model, bundle / stages[stage].graph)
-        stages[stage] = stages[stage].model_copy(update={"precision": precision})
-    update = {"stages": stages, "files": hash_files(bundle)}
-    write_manifest(bundle, manifest.model_copy(update=update))
+        stages[stage] = replace(stages[stage], precision=precision)
+    write_manifest(bundle, replace(manifest, stages=stages, files=hash_files(bundle)))
     return bundle
 
 

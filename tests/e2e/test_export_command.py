@@ -19,6 +19,7 @@ from ft_export.model.architecture import load_architecture
 from ft_export.plan import plan_export
 from ftsdk.bundle import open_bundle
 from ftsdk.consistency import FACE_DETECTOR
+from ftsdk.strict import written
 
 
 def run(*arguments: str | Path) -> Result:
@@ -28,7 +29,7 @@ def run(*arguments: str | Path) -> Result:
 def test_the_gate_is_printed_and_stored(mini_export: Exported) -> None:
     printed = json.loads(mini_export.printed)
     manifest = open_bundle(mini_export.bundle).manifest
-    assert printed["gate"] == json.loads(manifest.model_dump_json())["gate"]
+    assert printed["gate"] == json.loads(written(manifest))["gate"]
     assert printed["name"] == manifest.name == "mini"
     stages = {entry.stage for entry in manifest.gate}
     assert stages == {*manifest.stages, "end to end"} - {FACE_DETECTOR}  # no torch model of it

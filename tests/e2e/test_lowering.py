@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_a_bundle_with_weights_beside_its_graphs_is_lowered_twice(
     for graph in (large / "graphs").glob("*.onnx"):
         graph_files.save_graph(graph_files.load_graph(graph), graph)
     manifest = open_bundle(NANO).manifest
-    write_manifest(large, manifest.model_copy(update={"files": hash_files(large)}))
+    write_manifest(large, replace(manifest, files=hash_files(large)))
     for name in ("first", "second"):  # The first one's files are other names of the source's.
         out = tmp_path / f"{name}.bundle"
         done = run(large, "--encoders", "int8", "--calibration", picture, "--out", out, "--json")

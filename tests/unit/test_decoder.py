@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_logits_that_mean_nothing_are_an_error(
 def test_a_cache_that_does_not_fit_is_refused_with_its_arithmetic(
     engine: OnnxRuntimeEngine, embeddings: TokenEmbeddings, entry: LanguageEntry
 ) -> None:
-    xl = entry.model_copy(update={"layers": 24, "heads": 32, "d_kv": 64})
+    xl = replace(entry, layers=24, heads=32, d_kv=64)
     with pytest.raises(OptionError) as caught:
         StepDecoder(engine, embeddings, xl, {}, 64, 1 << 20)
     found = caught.value.found

@@ -14,6 +14,7 @@ from ftsdk.bundle import open_bundle
 from ftsdk.engines.cache import EngineCache, EngineKey, graph_sha256
 from ftsdk.engines.profile import described, profile_of
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
+from ftsdk.strict import read
 from ftsdk.trust import NANO
 
 PLAN = np.random.default_rng(8).bytes(3001)
@@ -28,7 +29,7 @@ def key(**changed: object) -> EngineKey:
         "precision": "float16",
         "profile": "batch 1/1/1",
     }
-    return EngineKey.model_validate(usual | changed)
+    return read(EngineKey, usual | changed)
 
 
 @pytest.fixture

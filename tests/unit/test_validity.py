@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +149,9 @@ def test_a_tail_that_does_not_fall_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_limit_of_a_manifest_is_read(tmp_path: Path) -> None:
-    limits = LIMITS.model_copy(update={"needs_face": False})
+    limits = replace(LIMITS, needs_face=False)
 
     def change(manifest: dict[str, Any]) -> None:
-        manifest["validity"] = json.loads(limits.model_dump_json())
+        manifest["validity"] = asdict(limits)
 
     assert open_bundle(tiny_bundle.write(tmp_path, change)).manifest.validity == limits

@@ -28,6 +28,7 @@ from ftsdk.manifest import (
     TokenizerEntry,
     stage_graph,
 )
+from ftsdk.strict import parsed, written
 from ftsdk.version import __version__
 
 
@@ -213,5 +214,11 @@ def _entry(path: Path) -> FileEntry:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json; until then the directory is no bundle."""
-    write_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1).encode() + b"\n")
+    """Write manifest.json; until then the directory is no bundle.
+
+    Raises:
+        StrictError: a field is not what a manifest takes, as a gate that is no number.
+    """
+    content = written(manifest, indent=1)
+    parsed(Manifest, content)
+    write_atomically(folder / MANIFEST_NAME, content + b"\n")

@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 from ft_export.errors import ArchitectureError
-from ftsdk.bundle import problems
 from ftsdk.regions import LABELS
+from ftsdk.text import problems
 
 
 class _Strict(BaseModel):

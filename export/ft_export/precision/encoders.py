@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ft_calibration.ranges import Range, Ranges, Rule, StageRanges, data_sha256, write_ranges
@@ -180,13 +180,14 @@ class _EncoderLowering:
                 stages=self.observed,
             )
             write_ranges(self.folder / RANGES_FILE, ranges)
-        update = {
-            "stages": manifest.stages | self.stages,
-            "gate": tuple(self._gate(alike)),
-            "encoder_gate": entry,
-            "files": hash_files(self.folder),
-        }
-        write_manifest(self.folder, manifest.model_copy(update=update))
+        lowered = replace(
+            manifest,
+            stages={**manifest.stages, **self.stages},
+            gate=tuple(self._gate(alike)),
+            encoder_gate=entry,
+            files=hash_files(self.folder),
+        )
+        write_manifest(self.folder, lowered)
 
     def _gate(self, alike: list[Judged]) -> Iterator[GateEntry]:
         """Yield the bundle's own entries of what is as it was, and the new ones of the rest.
@@ -233,7 +234,7 @@ class _EncoderLowering:
         if done.entries:
             self.measured[stage] = done.entries
         rounding = entry.rounding if done.precision == "int4" else None
-        return entry.model_copy(update={"precision": done.precision, "rounding": rounding})
+        return replace(entry, precision=done.precision, rounding=rounding)
 
     def _ranges(self, stage: str, source: Path, inputs: list[TensorDict]) -> dict[str, Range]:
         """Return the stage's ranges, and extend the observed pictures by its outputs."""

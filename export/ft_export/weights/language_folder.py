@@ -20,8 +20,8 @@ from ft_export.weights.tensors import (
     read_tensors,
     require_shape,
 )
-from ftsdk.bundle import problems
 from ftsdk.files import read_regular
+from ftsdk.text import problems
 
 PREFIX = "t5_model."
 

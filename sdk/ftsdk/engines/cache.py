@@ -12,13 +12,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from ftsdk.bundle import Bundle, problems
+from ftsdk.bundle import Bundle
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
 from ftsdk.files import open_regular, read_regular, write_atomically
+from ftsdk.strict import Matching, StrictError, Within, parsed, written
 
 #: Raised when the way plans are built, or providers compared, changes: older ones do not count.
 RECIPE = 1
@@ -27,14 +28,11 @@ MAX_BYTES = 64 << 30
 #: Names of what a cache writes.
 _OURS = re.compile(r"[a-z_]{1,40}-[0-9a-f]{20}\.(plan|json)|[0-9a-f]{20}\.timings")
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_SHA256 = r"^[0-9a-f]{64}$"
+_Sha256 = Annotated[str, Matching("[0-9a-f]{64}")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class EngineKey(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class EngineKey:
     """What a plan depends on; it is built again when any of it differs.
 
     Attributes:
@@ -45,8 +43,8 @@ class EngineKey(_Strict):
         profile: the shapes that the plan takes.
     """
 
-    stage: str = Field(pattern=r"^[a-z_]{1,40}$")
-    graph_sha256: str = Field(pattern=_SHA256)
+    stage: Annotated[str, Matching("[a-z_]{1,40}")]
+    graph_sha256: _Sha256
     runtime: str
     gpu: str
     precision: str
@@ -56,19 +54,21 @@ class EngineKey(_Strict):
     @property
     def name(self) -> str:
         """The plan's file name without its suffix."""
-        return f"{self.stage}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:20]}"
+        return f"{self.stage}-{hashlib.sha256(written(self)).hexdigest()[:20]}"
 
 
-class EngineRecord(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class EngineRecord:
     """A built plan: what it is for, its bytes and how long it took."""
 
     key: EngineKey
-    size: int = Field(ge=0)
-    sha256: str = Field(pattern=_SHA256)
-    build_seconds: float = Field(ge=0)
+    size: Annotated[int, Within(ge=0)]
+    sha256: _Sha256
+    build_seconds: Annotated[float, Within(ge=0)]
 
 
-class Acceptance(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
     """What it depends on that a provider answered as the CPU does; all of it must be the same.
 
     Attributes:
@@ -79,7 +79,7 @@ class Acceptance(_Strict):
         drivers: as `machine.drivers` tells them.
     """
 
-    bundle_sha256: str = Field(pattern=_SHA256)
+    bundle_sha256: _Sha256
     runtime: str
     device: str
     threads: int
@@ -89,7 +89,7 @@ class Acceptance(_Strict):
     @property
     def name(self) -> str:
         """The note's file name without its suffix."""
-        return f"accepted-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:20]}"
+        return f"accepted-{hashlib.sha256(written(self)).hexdigest()[:20]}"
 
 
 def graph_sha256(bundle: Bundle, stage: str) -> str:
@@ -131,7 +131,7 @@ class EngineCache:
         )
         try:
             write_atomically(self._plan(key), content)
-            write_atomically(self._record(key.name), record.model_dump_json(indent=1).encode())
+            write_atomically(self._record(key.name), written(record, indent=1))
         except OSError as error:
             raise self._unusable(f"nothing can be written: {error.strerror}") from error
         self._evict(keep=key.name)
@@ -202,7 +202,7 @@ class EngineCache:
         """
         self._make()
         try:
-            write_atomically(self._record(passed.name), passed.model_dump_json(indent=1).encode())
+            write_atomically(self._record(passed.name), written(passed, indent=1))
         except OSError as error:
             raise self._unusable(f"nothing can be written: {error.strerror}") from error
 
@@ -211,8 +211,8 @@ class EngineCache:
         try:
             content = read_regular(self._record(asked.name))
             self._require_private()
-            return Acceptance.model_validate_json(content) == asked
-        except (OSError, ValidationError, EngineCacheError):
+            return parsed(Acceptance, content) == asked
+        except (OSError, StrictError, EngineCacheError):
             return False
 
     def has_plans(self) -> bool:
@@ -295,9 +295,9 @@ class EngineCache:
 
     def _read(self, name: str) -> EngineRecord:
         try:
-            return EngineRecord.model_validate_json(read_regular(self._record(name)))
-        except (OSError, ValidationError) as error:
-            found = problems(error) if isinstance(error, ValidationError) else str(error.strerror)
+            return parsed(EngineRecord, read_regular(self._record(name)))
+        except (OSError, StrictError) as error:
+            found = str(error) if isinstance(error, StrictError) else str(error.strerror)
             raise self._unusable(f"the record {name}.json is damaged: {found[:200]}") from error
 
     def _make(self) -> None:
@@ -332,7 +332,9 @@ class EngineCache:
             )
         found = others[-1]
         names = [
-            name for name in EngineKey.model_fields if getattr(found, name) != getattr(key, name)
+            field.name
+            for field in fields(EngineKey)
+            if getattr(found, field.name) != getattr(key, field.name)
         ]
         return EngineMismatchError(
             f"the engine of {key.stage} was built for something else",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ftsdk.bundle import Bundle
@@ -111,7 +111,7 @@ def load_graph(
 
 
 def _on_host(manifest: Manifest) -> Preprocessing:
-    return Preprocessing(**manifest.preprocessing.model_dump())
+    return Preprocessing(**asdict(manifest.preprocessing))
 
 
 def _threads(bundle: Bundle, stage: str) -> int:

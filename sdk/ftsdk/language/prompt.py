@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class PromptBuilder:
         manifest = bundle.manifest
         entry = manifest.language_tokenizer
         self.tokenizer = _tokenizer(bundle, entry, manifest.language.clean_up_spaces)
-        regions = entry.model_copy(update={"max_tokens": manifest.region_tokens})
+        regions = replace(entry, max_tokens=manifest.region_tokens)
         self._region_tokenizer = _tokenizer(bundle, regions)
         qformer = manifest.qformer_tokenizer
         self._qformer_tokenizer = _tokenizer(bundle, qformer) if qformer else None

@@ -25,7 +25,7 @@ def nano() -> Bundle:
 
 
 def _renamed(bundle: Bundle, name: str) -> Bundle:
-    return replace(bundle, manifest=bundle.manifest.model_copy(update={"name": name}))
+    return replace(bundle, manifest=replace(bundle.manifest, name=name))
 
 
 def test_a_repository_holds_the_whole_bundle_pinned(nano: Bundle, tmp_path: Path) -> None:
