@@ -32,7 +32,7 @@ from benchmarks.gpu.tables import markdown
 from benchmarks.gpu.variants import VARIANTS, link_bundle
 from benchmarks.sections import replace_section
 from ftsdk.bundle import open_bundle
-from ftsdk.cli.console import exit_on_error
+from ftsdk.cli.terminal import exit_on_error
 from ftsdk.doctor.hardware import check_machine
 from ftsdk.doctor.packages import check_packages
 from ftsdk.files import write_atomically

@@ -135,7 +135,7 @@ def main(
     count: Annotated[int, typer.Option(min=2, help="How many reports.")] = MOST_REPORTS,
 ) -> None:
     """Write the reports of a data set, for GPTQ and the text gate of `ft-export`."""
-    from ftsdk.cli.console import exit_on_error
+    from ftsdk.cli.terminal import exit_on_error
 
     with exit_on_error():
         write_reports(out, list(collect(bundle, data, count)))

@@ -9,16 +9,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ftsdk.cli.console import (
-    WORK_FAILED,
-    BundleOption,
-    err,
-    exit_on_error,
-    out,
-    print_json,
-    run_app,
-    shown,
-)
+from ftsdk.cli.console import BundleOption, err, out, run_app, shown
+from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, print_json
 from ftsdk.errors import OptionError
 from ftsdk.trust import BundleName
 

@@ -22,7 +22,8 @@ from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
 from ft_export.triton.command import show_model
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
-from ftsdk.cli.console import bundle_name, err, exit_on_error
+from ftsdk.cli.console import bundle_name, err
+from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import OptionError
 from ftsdk.manifest import Precision, Rounding
 from ftsdk.signature import sign_bundle

@@ -55,12 +55,21 @@ def test_the_errors_and_the_options_load_no_engine() -> None:
 def test_an_answer_loads_nothing_that_only_others_need() -> None:
     code = "import ftsdk, sys; ftsdk.analyze(sys.argv[1], device='cpu')"
     modules = loaded(code, SDK / "models/nano/golden/picture.png")
-    assert not {"asyncio", "psutil", "typer", "rich", "PIL"} & set(modules)
+    assert not {"asyncio", "psutil", "pydantic", "typer", "rich", "PIL"} & set(modules)
 
 
 def test_help_of_the_command_loads_no_engine() -> None:
     code = "import sys; sys.argv = ['ft-analyze', '--help']\nfrom ftsdk.cli.analyze import main"
     assert "onnxruntime" not in loaded(f"{code}\ntry: main()\nexcept SystemExit: pass")
+
+
+def test_pictures_without_an_option_are_answered_without_what_reads_options() -> None:
+    code = "import sys\nfrom ftsdk.cli.analyze import main"
+    modules = loaded(
+        f"{code}\ntry: main()\nexcept SystemExit: pass", SDK / "models/nano/golden/picture.png"
+    )
+    assert "onnxruntime" in modules
+    assert not {"asyncio", "psutil", "pydantic", "typer", "rich", "PIL"} & set(modules)
 
 
 def test_every_public_name_is_there_and_they_are_sorted() -> None:

@@ -10,7 +10,8 @@ import typer
 
 import ftsdk.embedded
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
-from ftsdk.cli.console import exit_on_error, out
+from ftsdk.cli.console import out
+from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import OptionError
 from ftsdk.files import write_atomically
 from ftsdk.trust import NANO, BundleName

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftsdk.bundle import Bundle
-from ftsdk.cli.console import err, print_json, shown
+from ftsdk.cli.console import err, shown
+from ftsdk.cli.terminal import print_json
 
 
 def show_model(bundle: Bundle, repository: Path, as_json: bool) -> None:

@@ -34,7 +34,8 @@ from ft_export.plan import PUBLISHED_PROMPT
 from ft_export.weights import language_folder
 from ft_export.weights import published as weights
 from ft_export.weights.tensors import read_tensors
-from ftsdk.cli.console import err, exit_on_error
+from ftsdk.cli.console import err
+from ftsdk.cli.terminal import exit_on_error
 
 #: Flan-T5 in its two published sizes.
 LANGUAGE_DIMS = {

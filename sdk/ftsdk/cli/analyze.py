@@ -1,27 +1,29 @@
-"""`ft-analyze`: where pictures may have been manipulated, and why."""
+"""`ft-analyze`: where pictures may have been manipulated, and why.
+
+Pictures without an option are answered at once. What reads options, in `analyze_options.py`, takes
+longer to load than a picture takes to answer.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.table import Table
-
-from ftsdk.cli.console import (
+from ftsdk.cli.terminal import (
     WORK_FAILED,
-    BundleOption,
     error_document,
     exit_on_error,
-    out,
+    prepare,
     print_json,
-    run_app,
+    reader_left,
+    say,
     show_error,
-    shown,
 )
-from ftsdk.errors import FtsdkError
+from ftsdk.errors import FtsdkError, OptionError
 from ftsdk.files import Inputs
 from ftsdk.question import known_regions
 from ftsdk.result import Result
@@ -32,109 +34,107 @@ if TYPE_CHECKING:
     from ftsdk.analyzer import Analyzer
     from ftsdk.events import MaskReady
 
-_EXAMPLE = "Examples: ft-analyze face.jpg --save answers/ | ft-analyze video.mp4 --save out.mp4"
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for.
+
+    Attributes:
+        pictures: as they are named; or one video.
+        bundle, device: see `ftsdk.Analyzer`.
+        regions: names to use in place of those that the model finds.
+        beams: for beam search; None is as the bundle says.
+        report: where the report of one picture is written.
+        words: whether to write a report at all.
+        save: a directory for the results' files, or the file of a video.
+        as_json: print JSON and nothing else.
+    """
+
+    pictures: Sequence[Path]
+    bundle: BundleName | None = None
+    device: str = "auto"
+    regions: Sequence[str] | None = None
+    beams: int | None = None
+    report: Path | None = None
+    words: bool = True
+    save: Path | None = None
+    as_json: bool = False
 
 
-@app.command(epilog=_EXAMPLE)
-def analyze(
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Pictures of any common format, or one video.")
-    ],
-    bundle: BundleOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
-    regions: Annotated[
-        str | None,
-        typer.Option(help="Use these regions, comma-separated, not those the model finds."),
-    ] = None,
-    beams: Annotated[
-        int | None, typer.Option(help="Beam search with N beams; 1 is greedy and streams.")
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.html", help="Write one picture's report as a file."),
-    ] = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Stop at the mask.")] = False,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write overlay, mask, heat map and JSON to this directory; "
-            "of a video, the overlay to this .mp4 file."
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a picture, nothing else.")
-    ] = False,
-) -> None:
-    """Say where face pictures may have been manipulated, and why."""
-    chosen = [name.strip() for name in regions.split(",") if name.strip()] if regions else None
-    if report and len(pictures) > 1:
-        raise typer.BadParameter("a report file is about one picture", param_hint="--report")
-    inputs = Inputs(pictures)
+def answer(asked: Asked) -> int:
+    """Answer and return the code to exit with: 1 where a picture could not be analysed.
+
+    Raises:
+        SystemExit: nothing can be analysed as it was asked for; the reason was printed.
+    """
+    inputs, video = Inputs(asked.pictures), None
     with exit_on_error():
-        for target in (report, save):
+        for target in (asked.report, asked.save):
             if target:
                 inputs.refuse(target)
-        analyzer = _open(bundle, device, beams)
-        known_regions(chosen, analyzer.bundle.manifest)
-    if any(picture.suffix.lower() in VIDEO_SUFFIXES for picture in pictures):
-        if report or chosen:
-            raise typer.BadParameter("a video takes no --report and no --regions")
-        _analyze_video(analyzer, pictures, save, not no_report, as_json)
-        return
+        if any(picture.suffix.lower() in VIDEO_SUFFIXES for picture in asked.pictures):
+            video = _only(asked.pictures)
+        analyzer = _open(asked)
+        known_regions(asked.regions, analyzer.bundle.manifest)
+    with analyzer:
+        if video is None:
+            return _answer_pictures(analyzer, asked, inputs)
+        from ftsdk.cli.video import analyze_video
+
+        with exit_on_error():
+            analyze_video(analyzer, video, asked.save, asked.words, asked.as_json)
+    return 0
+
+
+def _answer_pictures(analyzer: Analyzer, asked: Asked, inputs: Inputs) -> int:
     used: set[str] = set()
     failed = False
-    with analyzer:
-        for picture in pictures:
-            try:
-                result = _analyze_one(analyzer, picture, chosen, not no_report, quiet=as_json)
-                if report:
-                    _write_report(result, picture, chosen, report)
-                if save:
-                    _save(result, save, used, inputs, quiet=as_json)
-                if as_json:
-                    print_json(result.to_dict())
-            except FtsdkError as error:
-                failed = True
-                _show_failure(picture, error, as_json)
-    if failed:
-        raise typer.Exit(WORK_FAILED)
+    for picture in asked.pictures:
+        try:
+            result = _answer_one(analyzer, picture, asked)
+            if asked.report:
+                _write_report(result, picture, asked.regions, asked.report)
+            if asked.save:
+                _save(result, asked.save, used, inputs, quiet=asked.as_json)
+            if asked.as_json:
+                print_json(result.to_dict())
+        except FtsdkError as error:
+            failed = True
+            _show_failure(picture, error, asked.as_json)
+    return WORK_FAILED if failed else 0
 
 
-def _analyze_video(
-    analyzer: Analyzer, pictures: list[Path], save: Path | None, report: bool, as_json: bool
-) -> None:
-    from ftsdk.cli.video import analyze_video
+def _only(pictures: Sequence[Path]) -> Path:
+    if len(pictures) == 1:
+        return pictures[0]
+    raise OptionError(
+        "a video is analysed by itself",
+        expected="one video at a time, without pictures",
+        found=f"{len(pictures)} files",
+        cure="call ft-analyze for each video, and once for the pictures",
+    )
 
-    if len(pictures) > 1:
-        raise typer.BadParameter("one video at a time, without pictures", param_hint="PICTURES")
-    with analyzer, exit_on_error():
-        analyze_video(analyzer, pictures[0], save, report, as_json)
 
-
-def _open(bundle: BundleName | None, device: str, beams: int | None) -> Analyzer:
+def _open(asked: Asked) -> Analyzer:
     from ftsdk.analyzer import Analyzer
 
-    analyzer = Analyzer(bundle, device=device)
-    if beams is not None:
-        analyzer.language = replace(analyzer.language, beams=beams)
+    analyzer = Analyzer(asked.bundle, device=asked.device)
+    if asked.beams is not None:
+        analyzer.language = replace(analyzer.language, beams=asked.beams)
     return analyzer
 
 
-def _analyze_one(
-    analyzer: Analyzer, picture: Path, regions: list[str] | None, report: bool, quiet: bool
-) -> Result:
-    if quiet:
-        return analyzer.analyze(picture, regions=regions, report=report)
+def _answer_one(analyzer: Analyzer, picture: Path, asked: Asked) -> Result:
+    if asked.as_json:
+        return analyzer.analyze(picture, regions=asked.regions, report=asked.words)
     from ftsdk.events import Finished, MaskReady, ReportToken
 
-    out.print(f"[bold]{shown(picture)}[/]", soft_wrap=True)
-    for event in analyzer.stream(picture, regions=regions, report=report):
+    say(picture, "bold")
+    for event in analyzer.stream(picture, regions=asked.regions, report=asked.words):
         if isinstance(event, MaskReady):
             _show_regions(event)
         elif isinstance(event, ReportToken):
-            out.print(shown(event.text), end="", soft_wrap=True)
+            say(event.text, end="")
         elif isinstance(event, Finished):
             _show_end(event.result)
             return event.result
@@ -143,29 +143,26 @@ def _analyze_one(
 
 def _show_regions(event: MaskReady) -> None:
     if not event.regions:
-        out.print("  no region stands out")
+        say("  no region stands out")
         return
-    table = Table("region", "probability", "covered by mask", box=None, pad_edge=True)
+    width = max(len(name) for name in ("region", *(region.name for region in event.regions)))
+    say(f" {'region':{width}}  probability  covered by mask", "bold")
     for region in event.regions:
-        table.add_row(region.name, f"{region.probability:.2f}", f"{region.area or 0:.0%}")
-    out.print(table)
+        say(f" {region.name:{width}}  {region.probability:<11.2f}  {region.area or 0:.0%}")
 
 
 def _show_end(result: Result) -> None:
     if result.report is not None:
-        out.print()
-    out.print(f"[bold]{shown(result.finding)}[/]", soft_wrap=True)
+        say("")
+    say(result.finding, "bold")
     for other in result.others:
         box = other.face
         where = f"face at x {box.x}, y {box.y}: " if box else ""
-        out.print(shown(f"  {where}{other.finding} {other.report or ''}"), soft_wrap=True)
+        say(f"  {where}{other.finding} {other.report or ''}")
     for warning in (*result.picture.notes, *result.warnings):
-        out.print(f"[dim]note: {shown(warning)}[/]", soft_wrap=True)
+        say(f"note: {warning}", "dim")
     provenance = result.provenance
-    out.print(
-        f"[dim]{provenance.bundle} on {provenance.device}, {result.timings['total']:.0f} ms[/]\n",
-        soft_wrap=True,
-    )
+    say(f"{provenance.bundle} on {provenance.device}, {result.timings['total']:.0f} ms\n", "dim")
 
 
 def _save(result: Result, directory: Path, used: set[str], inputs: Inputs, quiet: bool) -> None:
@@ -175,11 +172,10 @@ def _save(result: Result, directory: Path, used: set[str], inputs: Inputs, quiet
     used.add(name)
     paths = result.save(directory, name, inputs=inputs)
     if not quiet:
-        out.print("[dim]saved " + shown(", ".join(map(str, paths.values()))) + "[/]\n",
-                  soft_wrap=True)  # fmt: skip
+        say("saved " + ", ".join(map(str, paths.values())) + "\n", "dim")
 
 
-def _write_report(result: Result, picture: Path, chosen: list[str] | None, path: Path) -> None:
+def _write_report(result: Result, picture: Path, chosen: Sequence[str] | None, path: Path) -> None:
     from ftsdk.report.edits import Edit, now
 
     edits = () if chosen is None else (Edit(now(), None, tuple(chosen), mask=False),)
@@ -196,4 +192,24 @@ def _show_failure(picture: Path, error: FtsdkError, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command."""
-    run_app(app)
+    words = sys.argv[1:]
+    if not words or any(word.startswith("-") for word in words):
+        from ftsdk.cli.console import run_app
+
+        run_app(__getattr__("app"))
+        return
+    prepare()
+    try:
+        raise SystemExit(answer(Asked([Path(word) for word in words])))
+    except BrokenPipeError:
+        reader_left()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from ftsdk.cli.analyze_options import app
+
+    return app

@@ -14,15 +14,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from ftsdk.batch.rows import Counts
-from ftsdk.cli.console import (
-    WORK_FAILED,
-    BundleOption,
-    err,
-    exit_on_error,
-    run_app,
-    show_error,
-    shown,
-)
+from ftsdk.cli.console import BundleOption, err, run_app, shown
+from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, show_error
 from ftsdk.text import json_text
 from ftsdk.trust import BundleName
 

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ftsdk.cli.console import WORK_FAILED, BundleOption, err, exit_on_error, out, run_app
+from ftsdk.cli.console import BundleOption, err, out, run_app
+from ftsdk.cli.terminal import WORK_FAILED, exit_on_error
 from ftsdk.files import Inputs, saving
 from ftsdk.text import json_text, visible
 

@@ -1,23 +1,20 @@
-"""What every command shares: where text goes, how an error looks, which code it exits with."""
+"""What commands with options share: where text goes, the bundle's option, signals."""
 
 from __future__ import annotations
 
-import atexit
-import gc
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ftsdk.errors import FtsdkError, OptionError, OutputFormatError, OverwriteError, RegionError
-from ftsdk.text import json_text, visible
+from ftsdk.cli.terminal import error_document, prepare
+from ftsdk.errors import OptionError
+from ftsdk.text import visible
 from ftsdk.trust import BundleName
 
 if TYPE_CHECKING:
@@ -46,30 +43,16 @@ BundleOption = Annotated[
     ),
 ]
 
-WORK_FAILED, WRONG_USE = 1, 2
-_WRONG_USE = (OptionError, OutputFormatError, OverwriteError, RegionError)
-
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command: what the terminal's encoding lacks is escaped, SIGTERM ends it in order."""
-    # What was imported lives until the end, and there a collection of it takes a tenth of the run.
-    gc.freeze()
-    atexit.register(gc.freeze)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run a command by its options; see `prepare`."""
+    prepare()
     app()
 
 
 def shown(text: object) -> str:
     """Return text from outside for a rich console: nothing in it acts on the terminal."""
     return escape(visible(str(text), keep="\n\t"))
-
-
-def print_json(document: Any, indent: int | None = None) -> None:
-    """Print JSON to standard output, in UTF-8 whatever the locale."""
-    typer.echo((json_text(document, indent) + "\n").encode(), nl=False)
 
 
 class Stop:
@@ -115,29 +98,6 @@ class _StoppedError(BaseException):
     """Ends the block of a Stop."""
 
 
-def _terminate(number: int, _: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
-def show_error(error: FtsdkError, about: str | None = None) -> None:
-    """Print what failed, what was expected and found, and the cure, to standard error."""
-    prefix = f"{shown(about)}: " if about else ""
-    err.print(f"[bold red]error[/] {prefix}{shown(error.what)}", soft_wrap=True)
-    for label, text in (
-        ("expected", error.expected),
-        ("found", error.found),
-        ("cure", error.cure),
-    ):
-        err.print(f"  [dim]{label:>8}[/]  {shown(text)}", soft_wrap=True)
-
-
-def error_document(error: FtsdkError) -> dict[str, Any]:
-    """Return an error as the JSON that stands in a result's place."""
-    from ftsdk.result import SCHEMA_VERSION
-
-    return {"schema_version": SCHEMA_VERSION, "error": error.to_dict()}
-
-
 def answer_document(answer: FrameAnswer) -> dict[str, Any]:
     """Return what a frame's answer says as JSON values, be it a result or a failure."""
     from ftsdk.streaming.answers import FrameFailed
@@ -145,13 +105,3 @@ def answer_document(answer: FrameAnswer) -> dict[str, Any]:
     if isinstance(answer, FrameFailed):
         return error_document(answer.error)
     return answer.result.to_dict()
-
-
-@contextmanager
-def exit_on_error() -> Iterator[None]:
-    """Turn an ftsdk error into its message and an exit code: 2 for wrong use, else 1."""
-    try:
-        yield
-    except FtsdkError as error:
-        show_error(error)
-        raise typer.Exit(WRONG_USE if isinstance(error, _WRONG_USE) else WORK_FAILED) from error

@@ -7,17 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ftsdk.cli.console import (
-    WORK_FAILED,
-    BundleOption,
-    err,
-    exit_on_error,
-    out,
-    print_json,
-    run_app,
-    show_error,
-    shown,
-)
+from ftsdk.cli.console import BundleOption, err, out, run_app, shown
+from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, print_json, show_error
 from ftsdk.doctor.examination import examine
 from ftsdk.doctor.findings import Findings
 from ftsdk.engines.device_name import require_device_name

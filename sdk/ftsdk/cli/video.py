@@ -8,20 +8,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import typer
 from rich.progress import Progress
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.cli.console import (
-    WORK_FAILED,
-    Stop,
-    answer_document,
-    err,
-    out,
-    print_json,
-    show_error,
-    shown,
-)
+from ftsdk.cli.console import Stop, answer_document, err, out, shown
+from ftsdk.cli.terminal import WORK_FAILED, print_json, show_error
 from ftsdk.errors import FtsdkError, OptionError, SourceEmptyError
 from ftsdk.files import Inputs, saving
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked, FrameReported
@@ -51,7 +42,7 @@ def analyze_video(
         SourceEmptyError: not one of its frames could be analysed.
         OptionError: `save` is no .mp4 file.
         OverwriteError, OutputError: `save` is the video itself, or cannot be written.
-        typer.Exit: a frame could not be analysed, or a signal came.
+        SystemExit: a frame could not be analysed, or a signal came.
     """
     if save and save.suffix.lower() != ".mp4":
         raise _no_mp4(save)
@@ -105,7 +96,7 @@ def _save(
 
     Raises:
         SourceEmptyError: there was none.
-        typer.Exit: a signal came.
+        SystemExit: a signal came.
     """
     seconds = None
     with saving(save, Inputs([path])) as file, open_recording(file, facts.rate, path) as recording:
@@ -115,13 +106,13 @@ def _save(
                     seconds = answer.frame.seconds
                     recording.write(answer.result.plot(), seconds)
         if seconds is None:
-            raise typer.Exit(stop.code) if stop.code else _empty(path, account)
+            raise SystemExit(stop.code) if stop.code else _empty(path, account)
         recording.finish(0 if stop.code else facts.seconds)
     said = f"saved {save} in {recording.codec}, {recording.sound}"
     if not stop.code:
         return said
     err.print(f"stopped: {shown(said)}, as far as {seconds:.2f} s", soft_wrap=True)
-    raise typer.Exit(stop.code)
+    raise SystemExit(stop.code)
 
 
 def _conclude(account: _Account, saved: str | None, as_json: bool) -> None:
@@ -131,7 +122,7 @@ def _conclude(account: _Account, saved: str | None, as_json: bool) -> None:
     if account.failed:
         of = account.failed + account.masked
         err.print(f"[bold red]error[/] {account.failed} of {of} frames could not be analysed")
-        raise typer.Exit(WORK_FAILED)
+        raise SystemExit(WORK_FAILED)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from ftsdk.cli.console import show_error
+from ftsdk.cli.terminal import show_error
 from ftsdk.errors import FtsdkError
 from ftsdk.serve import errors, kept_routes, routes, status
 from ftsdk.serve.access import Access

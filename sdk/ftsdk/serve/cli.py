@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ftsdk.cli.console import BundleOption, exit_on_error, out
+from ftsdk.cli.console import BundleOption, out
+from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import EngineNotInstalledError, OptionError
 from ftsdk.serve.hosts import HostName
 from ftsdk.serve.settings import LOOPBACK_NAMES, LOOPBACK_PROXIES, QUEUED, Settings, is_loopback
