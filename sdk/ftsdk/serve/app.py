@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(_warm_up(service)), loop.create_task(_prune(service))]
+    tasks = [loop.create_task(_warm_up(app, service)), loop.create_task(_prune(service))]
     try:
         yield
     finally:
@@ -74,12 +75,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await loop.run_in_executor(None, service.close)
 
 
-async def _warm_up(service: Service) -> None:
+async def _warm_up(app: FastAPI, service: Service) -> None:
+    loop = asyncio.get_running_loop()
     try:
-        await asyncio.get_running_loop().run_in_executor(None, service.warm_up)
+        await loop.run_in_executor(None, app.openapi)  # takes long enough to hold a loop up
+        await loop.run_in_executor(None, service.warm_up)
+        await loop.run_in_executor(None, _settle)
     except FtsdkError as error:
         show_error(error, "the golden picture")
         signal.raise_signal(signal.SIGTERM)  # a service that can never be ready should not stay
+
+
+def _settle() -> None:
+    """Keep later collections of garbage from going through all that is loaded, lock in hand."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _prune(service: Service) -> None:

@@ -18,7 +18,7 @@ VERSION = "1"
 #: other thread of Python runs.
 MOST_ELEMENTS = 1 << 18
 # A pixel's three numbers may have one of their own, and each row.
-_MOST_CONTAINERS = MOST_ELEMENTS // 2
+_MOST_CONTAINERS = MOST_ELEMENTS * 3 // 8
 _MOST_TENSORS = 8
 _JSON_OVERHEAD = 64 << 10
 
