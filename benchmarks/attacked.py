@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,20 @@ _HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\
 
 
 class Service:
-    """A running ft-serve with a token."""
+    """A running ft-serve with a token.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    Args:
+        folder: where the token is put.
+        options: of the command.
+        before: Python that its process runs first.
+    """
+
+    def __init__(self, folder: Path, *options: str, before: str = "") -> None:
         (folder / "token").write_text(TOKEN)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        command = [sys.executable, "-c", "from ftsdk.serve.cli import main; main()"]
+        command = [sys.executable, "-c", f"{before}\nfrom ftsdk.serve.cli import main; main()"]
         arguments = ["--port", str(self.port), "--token-file", str(folder / "token"), *options]
         self._process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -48,12 +54,17 @@ class Service:
 
     def megabytes(self) -> float:
         """Return the memory of the service and its decoders."""
+        return sum(self._of_each(lambda one: one.memory_info().rss)) / MEGA
+
+    def processor_seconds(self) -> float:
+        """Return the processor time of the service and of the decoders that it has now."""
+        return sum(self._of_each(lambda one: sum(one.cpu_times()[:2])))
+
+    def _of_each(self, fact: Callable[[psutil.Process], float]) -> Iterator[float]:
         service = psutil.Process(self._process.pid)
-        total = 0
         for one in (service, *service.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):  # a decoder may end meanwhile
-                total += one.memory_info().rss
-        return total / MEGA
+                yield fact(one)
 
     def stop(self) -> None:
         """End it."""

@@ -210,7 +210,8 @@ with closing(DecoderPool()) as pool:
     tests = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", LIMITED, script]
     # Python itself takes a cut file of bytecode for a whole one.
-    env = {"PYTHONPATH": tests, "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join([tests, *sys.path])
+    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, env=env, capture_output=True, check=True)
     assert done.stdout.startswith(b"(")
 

@@ -2,8 +2,9 @@
 
 A request is three numbers, what is wanted, the file's length and the pixel limit, and the file's
 bytes. The answer is the length of a JSON document, the document, and pixels where those were
-wanted. The first document says that the process is ready. Nothing that it sends is trusted: a
-picture may have taken it over. It writes no files, so that a small limit on their size is no harm.
+wanted: in sealed memory, whose descriptor comes with the length, or behind the document where no
+file may be as large as they are. The first document says that the process is ready. Nothing that it
+sends is trusted: a picture may have taken it over.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ftsdk.errors import FtsdkError
 from ftsdk.imaging.codec import decode_file
 from ftsdk.imaging.header import format_of, read_size
+from ftsdk.imaging.sealed import sealed
 from ftsdk.report.credentials import read_credentials
 
 PIXELS, CREDENTIALS = range(2)
@@ -37,6 +40,7 @@ LENGTH = struct.Struct("<I")
 # which takes 3 bytes of answer twice, 6 of coefficients, and up to 16 of rows that are not
 # compressed. libjxl holds several planes of float32.
 _ROOM, _PER_THREAD, _PER_BYTE, _PER_PIXEL, _PER_JXL_PIXEL = 256 << 20, 16 << 20, 4, 32, 80
+_CHANNELS = 3
 
 
 def main(descriptor: int, cpu_seconds: int) -> None:
@@ -59,10 +63,24 @@ def main(descriptor: int, cpu_seconds: int) -> None:
             _send(connection, *_answer(data, max_pixels))
 
 
-def _send(connection: socket.socket, document: dict[str, Any], pixels: Any = b"") -> None:
+def _send(
+    connection: socket.socket, document: dict[str, Any], pixels: NDArray[np.uint8] | None = None
+) -> None:
     message = json.dumps(document).encode()
-    connection.sendall(LENGTH.pack(len(message)) + message)
-    connection.sendall(pixels)
+    memory = [] if pixels is None else _sealed(pixels)
+    socket.send_fds(connection, [LENGTH.pack(len(message))], memory)
+    connection.sendall(message)
+    for descriptor in memory:
+        os.close(descriptor)
+    if pixels is not None and not memory:
+        connection.sendall(pixels.data)
+
+
+def _sealed(pixels: NDArray[np.uint8]) -> list[int]:
+    """Return the descriptor of memory that holds the pixels, or none (`ulimit -f`)."""
+    with suppress(OSError):
+        return [sealed(pixels)]
+    return []
 
 
 def _receive(connection: socket.socket, length: int) -> bytearray:
@@ -80,12 +98,13 @@ def _receive(connection: socket.socket, length: int) -> bytearray:
 def _limit(base: int, data: bytes, max_pixels: int, cpu_seconds: int) -> None:
     """Allow what this file's size and its number of pixels explain, and no more."""
     threads = base + _ROOM + _PER_THREAD * (os.cpu_count() or 1)
-    memory = threads + _PER_BYTE * len(data) + _pixel_memory(data, max_pixels)
+    pixels, a_pixel = _pixels(data, max_pixels)
+    memory = threads + _PER_BYTE * len(data) + a_pixel * pixels
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
     _lower(resource.RLIMIT_AS, memory)
     _lower(resource.RLIMIT_CPU, seconds)
-    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_FSIZE, _CHANNELS * pixels)
 
 
 def _lower(limit: int, wanted: int) -> None:
@@ -107,13 +126,14 @@ def _library_of_credentials() -> int:
     return _address_space() - before
 
 
-def _pixel_memory(data: bytes, max_pixels: int) -> int:
+def _pixels(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Return how many pixels a file has, as far as they are taken, and what each may take."""
     try:
         width, height = read_size(data)
     except Exception:  # raised again, and told, when it is decoded
-        return 0
+        return 0, 0
     a_pixel = _PER_JXL_PIXEL if format_of(data) == "JPEG XL" else _PER_PIXEL
-    return min(width * height, max_pixels) * a_pixel
+    return min(width * height, max_pixels), a_pixel
 
 
 def _address_space() -> int:
@@ -121,12 +141,12 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * mmap.PAGESIZE
 
 
-def _answer(data: bytes, max_pixels: int) -> tuple[dict[str, Any], Any]:
+def _answer(data: bytes, max_pixels: int) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
     try:
         decoded = decode_file(data, max_pixels)
     except FtsdkError as error:
         parts = error.what, error.expected, error.found, error.cure
-        return {"error": type(error).__name__, "parts": [part[:2000] for part in parts]}, b""
+        return {"error": type(error).__name__, "parts": [part[:2000] for part in parts]}, None
     pixels = np.ascontiguousarray(decoded.pixels)
     facts = {"damage": decoded.damage, "quality": decoded.quality}
-    return {"shape": pixels.shape, "header": asdict(decoded.header), **facts}, pixels.data
+    return {"shape": pixels.shape, "header": asdict(decoded.header), **facts}, pixels

@@ -16,12 +16,11 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ftsdk.errors import (
     EngineRunError,
@@ -35,6 +34,7 @@ from ftsdk.imaging.codec import Decoded
 from ftsdk.imaging.decoder_answers import read_credentials, read_error, read_facts
 from ftsdk.imaging.decoder_process import CREDENTIALS, LENGTH, PIXELS, REQUEST
 from ftsdk.imaging.picture import check_size
+from ftsdk.imaging.sealed import mapped
 from ftsdk.report.credentials import Credentials, unreadable
 from ftsdk.stopwatch import Stopwatch
 
@@ -43,7 +43,6 @@ CPU_SECONDS, WALL_SECONDS = 60, 120
 _MAX_ANSWER = 1 << 16
 _SENSELESS = LookupError, TypeError, ValueError, AttributeError, RecursionError
 T = TypeVar("T")
-B = TypeVar("B", bytearray, memoryview)
 # The path is the parent's, and set before anything is imported from the working directory.
 _START = (
     "import sys; sys.path[:] = sys.argv[3:]; "
@@ -81,17 +80,23 @@ class _Process:
     def decode(self, data: bytes, max_pixels: int, seconds: float) -> Decoded:
         """Raise the picture's own error, _GoneError, or TimeoutError after `seconds`."""
 
-        def read(document: Any, deadline: float) -> Decoded:
-            height, width, channels = map(int, document["shape"])
+        def read(document: Any, memory: int | None, deadline: float) -> Decoded:
+            height, width, channels = shape = tuple(map(int, document["shape"]))
             check_size(width, height, max_pixels)
+            if channels != 3:
+                raise ValueError(shape)
             facts = read_facts(document)
-            return Decoded(self._receive_pixels((height, width, channels), deadline), *facts)
+            if memory is not None:
+                return Decoded(mapped(memory, shape), *facts)
+            pixels = np.empty(shape, np.uint8)
+            self._receive_into(pixels.data.cast("B"), deadline)
+            return Decoded(pixels, *facts)
 
         return self._ask(PIXELS, data, max_pixels, seconds, read)
 
     def credentials(self, data: bytes, seconds: float) -> Credentials:
         """Raise _GoneError, or TimeoutError after `seconds`."""
-        return self._ask(CREDENTIALS, data, 0, seconds, lambda said, _: read_credentials(said))
+        return self._ask(CREDENTIALS, data, 0, seconds, lambda said, *_: read_credentials(said))
 
     def _ask(
         self,
@@ -99,19 +104,19 @@ class _Process:
         data: bytes,
         max_pixels: int,
         seconds: float,
-        read: Callable[[Any, float], T],
+        read: Callable[[Any, int | None, float], T],
     ) -> T:
         deadline = time.monotonic() + seconds
         try:
             if not self.ready:
-                self._receive(deadline)
-                self.ready = True
+                with self._received(deadline):
+                    self.ready = True
             self._send(REQUEST.pack(kind, len(data), max_pixels), deadline)
             self._send(data, deadline)
-            document = self._receive(deadline)
-            if "error" in document:
-                raise read_error(document)
-            return read(document, deadline)
+            with self._received(deadline) as (document, memory):
+                if "error" in document:
+                    raise read_error(document)
+                return read(document, memory, deadline)
         except (InputError, TimeoutError):
             raise
         except (OSError, *_SENSELESS) as error:
@@ -123,26 +128,33 @@ class _Process:
             self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
             view = view[self._socket.send(view) :]
 
-    def _receive(self, deadline: float) -> Any:
-        (length,) = LENGTH.unpack(self._receive_into(bytearray(LENGTH.size), deadline))
-        if length > _MAX_ANSWER:
-            raise _GoneError
-        return json.loads(self._receive_into(bytearray(length), deadline))
+    @contextmanager
+    def _received(self, deadline: float) -> Iterator[tuple[Any, int | None]]:
+        """Give the next document, and the descriptor that came with it until the block ends."""
+        self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
+        flags = socket.MSG_CMSG_CLOEXEC
+        head, descriptors, *_ = socket.recv_fds(self._socket, LENGTH.size, 1, flags)
+        with ExitStack() as opened:
+            for descriptor in descriptors:
+                opened.callback(os.close, descriptor)
+            (length,) = LENGTH.unpack(head + self._receive(LENGTH.size - len(head), deadline))
+            if length > _MAX_ANSWER:
+                raise _GoneError
+            document = json.loads(self._receive(length, deadline))
+            yield document, descriptors[0] if descriptors else None
 
-    def _receive_pixels(self, shape: tuple[int, int, int], deadline: float) -> NDArray[np.uint8]:
-        pixels = np.empty(shape, np.uint8)
-        self._receive_into(pixels.data.cast("B"), deadline)
-        return pixels
+    def _receive(self, length: int, deadline: float) -> bytes:
+        buffer = bytearray(length)
+        self._receive_into(memoryview(buffer), deadline)
+        return bytes(buffer)
 
-    def _receive_into(self, buffer: B, deadline: float) -> B:
-        rest = memoryview(buffer)
+    def _receive_into(self, rest: memoryview, deadline: float) -> None:
         while rest:
             self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
             got = self._socket.recv_into(rest)
             if not got:
                 raise _GoneError
             rest = rest[got:]
-        return buffer
 
     def kill(self) -> None:
         """End the process; whoever waits for its answer hears at once."""
