@@ -119,5 +119,9 @@ class LocatedPicture:
         every: list[Located | Result] = [*faces, *standing]
         scores = [face.score for face in every if face.score is not None]
         maps = [face.probabilities for face in every]
-        whole = united(maps) if len(maps) > 1 else maps[0]
+        boxes = [*(face.view.face for face in faces), *(other.face for other in standing)]
+        framed = [box for box in boxes if box]  # all of them, where there are several
+        picture = faces[0].view.picture
+        several = len(maps) > 1
+        whole = united(maps, framed, picture.height, picture.width) if several else maps[0]
         return cls(faces, standing, whole, max(scores, default=None))

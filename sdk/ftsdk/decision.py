@@ -15,8 +15,10 @@ EMPTY_SHARE = 0.001
 
 
 def sigmoid(logits: Tensor) -> NDArray[np.float32]:
-    """Return 1 / (1 + exp(-x)) of logits [...] as float32 [...], without overflow."""
-    return (0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))).astype(np.float32)
+    """Return 1 / (1 + exp(-x)) of logits [...] as float32 [...]."""
+    with np.errstate(over="ignore", under="ignore"):  # both ends are as they should be
+        values: NDArray[np.float32] = np.reciprocal(1 + np.exp(-np.asarray(logits, np.float32)))
+    return values
 
 
 def region_probabilities(tensors: Tensors, manifest: Manifest) -> dict[str, float]:

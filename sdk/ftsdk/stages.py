@@ -175,10 +175,16 @@ def _row(inputs: Tensors, row: int) -> Tensors:
 
 def require_finite(stage: str, name: str, value: NDArray[np.generic]) -> None:
     """Raise NumericalError if a tensor [...] of floats holds NaN or infinity."""
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
+    if value.dtype.kind == "f" and not _all_finite(value):
         raise NumericalError(
             f"the stage {stage} produced numbers that mean nothing",
             expected=f"finite values in {name}",
             found="NaN or infinity",
             cure="run ft-analyze with --device cpu; if it persists, export the bundle again",
         )
+
+
+def _all_finite(value: NDArray[np.generic]) -> bool:
+    # What holds such a value has no finite sum; a sum that overflows has to be looked into.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(value.sum()) or np.isfinite(value).all())

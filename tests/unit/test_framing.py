@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ftsdk.imaging.framing import UPRIGHT, Box, aligned_box, cut_out, place, united
@@ -177,8 +178,26 @@ def test_a_turned_face_of_a_picture_too_long_for_opencv_is_cut_out() -> None:
 def test_united_maps_keep_the_most_of_each_and_the_finest_grid() -> None:
     left, right = np.zeros((40, 80), np.float32), np.zeros((20, 40), np.float32)
     left[10:20, 10:20], right[10:15, 30:35] = 0.9, 0.7
-    both = united([right, left])
+    both = united([right, left], [Box(120, 40, 20), Box(20, 20, 20)], 80, 160)
     assert both.shape == left.shape
     np.testing.assert_array_equal(both[:, :40], left[:, :40])
     assert both[25, 65] == np.float32(0.7)
     assert both.max() == np.float32(0.9)
+
+
+@settings(max_examples=40)
+@given(
+    boxes=st.lists(_boxes(), min_size=1, max_size=4),
+    height=st.integers(40, 300),
+    width=st.integers(40, 300),
+)
+def test_united_maps_are_whole_maps_on_the_finest_grid(
+    boxes: list[Box], height: int, width: int
+) -> None:
+    """What lies outside the boxes is not touched, and would change nothing."""
+    random = np.random.default_rng(len(boxes))
+    maps = [place(random.random((48, 48), np.float32), box, height, width) for box in boxes]
+    shape = max(one.shape for one in maps)
+    whole = [cv2.resize(one, shape[::-1]) if one.shape != shape else one for one in maps]
+    found = united(maps, boxes, height, width)
+    np.testing.assert_allclose(found, np.max(whole, axis=0), atol=1e-5)

@@ -126,6 +126,9 @@ def cut_out(pixels: NDArray[Pixel], box: Box, size: int | None = None) -> NDArra
 
 
 def _repeated(pixels: NDArray[Pixel], left: int, top: int, side: int) -> NDArray[Pixel]:
+    """Return the square [side, side, ...] at (left, top); beyond the picture its border repeats."""
+    if min(left, top) >= 0 and top + side <= pixels.shape[0] and left + side <= pixels.shape[1]:
+        return np.ascontiguousarray(pixels[top : top + side, left : left + side])
     rows = np.clip(np.arange(top, top + side), 0, pixels.shape[0] - 1)
     columns = np.clip(np.arange(left, left + side), 0, pixels.shape[1] - 1)
     return np.ascontiguousarray(pixels[rows[:, None], columns])
@@ -174,14 +177,49 @@ def _turned_back(
     return canvas.astype(np.float32, copy=False)
 
 
-def united(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the largest value at each place of `maps` [h, w], on the finest one's grid."""
-    height, width = max(one.shape for one in maps)
-    canvas = np.zeros((height, width), np.float32)
-    for one in maps:
-        fine = one if one.shape == canvas.shape else cv2.resize(one, (width, height))
-        np.maximum(canvas, fine, out=canvas)
+def united(
+    maps: Sequence[NDArray[np.float32]], boxes: Sequence[Box], height: int, width: int
+) -> NDArray[np.float32]:
+    """Return the largest value at each place of maps, on the finest one's grid.
+
+    Args:
+        maps: maps [h, w] of the whole picture, each 0 outside its box.
+        boxes: the faces', in px.
+        height, width: the picture's, in px.
+    """
+    rows, columns = max(one.shape for one in maps)
+    canvas = np.zeros((rows, columns), np.float32)
+    for one, box in zip(maps, boxes, strict=True):
+        # Enlarging carries a value no farther than the middle of its own grid's next pixel.
+        reach = box.side * math.sqrt(0.5) + 2 * max(height / one.shape[0], width / one.shape[1])
+        x, y = box.middle
+        down, across = _around(y, reach, height, rows), _around(x, reach, width, columns)
+        part = canvas[down, across]
+        same = one.shape == canvas.shape
+        fine = one[down, across] if same else _enlarged(one, canvas.shape, (down, across))
+        np.maximum(part, fine, out=part)
     return canvas
+
+
+def _around(middle: float, reach: float, side: int, length: int) -> slice:
+    """Return what of a map's axis of `length` pixels is about `middle`, in px of `side`."""
+    scale = length / side
+    first = math.floor((middle - reach) * scale)
+    return slice(*_visible(first, math.ceil(2 * reach * scale) + 1, length))
+
+
+def _enlarged(
+    one: NDArray[np.float32], shape: tuple[int, ...], part: tuple[slice, slice]
+) -> NDArray[np.float32]:
+    """Return `part` of a map [h, w] resized bilinearly to `shape`, middles on middles."""
+    for axis, places in enumerate(part):
+        last = one.shape[axis] - 1
+        at = (np.arange(places.start, places.stop) + 0.5) * one.shape[axis] / shape[axis] - 0.5
+        low = at.clip(0, last).astype(np.int64)
+        share = np.expand_dims((at.clip(0, last) - low).astype(np.float32), 1 - axis)
+        below, above = one.take(low, axis), one.take(np.minimum(low + 1, last), axis)
+        one = below + share * (above - below)
+    return one
 
 
 def _visible(start: int, length: int, limit: int) -> tuple[int, int]:
