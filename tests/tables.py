@@ -19,7 +19,7 @@ def scores_after(seed: int, history: Sequence[int], vocabulary: int) -> NDArray[
 class TableDecoder:
     """The stepping contract of `StepDecoder` over `scores_after`."""
 
-    start_token, end_token = START, END
+    start_token, end_token, faces = START, END, 1
 
     def __init__(self, seed: int, vocabulary: int, end_bias: float = 0.0) -> None:
         self.seed, self.vocabulary, self.end_bias = seed, vocabulary, end_bias
@@ -57,3 +57,26 @@ class ScriptedDecoder(TableDecoder):
         for token, probability in self.script.get(tuple(history[1:]), {self.rest: 1.0}).items():
             probabilities[token] = probability
         return np.log(probabilities).astype(np.float32)
+
+
+class SeveralTables:
+    """Tables side by side, each over a face of its own, as `StepDecoder` steps faces."""
+
+    start_token, end_token = START, END
+
+    def __init__(self, tables: Sequence[TableDecoder]) -> None:
+        self.tables, self.faces = tables, len(tables)
+        self.steps = 0
+
+    def step(
+        self, tokens: NDArray[np.int64], parents: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        self.steps += 1
+        beams = len(tokens) // self.faces
+        logits = []
+        for face, table in enumerate(self.tables):
+            rows = slice(face * beams, (face + 1) * beams)
+            own = None if parents is None else parents[rows] - face * beams
+            assert own is None or ((own >= 0) & (own < beams)).all(), "a beam of another face"
+            logits.append(table.step(tokens[rows], own))
+        return np.concatenate(logits)

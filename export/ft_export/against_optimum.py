@@ -6,7 +6,7 @@ import json
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.bench.run import Rival
 from ftsdk.engines.contract import Tensors
 from ftsdk.errors import OptionError
+from ftsdk.language.generate import Chosen, chosen
 from ftsdk.language.options import Language
 
 #: Beside a checkout's other benchmarks, seen from its root.
@@ -97,9 +98,13 @@ class _OptimumWriter:
         self._worker = worker
 
     def __call__(
-        self, tensors: Tensors, language: Language, check: Callable[[], None]
-    ) -> Iterator[int]:
-        check()
+        self, faces: Sequence[Tensors], language: Language, check: Callable[[], None]
+    ) -> Iterator[list[Chosen]]:
+        for index, face in enumerate(faces):
+            check()
+            yield chosen(index, self._write(face, language), ended=True)
+
+    def _write(self, tensors: Tensors, language: Language) -> list[int]:
         encoded = np.ascontiguousarray(tensors["encoder_output"], np.float32)
         options = {
             "do_sample": False,
@@ -111,4 +116,5 @@ class _OptimumWriter:
             "length_penalty": language.length_penalty,
         }
         request = {"shape": encoded.shape, "generate": options}
-        yield from self._worker.ask(request, encoded.tobytes())["ids"][1:]
+        ids: list[int] = self._worker.ask(request, encoded.tobytes())["ids"]
+        return ids[1:]

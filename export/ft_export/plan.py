@@ -123,7 +123,7 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
             published.load_mask_decoder, checkpoint, architecture, dims.d_model
         ),
         "qformer": partial(published.load_qformer, checkpoint, architecture),
-        **_language_loaders(checkpoint, dims, architecture.qformer.width),
+        **_language_loaders(checkpoint, dims, architecture.qformer.width, several=False),
     }
     return ModelPlan(
         name=name,
@@ -155,13 +155,13 @@ def _plan_published(weights: Path, architecture: ForgeryTalkerArchitecture, name
 
 
 def _language_loaders(
-    checkpoint: Checkpoint, dims: LanguageDims, qformer_width: int
+    checkpoint: Checkpoint, dims: LanguageDims, qformer_width: int, several: bool
 ) -> dict[str, Callable[[], Stage]]:
     return {
         "language_encoder": partial(
             language.load_language_encoder, checkpoint, dims, qformer_width
         ),
-        "language_decoder": partial(language.load_language_decoder, checkpoint, dims),
+        "language_decoder": partial(language.load_language_decoder, checkpoint, dims, several),
     }
 
 
@@ -189,7 +189,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         stage: partial(_load_nano, stage, build, checkpoint) for stage, build in builders.items()
     }
     width = checkpoint.tensor("t5_proj.weight").shape[1]
-    stages = own | _language_loaders(checkpoint, dims, width)
+    stages = own | _language_loaders(checkpoint, dims, width, several=True)
     facts = parsed(calibration, "the thresholds of a trained nano", json.loads)
     return ModelPlan(
         name=name,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from torch import Tensor
@@ -22,6 +23,7 @@ from ft_export.weights.language_folder import PREFIX, config_of, decoder_name, e
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.run import Rival
 from ftsdk.engines.contract import Tensors
+from ftsdk.language.generate import Chosen, chosen
 from ftsdk.language.options import Language
 
 _LANGUAGE = ("language_encoder", "language_decoder")
@@ -63,10 +65,14 @@ class TransformersWriter:
         self._model = model
 
     def __call__(
-        self, tensors: Tensors, language: Language, check: Callable[[], None]
-    ) -> Iterator[int]:
-        check()
-        encoded = torch.from_numpy(tensors["encoder_output"]).to(self._model.dtype)
+        self, faces: Sequence[Tensors], language: Language, check: Callable[[], None]
+    ) -> Iterator[list[Chosen]]:
+        for index, face in enumerate(faces):
+            check()
+            yield chosen(index, self._write(face, language), ended=True)
+
+    def _write(self, tensors: Tensors, language: Language) -> list[int]:
+        encoded = torch.from_numpy(np.asarray(tensors["encoder_output"])).to(self._model.dtype)
         with torch.inference_mode():
             ids = self._model.generate(
                 encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
@@ -78,7 +84,8 @@ class TransformersWriter:
                 repetition_penalty=language.repetition_penalty,
                 length_penalty=language.length_penalty,
             )
-        yield from ids[0, 1:].tolist()
+        written: list[int] = ids[0, 1:].tolist()
+        return written
 
 
 def transformers_model(

@@ -29,6 +29,7 @@ from ft_export.gates.language_check import (
 from ft_export.gates.stage import compare, require_passed
 from ft_export.gates.text import Written, measure, require_close_text
 from ft_export.graph.export import dynamic_axes, export_graph
+from ft_export.model.language import LanguageDecoder
 from ft_export.model.layers import Stage
 from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import ModelPlan, StagePlan
@@ -44,7 +45,7 @@ from ftsdk.language.generate import generate
 from ftsdk.manifest import GateEntry, Manifest, Precision, Rounding, StageEntry, stage_graph
 
 LANGUAGE_STAGES = ("language_encoder", "language_decoder")
-_EXAMPLE_BEAMS, _EXAMPLE_LENGTH = 3, 5
+_EXAMPLE_FACES, _EXAMPLE_BEAMS, _EXAMPLE_LENGTH = 2, 3, 5
 
 TensorDict = dict[str, NDArray[np.generic]]
 
@@ -221,18 +222,28 @@ class StageExport:
 
     def _example(self, module: Stage) -> dict[str, torch.Tensor]:
         """Return inputs to trace with; no axis that varies has length 1."""
-        dims = self.plan.language
+        if isinstance(module, LanguageDecoder):
+            return self._decoder_example(module)
+        tensors = {name: torch.from_numpy(self.reference[name]) for name in module.inputs}
+        return {name: torch.cat((value, value)) for name, value in tensors.items()}
+
+    def _decoder_example(self, module: LanguageDecoder) -> dict[str, torch.Tensor]:
+        """Return a step about one face, or about two if it takes several."""
+        dims, faces = self.plan.language, _EXAMPLE_FACES if module.several else 1
+        rows = faces * _EXAMPLE_BEAMS
         example = {
-            "inputs_embeds": torch.zeros(_EXAMPLE_BEAMS, 1, dims.d_model),
-            "slot_mapping": torch.arange(_EXAMPLE_BEAMS),
-            "cache_indirection": torch.zeros(_EXAMPLE_BEAMS, _EXAMPLE_LENGTH, dtype=torch.int64),
+            "inputs_embeds": torch.zeros(rows, 1, dims.d_model),
+            "slot_mapping": torch.arange(rows),
+            "cache_indirection": torch.zeros(rows, _EXAMPLE_LENGTH, dtype=torch.int64),
         }
         for name in module.inputs:
             if ".decoder." in name:
-                example[name] = torch.zeros(_EXAMPLE_BEAMS * _EXAMPLE_LENGTH, dims.inner)
-            elif name not in example:
-                value = torch.from_numpy(self.reference[name])
-                example[name] = value if ".encoder." in name else torch.cat((value, value))
+                example[name] = torch.zeros(rows * _EXAMPLE_LENGTH, dims.inner)
+            elif ".encoder." in name:
+                example[name] = torch.cat([torch.from_numpy(self.reference[name])] * faces)
+                source = example[name].shape[2]
+        if module.several:
+            example["source_mask"] = torch.zeros(faces, source)
         return example
 
 

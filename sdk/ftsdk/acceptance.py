@@ -2,7 +2,8 @@
 
 Each stage runs the bundle's golden picture on both, from the CPU's tensors, so that a difference is
 that stage's own. What runs with several faces or beams is compared with one and with two, since
-providers have kernels of their own for other shapes.
+providers have kernels of their own for other shapes. Several faces are looked at where the model
+frames them.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from ftsdk.engines.loading import LoadedEngines, load_engines, load_graph
 from ftsdk.engines.provider import is_provider_device
 from ftsdk.errors import EngineAnswerError, EngineCacheError, EngineRunError, FtsdkError
 from ftsdk.imaging.decode import decode
-from ftsdk.language.decoder import StepDecoder
+from ftsdk.language.decoder import StepDecoder, side_by_side
 from ftsdk.language.generate import generate
 from ftsdk.language.options import Language
 from ftsdk.machine import drivers
+from ftsdk.manifest import LanguageEntry
 from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
 
-#: Stages that run with several faces at once, and how long a text is compared.
-_BATCHED = ("vision_encoder", "forgery_prompter")
+#: How long a text is compared.
 _TEXT = Language(max_new_tokens=8)
 
 
@@ -106,7 +107,7 @@ def compare_with_cpu(bundle: Bundle, loaded: LoadedEngines) -> list[Difference]:
     tensors = chain.start(chain.frame(picture).pixels)
     for stage in (*MODEL_STAGES,)[:-1]:
         tensors = chain.advance(stage, tensors, chain.stages.infer(stage, tensors, watch))
-    _compare_words(chain, comparison, arrays(tensors))
+    _compare_words(chain, bundle.manifest.language, comparison, arrays(tensors))
     return comparison.differences
 
 
@@ -115,6 +116,7 @@ class _Comparison:
 
     def __init__(self, bundle: Bundle, loaded: LoadedEngines) -> None:
         self._bundle, self._loaded = bundle, loaded
+        self.several = bundle.manifest.framing == "face"
         self.differences: list[Difference] = []
 
     def on_cpu(self, stage: str) -> Engine:
@@ -153,8 +155,8 @@ class _Beside(Engine):
         try:
             expected = arrays(on_cpu.infer(given, cancellation))
             self._comparison.add(self._stage, arrays(there.infer(given)), expected)
-            if self._stage in _BATCHED:
-                halves = {name: np.asarray(x, np.float32) / 2 for name, x in given.items()}
+            if self._comparison.several and self._stage in MODEL_STAGES:
+                halves = {name: np.divide(x, 2).astype(x.dtype) for name, x in given.items()}
                 two = {name: np.concatenate((x, halves[name])) for name, x in given.items()}
                 self._compare_two(there, two, arrays(on_cpu.infer(two)))
         finally:
@@ -175,22 +177,38 @@ class _Beside(Engine):
         """Nothing is kept open."""
 
 
-def _compare_words(chain: Chain, comparison: _Comparison, tensors: Arrays) -> None:
-    """Compare the logits of the CPU's own words, with one beam and with two."""
+def _compare_words(
+    chain: Chain, entry: LanguageEntry, comparison: _Comparison, tensors: Arrays
+) -> None:
+    """Compare the logits of the CPU's own words: a beam, two, and where it can be two faces."""
     stage, steps = "language_decoder", _TEXT.max_new_tokens + 1
     on_cpu, there = comparison.on_cpu(stage), comparison.there(stage)
+    cases: dict[str, tuple[Tensors, int]] = {"": (tensors, 1), " x2": (tensors, 2)}
+    if entry.several_faces:
+        cases[" of two faces"] = side_by_side(entry, [tensors, _shortened(tensors)]), 1
     try:
         ids = [*generate(chain.decoder(on_cpu, tensors, 1, steps), _TEXT)]
-        expected = _logits(chain.decoder(on_cpu, tensors, 1, steps), ids, 1)
+        expected = {
+            count: _logits(chain.decoder(on_cpu, memory, beams, steps), ids)
+            for count, (memory, beams) in cases.items()
+        }
     finally:
         on_cpu.close()
-    for beams, count in ((1, ""), (2, " x2")):
-        found = _logits(chain.decoder(there, tensors, beams, steps), ids, beams)
-        repeated = np.repeat(expected, beams, axis=1)
-        comparison.add(stage, {"logits": found}, {"logits": repeated}, count)
+    for count, (memory, beams) in cases.items():
+        found = _logits(chain.decoder(there, memory, beams, steps), ids)
+        comparison.add(stage, {"logits": found}, {"logits": expected[count]}, count)
 
 
-def _logits(decoder: StepDecoder, ids: list[int], beams: int) -> NDArray[np.float32]:
-    """Return the logits [T, beams, vocabulary] before each of `ids`."""
+def _shortened(tensors: Arrays) -> Arrays:
+    """Return the encoder's keys and values without their last position."""
+    return {
+        name: value[..., :-1] if name.endswith("key") else value[:, :, :-1]
+        for name, value in tensors.items()
+        if ".encoder." in name
+    }
+
+
+def _logits(decoder: StepDecoder, ids: list[int]) -> NDArray[np.float32]:
+    """Return the logits [T, rows, vocabulary] before each of `ids`."""
     before = [decoder.start_token, *ids[:-1]]
-    return np.stack([decoder.step(np.full(beams, one)).copy() for one in before])
+    return np.stack([decoder.step(np.full(decoder.rows, one)).copy() for one in before])

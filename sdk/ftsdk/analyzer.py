@@ -23,15 +23,16 @@ from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
 from ftsdk.engines.contract import arrays
 from ftsdk.errors import FtsdkError
-from ftsdk.events import Event, Finished, MaskReady, RegionsFound, ReportToken
+from ftsdk.events import Event, Finished, MaskReady, RegionsFound
 from ftsdk.imaging.decode import Color
 from ftsdk.imaging.faces import Framer
 from ftsdk.imaging.picture import MAX_PIXELS
 from ftsdk.imaging.reader import PictureReader
 from ftsdk.language.options import Language
+from ftsdk.language.writer import Text
 from ftsdk.question import Question, correction, known_regions
 from ftsdk.result import Failure, Result
-from ftsdk.result_builder import ResultBuilder, Text
+from ftsdk.result_builder import ResultBuilder
 from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
 from ftsdk.trust import BundleName
@@ -268,14 +269,14 @@ class Analyzer:
         views = self.look(self.prepare(image, color, watch), watch)
         asked = self.ask(views, question, watch)
         face = self.locate(asked[:1], question, watch).faces[0]
-        tensors = self.chain.encode(face.tensors, watch, face.key)
-        tokens = [*self.chain.write(tensors, language, watch)]
+        encoded = self.chain.encode([face.tensors], watch, [face.key])
+        tokens = [*self.chain.write(encoded, language, watch)]
         start = self._bundle.manifest.language.start_token
         return {
-            **arrays(tensors),
+            **arrays(encoded[0]),
             "prompt": face.prompt,
-            "report_ids": np.array([[start, *(token for token, _ in tokens)]], np.int64),
-            "report": "".join(text for _, text in tokens),
+            "report_ids": np.array([[start, *(token.id for token in tokens)]], np.int64),
+            "report": "".join(token.text for token in tokens),
         }
 
     @property
@@ -325,7 +326,7 @@ class Analyzer:
     def look(self, views: Sequence[View], watch: Stopwatch) -> tuple[View, ...]:
         """Let the vision stages see the faces; first comes the most suspicious one."""
         tensors, keys = [view.tensors for view in views], [view.key for view in views]
-        seen = self.chain.look_at_all(tensors, watch, keys)
+        seen = self.chain.look(tensors, watch, keys)
         pairs = zip(views, seen, strict=True)
         return self._results.foremost_first([replace(view, tensors=one) for view, one in pairs])
 
@@ -346,30 +347,28 @@ class Analyzer:
         standing: tuple[Result, ...] = (),
     ) -> LocatedPicture:
         """Mask each face; `standing` are answers to other faces of the picture that stay."""
-        located = []
-        for face in asked:
-            names = (region.name for region in face.regions)
-            key = (face.view.key, *names, question.mask_sha256)
-            if question.mask_logits is None:
-                tensors = self.chain.mask(face.tensors, watch, key)
-            else:
-                tensors = {**face.tensors, "mask_logits": question.mask_logits}
-            located.append(self._results.located(face, tensors, key))
+        names = [[region.name for region in face.regions] for face in asked]
+        keys = [
+            (face.view.key, *own, question.mask_sha256)
+            for face, own in zip(asked, names, strict=True)
+        ]
+        tensors = [face.tensors for face in asked]
+        if question.mask_logits is None:
+            tensors = self.chain.mask(tensors, watch, keys)
+        else:
+            tensors = [{**one, "mask_logits": question.mask_logits} for one in tensors]
+        located = map(self._results.located, asked, tensors, keys)
         return LocatedPicture.of(tuple(located), standing)
 
     def explain(
         self, located: LocatedPicture, question: Question, watch: Stopwatch
     ) -> Iterator[Event]:
         """Write about each face, if a report is wanted, and finish; yields the first's tokens."""
-        texts: list[Text] = []
-        for face in located.faces if question.report else ():
-            tokens = []
-            tensors = self.chain.encode(face.tensors, watch, face.key)
-            for token, text in self.chain.write(tensors, question.language, watch):
-                tokens.append(ReportToken(token, text))
-                if not texts:
-                    yield tokens[-1]
-            texts.append(Text.of(tokens))
+        texts: Sequence[Text] = ()
+        if question.report:
+            faces, keys = zip(*((face.tensors, face.key) for face in located.faces), strict=True)
+            encoded = self.chain.encode(faces, watch, keys)
+            texts = yield from self.chain.write(encoded, question.language, watch)
         yield Finished(self.result(located, question, watch, texts))
 
     def result(

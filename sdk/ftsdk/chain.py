@@ -10,7 +10,7 @@ given; each returns them with its own.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from functools import partial
 
 import numpy as np
@@ -22,23 +22,25 @@ from ftsdk.decision import suspected_regions
 from ftsdk.engines.agreement import require_agreement
 from ftsdk.engines.contract import Arrays, Engine, Tensors, arrays
 from ftsdk.engines.loading import LoadedEngines
-from ftsdk.engines.profile import MOST_FACES
+from ftsdk.events import ReportToken
 from ftsdk.imaging.faces import Framed, Framer, frame_whole, make_framer
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.language.options import Language
 from ftsdk.language.prompt import Prompt, PromptBuilder
-from ftsdk.language.writer import StepWriter, Writer
+from ftsdk.language.tokenizer import TextStream
+from ftsdk.language.writer import StepWriter, Text, Writer
 from ftsdk.stages import Stages
 from ftsdk.stopwatch import Stopwatch
+from ftsdk.together import run_together
 
 
 class Chain:
     """Every step of an analysis, for whoever runs it.
 
     Analyzers go picture by picture, with `frame`, `start`, `look`, `prompt`, `mask`, `encode` and
-    `write`; exporters stage by stage, with `advance`.
+    `write`, which take all faces of a picture; exporters stage by stage, with `advance`.
 
     Args:
         bundle: a bundle; of its files only tokenizers and embeddings are read here.
@@ -81,69 +83,63 @@ class Chain:
         """
         return {"pixel_values": self.stages.pixel_values(pixels)}
 
-    def look(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
-        """Add what the vision stages see in `pixel_values` [N, 3, S, S] float32.
-
-        That is `region_logits` [N, labels] and what the manifest names. `key` stands for the
-        content of `pixel_values`.
-        """
-        stages = "vision_encoder", "forgery_prompter"
-        return {**tensors, **self.stages.run_both(*stages, tensors, watch, key)}
-
-    def look_at_all(
+    def look(
         self, faces: Sequence[Tensors], watch: Stopwatch, keys: Sequence[Hashable]
     ) -> list[Tensors]:
-        """Do what `look` does for faces [1, 3, S, S] each, a few in a batch, which bounds memory.
+        """Add what the vision stages see in each face's `pixel_values` [1, 3, S, S] float32.
 
-        What is seen of a face does not depend on the faces beside it.
+        That is `region_logits` [1, labels] and what the manifest names. `keys` stand for the
+        content of each face's tensors, here and below; what is made of a face does not depend on
+        those beside it.
         """
-        seen: list[Tensors] = []
-        for start in range(0, len(faces), MOST_FACES):
-            some, key = faces[start : start + MOST_FACES], tuple(keys[start : start + MOST_FACES])
-            if len(some) == 1:
-                seen.append(self.look(some[0], watch, key[0]))
-                continue
-            batch = np.concatenate([np.asarray(face["pixel_values"]) for face in some])
-            together = self.look({"pixel_values": batch}, watch, key)
-            seen.extend(
-                {name: np.asarray(value)[index : index + 1] for name, value in together.items()}
-                for index in range(len(some))
-            )
-        return seen
+        run = partial(self.stages.run_both, "vision_encoder", "forgery_prompter")
+        return run_together(run, ("pixel_values",), faces, watch, keys)
 
     def prompt(self, regions: Sequence[str]) -> Prompt:
         """Return the prompt about `regions`, in words and as tensors."""
         return self.prompts.build(regions)
 
-    def mask(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
-        """Add `mask_logits` [1, M, M] to the tensors of the vision stages and the prompt."""
-        return {**tensors, **self.stages.run("mask_decoder", tensors, watch, key)}
+    def mask(
+        self, faces: Sequence[Tensors], watch: Stopwatch, keys: Sequence[Hashable]
+    ) -> list[Tensors]:
+        """Add `mask_logits` [1, M, M] to each face's tensors of vision stages and prompt."""
+        return self._run("mask_decoder", faces, watch, keys)
 
-    def encode(self, tensors: Tensors, watch: Stopwatch, key: Hashable) -> Tensors:
-        """Add what the report is written from, with the stages `qformer` and `language_encoder`.
+    def encode(
+        self, faces: Sequence[Tensors], watch: Stopwatch, keys: Sequence[Hashable]
+    ) -> list[Tensors]:
+        """Add what each report is written from, with the stages `qformer` and `language_encoder`.
 
         It is `qformer_output` [1, Q, D] and `encoder_output` [1, T, D] float32, and for the decoder
-        `past_key_values.{layer}.encoder.key` and `.value`.
+        `past_key_values.{layer}.encoder.key` and `.value`. Prompts of one length share a batch.
         """
-        for stage in ("qformer", "language_encoder"):
-            tensors = {**tensors, **self.stages.run(stage, tensors, watch, key)}
-        return tensors
+        faces = self._run("qformer", faces, watch, keys)
+        return self._run("language_encoder", faces, watch, keys)
 
     def write(
-        self, tensors: Tensors, language: Language, watch: Stopwatch
-    ) -> Iterator[tuple[int, str]]:
-        """Yield the report's token ids and the text that each completes, from `encode`'s tensors.
+        self, faces: Sequence[Tensors], language: Language, watch: Stopwatch
+    ) -> Generator[ReportToken, None, list[Text]]:
+        """Write about each face from `encode`'s tensors, and return what was written.
 
-        Each token is timed, in ms, as `language_decoder`, and the watch is checked before it.
+        Yields the tokens of the first face's report as they become known. Each step is timed, in
+        ms, as `language_decoder`, and the watch is checked before it.
         """
-        ids = self.writer(tensors, language, watch.check)
-        pieces = self.prompts.tokenizer.decode_stream(ids)
+        steps = self.writer(faces, language, watch.check)
+        tokenizer = self.prompts.tokenizer
+        ids: list[list[int]] = [[] for _ in faces]
+        stream = TextStream(tokenizer)
         while True:
+            pieces: list[tuple[int, str]] = []
             with watch.measure("language_decoder"):
-                piece = next(pieces, None)
-            if piece is None:
-                return
-            yield piece
+                tokens = next(steps, None)
+                if tokens is None:
+                    return [Text(tokenizer.decode(one), tuple(one)) for one in ids]
+                for token in tokens:
+                    ids[token.face].append(token.id)
+                    if token.face == 0:
+                        pieces += stream.add(token.id, token.last)
+            for number, text in pieces:
+                yield ReportToken(number, text)
 
     def decoder(
         self, engine: Engine, tensors: Tensors, beams: int, max_new_tokens: int
@@ -164,6 +160,12 @@ class Chain:
             return {**tensors, **outputs}
         regions = suspected_regions(outputs, self._manifest)
         return {**tensors, **outputs, **self.prompt(regions).tensors}
+
+    def _run(
+        self, stage: str, faces: Sequence[Tensors], watch: Stopwatch, keys: Sequence[Hashable]
+    ) -> list[Tensors]:
+        inputs = self._manifest.stages[stage].inputs
+        return run_together(partial(self.stages.run, stage), inputs, faces, watch, keys)
 
     def _find_faces(self, inputs: Arrays) -> Arrays:
         return arrays(self.stages.infer(FACE_DETECTOR, inputs, Stopwatch()))

@@ -25,6 +25,7 @@ MODEL_STAGES = {
 #: What the host adds once the regions are known.
 _PROMPT = ("region_labels", "region_embeds", "prompt_ids", "prompt_embeds")
 _STEP = ("inputs_embeds", "slot_mapping", "cache_indirection")
+SOURCE_MASK = "source_mask"
 
 
 def contradictions(manifest: Manifest) -> Iterator[str]:
@@ -58,8 +59,11 @@ def _dataflow(manifest: Manifest) -> Iterator[str]:
         if stage == "mask_decoder":
             known |= {*_PROMPT, *(("qformer_ids",) if manifest.qformer_tokenizer else ())}
         if stage == "language_decoder":
-            known |= {*_STEP, *_cache("past_key_values", manifest)}
+            several = (SOURCE_MASK,) if manifest.language.several_faces else ()
+            known |= {*_STEP, *several, *_cache("past_key_values", manifest)}
             promised = (*promised, *_cache("present", manifest))
+            if not {*several} <= {*manifest.stages[stage].inputs}:
+                yield f"{stage} writes about several faces, and takes no {SOURCE_MASK}"
         entry = manifest.stages[stage]
         if unknown := [name for name in entry.inputs if name not in known]:
             yield f"{stage} asks for {', '.join(unknown)} before it exists"

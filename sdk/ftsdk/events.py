@@ -13,7 +13,7 @@ from ftsdk.result import Result
 
 @dataclass(frozen=True)
 class RegionsFound:
-    """The model suspects some regions, or none.
+    """The model suspects some regions, or none, of the face that looks most manipulated.
 
     Attributes:
         regions: in the model's label order; may be empty. Their areas are not known yet.
@@ -28,7 +28,7 @@ class RegionsFound:
 
 @dataclass(frozen=True)
 class MaskReady:
-    """The model has said where, before it says why.
+    """The model has said where, in every face, before it says why.
 
     Attributes:
         probabilities: manipulation probability of the whole picture, as in `Result.probabilities`:
@@ -49,7 +49,9 @@ class MaskReady:
 
 @dataclass(frozen=True)
 class ReportToken:
-    """A token of the report.
+    """A token of the report about the face that looks most manipulated.
+
+    What is written about others meanwhile comes with `Finished`.
 
     Attributes:
         id: the token's number in the bundle's tokenizer.

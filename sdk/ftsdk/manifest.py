@@ -65,7 +65,10 @@ class PromptEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageEntry:
-    """The decoder's dimensions and special tokens."""
+    """The decoder's dimensions and special tokens.
+
+    `several_faces` says that it takes `source_mask`, and with it several faces in a batch.
+    """
 
     token_embeddings: str
     layers: Annotated[int, Within(gt=0, le=1 << 10)]
@@ -75,6 +78,7 @@ class LanguageEntry:
     start_token: Annotated[int, Within(ge=0)] = 0
     end_token: Annotated[int, Within(ge=0)] = 1
     clean_up_spaces: bool = True
+    several_faces: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

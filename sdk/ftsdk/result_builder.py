@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -23,28 +23,15 @@ from ftsdk.decision import (
 )
 from ftsdk.engines.contract import Tensors, arrays
 from ftsdk.errors import OptionError
-from ftsdk.events import ReportToken
 from ftsdk.imaging.faces import Framed
 from ftsdk.imaging.framing import place
 from ftsdk.imaging.layout import covered_share
 from ftsdk.imaging.picture import Picture
 from ftsdk.language.prompt import Prompt
+from ftsdk.language.writer import Text
 from ftsdk.result import Result
 from ftsdk.validity import CannotTell, beyond, facts_of, unsure
 from ftsdk.version import __version__
-
-
-@dataclass(frozen=True)
-class Text:
-    """What was written about a face: the report, and its token ids without the start token."""
-
-    report: str
-    ids: tuple[int, ...]
-
-    @classmethod
-    def of(cls, tokens: Sequence[ReportToken]) -> Text:
-        """Return what tokens say together."""
-        return cls("".join(token.text for token in tokens), tuple(token.id for token in tokens))
 
 
 class ResultBuilder:

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from tables import END, START, ScriptedDecoder, TableDecoder
 
 from ftsdk import Language
-from ftsdk.language.beam import FinishedBeams, beam_search
+from ftsdk.language.beam import FinishedBeams
+from ftsdk.language.generate import generate
+
+
+def beam_search(decoder: TableDecoder, options: Language) -> list[int]:
+    """Return the text that the search writes."""
+    return list(generate(decoder, options))
+
 
 #: Scores that are closer than this could be told apart by rounding alone.
 TIE = 1e-4

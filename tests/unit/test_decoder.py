@@ -21,7 +21,7 @@ from ftsdk.cancellation import Cancellation
 from ftsdk.engines.contract import Binding, Engine, Tensors
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import NumericalError, OptionError
-from ftsdk.language.decoder import StepDecoder
+from ftsdk.language.decoder import StepDecoder, side_by_side
 from ftsdk.language.embeddings import TokenEmbeddings
 from ftsdk.manifest import LanguageEntry
 
@@ -174,6 +174,42 @@ def test_the_encoder_keys_are_bound_and_not_copied(
         if ".encoder." in name:
             assert value is memory[name]
             assert value.shape[0] == 1
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=5), st.integers(1, 3), st.integers(0, 99))
+def test_faces_side_by_side_are_stepped_as_alone(lengths: list[int], beams: int, seed: int) -> None:
+    """nano's own decoder, over encoder tensors of other lengths a face."""
+    nano, random, steps = open_bundle(None), np.random.default_rng(seed), 4
+    entry = nano.manifest.language
+    embeddings = TokenEmbeddings(nano.read(entry.token_embeddings))
+    engine = OnnxRuntimeEngine(nano.file(nano.manifest.stages["language_decoder"].graph))
+    faces = [_random_memory(entry, length, random) for length in lengths]
+    alone = [StepDecoder(engine, embeddings, entry, face, beams, steps) for face in faces]
+    together = side_by_side(entry, faces)
+    decoder = StepDecoder(engine, embeddings, entry, together, beams, steps)
+    assert (decoder.faces, decoder.rows) == (len(faces), len(faces) * beams)
+    first = np.arange(len(faces)) * beams
+    for _ in range(steps):
+        tokens = random.integers(0, entry.vocabulary, (len(faces), beams))
+        parents = random.integers(0, beams, (len(faces), beams))
+        found = decoder.step(tokens.ravel(), (parents + first[:, None]).ravel())
+        expected = [one.step(*given) for one, *given in zip(alone, tokens, parents, strict=True)]
+        np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-4, rtol=1e-5)
+
+
+def _random_memory(
+    entry: LanguageEntry, length: int, random: np.random.Generator
+) -> dict[str, NDArray[np.generic]]:
+    shapes = {
+        "key": (1, entry.heads, entry.d_kv, length),
+        "value": (1, entry.heads, length, entry.d_kv),
+    }
+    return {
+        f"past_key_values.{layer}.encoder.{part}": random.normal(size=shape).astype(np.float32)
+        for layer in range(entry.layers)
+        for part, shape in shapes.items()
+    }
 
 
 def test_logits_that_mean_nothing_are_an_error(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decoding_definition import Definition
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import TableDecoder
+from tables import SeveralTables, TableDecoder
 
 from ftsdk import Language
-from ftsdk.language.generate import generate
+from ftsdk.language.generate import generate, generate_each
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -53,3 +53,52 @@ def test_a_caller_who_stops_reading_stops_the_decoder(seed: int, count: int) -> 
         next(tokens)
     tokens.close()
     assert decoder.steps == count
+
+
+choices = st.one_of(
+    st.builds(
+        Language,
+        beams=st.integers(1, 4),
+        max_new_tokens=st.integers(1, 12),
+        min_length=st.integers(0, 6),
+        repetition_penalty=st.sampled_from([0.8, 1.0, 2.0]),
+        length_penalty=st.sampled_from([0.0, 1.0, 2.0]),
+    ),
+    st.builds(
+        Language,
+        temperature=st.floats(0.3, 2),
+        seed=st.integers(0, 99),
+        max_new_tokens=st.integers(1, 12),
+    ),
+)
+
+
+@given(
+    st.lists(st.tuples(seeds, st.sampled_from([-20.0, 0.0, 2.0])), min_size=1, max_size=5), choices
+)
+def test_reports_side_by_side_are_those_alone(
+    faces: list[tuple[int, float]], options: Language
+) -> None:
+    alone = [list(generate(TableDecoder(seed, 16, bias), options)) for seed, bias in faces]
+    decoder = SeveralTables([TableDecoder(seed, 16, bias) for seed, bias in faces])
+    together: list[list[int]] = [[] for _ in faces]
+    ended = [False] * len(faces)
+    for step, tokens in enumerate(generate_each(decoder, options), start=1):
+        assert decoder.steps == step
+        for token in tokens:
+            assert not ended[token.face]
+            together[token.face].append(token.id)
+            ended[token.face] = token.last
+    assert together == alone
+    assert all(ended)
+    if options.beams == 1:
+        assert decoder.steps == max(map(len, alone))
+
+
+def test_a_face_whose_report_ends_first_is_told_so_at_once() -> None:
+    short, long = TableDecoder(3, 16, end_bias=30.0), TableDecoder(4, 16, end_bias=-30.0)
+    steps = list(
+        generate_each(SeveralTables([short, long]), Language(min_length=0, max_new_tokens=9))
+    )
+    assert [(token.face, token.last) for token in steps[0]] == [(0, True), (1, False)]
+    assert [[token.face for token in tokens] for tokens in steps[1:]] == [[1]] * 8

@@ -22,6 +22,7 @@ from ftsdk.acceptance import load_accepted
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
+from ftsdk.consistency import MODEL_STAGES
 from ftsdk.doctor.backends import check_providers
 from ftsdk.engines.cache import EngineCache
 from ftsdk.engines.contract import Arrays, Binding, Engine, Tensors
@@ -202,20 +203,23 @@ class Wrong(Engine):
         self.engine.close()
 
 
-@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(
+    ("stage", "rows"),
+    [("forgery_prompter", 1), *((stage, 2) for stage in (*MODEL_STAGES,)[:-1])],
+)
 def test_a_provider_that_answers_differently_is_refused_with_the_difference(
-    monkeypatch: pytest.MonkeyPatch, rows: int
+    monkeypatch: pytest.MonkeyPatch, stage: str, rows: int
 ) -> None:
     bundle = open_bundle(None)
     loaded = load_engines(bundle, "cpu", 0)
-    wrong = Wrong(loaded.engines["forgery_prompter"], rows)
-    engines = {**loaded.engines, "forgery_prompter": wrong}
+    wrong = Wrong(loaded.engines[stage], rows)
+    engines = {**loaded.engines, stage: wrong}
     monkeypatch.setattr(
         acceptance, "load_engines", lambda *_: replace(loaded, device=OPENVINO, engines=engines)
     )
     with pytest.raises(EngineAnswerError) as caught:
         load_accepted(bundle, OPENVINO, 0)
-    assert caught.value.found.startswith("forgery_prompter region_logits")
+    assert caught.value.found.startswith(f"{stage} {bundle.manifest.stages[stage].outputs[0]}")
     assert (" x2 " in caught.value.found) == (rows == 2)
     assert wrong.closed
 
@@ -284,6 +288,36 @@ def test_a_note_that_others_could_write_or_that_is_damaged_does_not_count(
     assert [compared(), compared()] == [4, 4]
     assert EngineCache(folder).clear() > 0
     assert [folder.exists(), compared()] == [False, 5]
+
+
+class WrongBeside(Wrong):
+    """A decoder that is right about one face and wrong about the second of two."""
+
+    def bind(self, inputs: Tensors, outputs: Arrays) -> Binding:
+        binding, mask = self.engine.bind(inputs, outputs), inputs["source_mask"]
+
+        class Beside(Binding):
+            def run(self, changed: Arrays) -> None:
+                binding.run(changed)
+                outputs["logits"][mask.shape[0] - 1 :] += np.float32(mask.shape[0] - 1)
+
+        return Beside()
+
+
+def test_a_provider_that_writes_otherwise_about_several_faces_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = open_bundle(None)
+    loaded = load_engines(bundle, "cpu", 0)
+    wrong = WrongBeside(loaded.engines["language_decoder"], rows=0)
+    engines = {**loaded.engines, "language_decoder": wrong}
+    monkeypatch.setattr(
+        acceptance, "load_engines", lambda *_: replace(loaded, device=OPENVINO, engines=engines)
+    )
+    with pytest.raises(EngineAnswerError) as caught:
+        load_accepted(bundle, OPENVINO, 0)
+    assert caught.value.found.startswith("language_decoder logits of two faces")
+    assert "," not in caught.value.found
 
 
 def test_openvino_answers_nano_as_the_cpu_does() -> None:

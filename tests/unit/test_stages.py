@@ -234,9 +234,9 @@ def test_faces_in_a_batch_are_seen_as_alone() -> None:
         {"pixel_values": random.normal(size=(1, 3, 384, 384)).astype(np.float32)} for _ in range(5)
     ]
     with Analyzer(device="cpu", threads=1, cache_bytes=0) as nano:
-        together = nano.chain.look_at_all(faces, Stopwatch(), range(len(faces)))
+        together = nano.chain.look(faces, Stopwatch(), range(len(faces)))
         for face, seen in zip(faces, together, strict=True):
-            alone = arrays(nano.chain.look(face, Stopwatch(), None))
+            alone = arrays(nano.chain.look([face], Stopwatch(), [None])[0])
             assert seen.keys() == alone.keys()
             for name, expected in alone.items():
                 most = 1e-5 * max(1.0, float(np.abs(expected).max()))

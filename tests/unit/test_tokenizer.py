@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models
 
 from ft_export.errors import WeightsNotFoundError
 from ft_export.weights.tokenizers import bert_tokenizer, t5_tokenizer
-from ftsdk.language.tokenizer import TextTokenizer
+from ftsdk.language.tokenizer import TextStream, TextTokenizer
 
 LIMIT = 16
 WORDS = "The following eye, pupil lip. NOSE é ß 中 ' n't 's don't 7 \t \n"
@@ -91,13 +91,20 @@ def test_padding_is_id_0_on_the_right(t5: TextTokenizer, text: str) -> None:
     assert not padded[0, ids.shape[1] :].any()
 
 
+def streamed(tokenizer: TextTokenizer, ids: list[int]) -> list[tuple[int, str]]:
+    """Return the pieces of a text."""
+    stream = TextStream(tokenizer)
+    count = len(ids)
+    return [piece for at, one in enumerate(ids, 1) for piece in stream.add(one, at == count)]
+
+
 @settings(max_examples=400)
 @given(ids=st.lists(st.integers(0, VOCABULARY - 1), max_size=40))
 @example(ids=[])
 @example(ids=[1])
 @example(ids=[0, 0, 1])
 def test_streamed_pieces_are_the_decoded_text(t5: TextTokenizer, ids: list[int]) -> None:
-    pieces = list(t5.decode_stream(iter(ids)))
+    pieces = streamed(t5, ids)
     assert [token for token, _ in pieces] == ids
     assert "".join(text for _, text in pieces) == t5.decode(ids)
 
@@ -140,13 +147,13 @@ def test_streamed_pieces_survive_the_clean_up_of_spaces(
     punctuating: TextTokenizer, words: list[str]
 ) -> None:
     ids = [_PIECES.index(word) for word in words]
-    pieces = punctuating.decode_stream(iter(ids))
+    pieces = streamed(punctuating, ids)
     assert "".join(text for _, text in pieces) == punctuating.decode(ids)
 
 
 def test_a_piece_is_out_before_the_text_is_complete(t5: TextTokenizer) -> None:
     ids = t5.encode("the eye the nose the lip").tolist()[0]
-    pieces = [text for _, text in t5.decode_stream(iter(ids))]
+    pieces = [text for _, text in streamed(t5, ids)]
     assert any(pieces[: len(pieces) // 2])
 
 

@@ -158,6 +158,7 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
             heads=plan.language.heads,
             d_kv=plan.language.d_kv,
             vocabulary=plan.language.vocabulary,
+            several_faces=plan.framing == "face",
         ),
         generation=plan.generation,
         score=plan.score,

@@ -32,7 +32,8 @@ DynamicAxes = Mapping[str, Mapping[int, str]]
 
 def dynamic_axes(names: Sequence[str]) -> DynamicAxes:
     """Return which axes of each stage input vary, and what they count."""
-    return {name: _axes(name) for name in names}
+    several = {0: "faces"} if "source_mask" in names else {}
+    return {name: _axes(name) | (several if ".encoder." in name else {}) for name in names}
 
 
 def _axes(name: str) -> dict[int, str]:
@@ -49,6 +50,7 @@ _SPECIAL_AXES = {
     "inputs_embeds": {0: "beams"},
     "slot_mapping": {0: "beams"},
     "cache_indirection": {0: "beams", 1: "length"},
+    "source_mask": {0: "faces", 1: "source"},
 }
 
 

@@ -3,7 +3,8 @@
 Tensor names follow Transformers: `past_key_values.{layer}.{encoder|decoder}.{key|value}`.
 The decoder's own cache is a table of rows, one row a token: a step writes its rows at
 `slot_mapping` and reads each beam's history through `cache_indirection`, so that neither a
-longer text nor a reordered beam moves a byte of it.
+longer text nor a reordered beam moves a byte of it. Where a picture may have several faces, a step
+writes about all of them: `source_mask` hides what pads a shorter prompt.
 """
 
 from __future__ import annotations
@@ -193,13 +194,19 @@ class DecoderBlock(nn.Module):
         attended = attend(query, keys, values, bias)
         return self.attention.o(attended.reshape(beams, 1, -1))
 
-    def cross(self, tokens: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Return `tokens` `[B, 1, d_model]` after the cross-attention and its residual."""
+    def cross(self, tokens: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Return `tokens` `[B, 1, d_model]` after the cross-attention and its residual.
+
+        `key` and `value` are one's a face, and as many beams of each face follow one another.
+        """
         query = self.cross_q(self.cross_layer_norm(tokens))
-        # All beams read one picture's keys, so they are the rows of one product.
-        query = query.reshape(1, -1, *key.shape[1:3]).transpose(1, 2)
-        attended = (query @ key).softmax(dim=-1) @ value
-        return tokens + self.cross_o(attended.transpose(1, 2).reshape(tokens.shape[0], 1, -1))
+        # All beams of a face read its keys, so they are the rows of one product.
+        query = query.reshape(key.shape[0], -1, *key.shape[1:3]).transpose(1, 2)
+        scores = query @ key
+        if mask is not None:
+            scores = scores + mask[:, None, None]
+        attended = (scores.softmax(dim=-1) @ value).transpose(1, 2)
+        return tokens + self.cross_o(attended.reshape(-1, 1, self.cross_q.out_features))
 
 
 class LanguageDecoder(Stage):
@@ -207,17 +214,23 @@ class LanguageDecoder(Stage):
 
     Further inputs, in order: `slot_mapping` [beams] int64, the cache rows this step writes;
     `cache_indirection` [beams, t] int64, the rows each beam reads, this step's last;
+    `source_mask` [faces, S], if it takes several faces: what is added to the scores of the
+    encoder's positions, so that those beyond a face's own prompt have no weight;
     per layer the decoder cache's key and value [slots, heads * d_kv];
-    per layer the encoder's key [1, heads, d_kv, S] and value [1, heads, S, d_kv].
+    per layer the encoder's key [faces, heads, d_kv, S] and value [faces, heads, S, d_kv].
     Further outputs: per layer the decoder cache with this step written, for which a caller may
     pass the input's own memory.
+
+    Args:
+        dims: its sizes.
+        several: it takes several faces, with as many beams each; else there is one face.
     """
 
     buckets: Tensor
 
-    def __init__(self, dims: LanguageDims) -> None:
+    def __init__(self, dims: LanguageDims, several: bool = False) -> None:
         super().__init__()
-        self.dims = dims
+        self.dims, self.several = dims, several
         buckets = relative_buckets(dims.buckets, dims.max_distance)
         self.register_buffer("buckets", buckets, persistent=False)
         self.relative_attention_bias = nn.Embedding(dims.buckets, dims.heads)
@@ -227,6 +240,7 @@ class LanguageDecoder(Stage):
             "inputs_embeds",
             "slot_mapping",
             "cache_indirection",
+            *(("source_mask",) if several else ()),
             *cache_names("past_key_values", dims, "decoder"),
             *cache_names("past_key_values", dims, "encoder"),
         )
@@ -238,8 +252,9 @@ class LanguageDecoder(Stage):
         inputs_embeds: Tensor,
         slot_mapping: Tensor,
         cache_indirection: Tensor,
-        *past_key_values: Tensor,
+        *given: Tensor,
     ) -> tuple[Tensor, ...]:
+        mask, past_key_values = (given[0], given[1:]) if self.several else (None, given)
         tokens, bias = inputs_embeds, self._bias(cache_indirection)
         cached = 2 * self.dims.decoder_layers
         caches, memories = past_key_values[:cached], past_key_values[cached:]
@@ -255,7 +270,7 @@ class LanguageDecoder(Stage):
                 nn.functional.embedding(cache_indirection, part) for part in (keys, values)
             )
             tokens = tokens + block.recall(query, keys, values, bias)
-            tokens = block.cross(tokens, *memories[2 * index : 2 * index + 2])
+            tokens = block.cross(tokens, memories[2 * index], memories[2 * index + 1], mask)
             tokens = block.feed_forward(tokens)
         return (self.lm_head(self.final_layer_norm(tokens))[:, 0], *present)
 

@@ -183,10 +183,12 @@ def load_language_encoder(
     return module
 
 
-def load_language_decoder(checkpoint: Checkpoint, dims: LanguageDims) -> LanguageDecoder:
-    """Return the decoder stage in float32."""
+def load_language_decoder(
+    checkpoint: Checkpoint, dims: LanguageDims, several: bool
+) -> LanguageDecoder:
+    """Return the decoder stage in float32; `several` as it takes it."""
     with torch.device("meta"):
-        module = LanguageDecoder(dims)
+        module = LanguageDecoder(dims, several)
     load_module(module, checkpoint, decoder_name, bfloat16_rounded)
     return module
 

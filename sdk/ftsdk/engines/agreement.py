@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT, FACE_OUTPUTS, MODEL_STAGES
+from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT, FACE_OUTPUTS, MODEL_STAGES, SOURCE_MASK
 from ftsdk.engines.contract import Axes, GraphFacts, TensorFacts
 from ftsdk.errors import BundleContentError
 from ftsdk.imaging.face_detector import GRID, SIDE
@@ -87,6 +87,7 @@ def _decoder_axes(language: LanguageEntry, width: int) -> dict[str, Axes]:
         "inputs_embeds": (None, 1, width),
         "slot_mapping": (None,),
         "cache_indirection": (None, None),
+        SOURCE_MASK: (None, None),
         "logits": (None, language.vocabulary),
     }
     for layer in range(language.layers):

@@ -11,6 +11,8 @@ Axis = tuple[int, int, int]
 
 #: Beams that a plan takes at most; ONNX Runtime takes any number.
 MOST_BEAMS = 8
+#: Beams of all faces that a decoder steps at once.
+MOST_ROWS = 32
 #: Faces of a picture that a plan takes at once.
 MOST_FACES = 4
 #: Report tokens that a plan takes at least.
@@ -25,13 +27,16 @@ def profile_of(bundle: Bundle) -> dict[str, Axis]:
         text = max(text, manifest.qformer_tokenizer.max_tokens)
     queries = int(bundle.golden()["qformer_output"].shape[1])
     tokens = max(manifest.generation.max_new_tokens, LEAST_TOKENS)
+    several = manifest.language.several_faces
+    rows = MOST_ROWS if several else MOST_BEAMS
     return {
         "batch": (1, 1, MOST_FACES if manifest.framing == "face" else 1),
+        "faces": (1, 1, MOST_ROWS if several else 1),
         "text": (1, min(64, text), text),
         "source": (queries + 1, queries + min(64, text), queries + text),
-        "beams": (1, 1, MOST_BEAMS),
+        "beams": (1, 1, rows),
         "length": (1, tokens // 4, tokens),
-        "slots": (1, tokens, MOST_BEAMS * tokens),
+        "slots": (1, tokens, rows * tokens),
     }
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ftsdk.language.decoder import StepDecoder
 from ftsdk.language.options import Language
 from ftsdk.language.scores import Ids, Scores, log_softmax, penalise
 
@@ -44,28 +43,42 @@ class FinishedBeams:
         return max(reversed(self.kept), key=lambda kept: kept[0])[1]
 
 
-def beam_search(decoder: StepDecoder, options: Language) -> list[int]:
-    """Return the best text's ids without the start token; the end token is last if reached."""
-    beams, limit = options.beams, options.max_new_tokens + 1
-    history = np.full((beams, 1), decoder.start_token, np.int64)
-    running = np.full(beams, _NEVER, np.float32)
-    running[0] = 0
-    finished = FinishedBeams(beams, options.length_penalty)
-    done, parents = False, None
-    scratch = np.empty((beams, decoder.vocabulary), np.float32)
-    while not done and history.shape[1] < limit:
-        scores = decoder.step(history[:, -1], parents)
-        log_softmax(scores, scratch)
-        penalise(scores, history, options, decoder.end_token)
-        scores += running[:, None]
-        done, parents, tokens, running = _advance(scores, history, finished, decoder.end_token)
-        history = np.concatenate((history[parents], tokens[:, None]), axis=1)
-    if not done:
-        for ids, score in zip(history, running, strict=True):
-            finished.add(ids, float(score))
-    best = finished.best()
-    ended = [decoder.end_token] if len(best) < limit else []
-    return [*best[1:].tolist(), *ended]
+class BeamSearch:
+    """Knows the best text's ids when it ends, all at once; see `Search`."""
+
+    def __init__(self, options: Language, start_token: int, end_token: int) -> None:
+        self._options, self._end_token = options, end_token
+        self._limit = options.max_new_tokens + 1
+        self._history = np.full((options.beams, 1), start_token, np.int64)
+        self._running = np.full(options.beams, _NEVER, np.float32)
+        self._running[0] = 0
+        self._finished = FinishedBeams(options.beams, options.length_penalty)
+        self._scratch = np.empty(0, np.float32)
+        self.tokens, self.parents = self._history[:, -1], np.arange(options.beams)
+        self.ended = False
+
+    def advance(self, scores: Scores) -> list[int]:
+        """Go on by logits [beams, vocabulary]; they are overwritten."""
+        if self._scratch.shape != scores.shape:
+            self._scratch = np.empty_like(scores)
+        log_softmax(scores, self._scratch)
+        penalise(scores, self._history, self._options, self._end_token)
+        scores += self._running[:, None]
+        done, self.parents, self.tokens, self._running = _advance(
+            scores, self._history, self._finished, self._end_token
+        )
+        grown = self._history[self.parents], self.tokens[:, None]
+        self._history = np.concatenate(grown, axis=1)
+        self.ended = done or self._history.shape[1] == self._limit
+        return self._best(done) if self.ended else []
+
+    def _best(self, done: bool) -> list[int]:
+        if not done:
+            for ids, score in zip(self._history, self._running, strict=True):
+                self._finished.add(ids, float(score))
+        best = self._finished.best()
+        end = [self._end_token] if len(best) < self._limit else []
+        return [*best[1:].tolist(), *end]
 
 
 def _advance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -53,25 +53,31 @@ class TextTokenizer:
                 text = text.replace(separated, joined)
         return text
 
-    def decode_stream(self, ids: Iterator[int]) -> Iterator[tuple[int, str]]:
-        """Yield `(id, new text)` for each id; the pieces together are `decode` of all ids.
 
-        A word and the spaces before it are held back until the next one begins, since later
-        tokens may still change them.
-        """
-        seen: list[int] = []
-        written = 0
-        pending: int | None = None
-        for token in ids:
-            if pending is not None:
-                text = self.decode(seen)
-                stable = max(len(text.rpartition(" ")[0].rstrip(" ")), written)
-                yield pending, text[written:stable]
-                written = stable
-            seen.append(token)
-            pending = token
-        if pending is not None:
-            yield pending, self.decode(seen)[written:]
+class TextStream:
+    """Ids to text as they come; the pieces together are `decode` of all ids.
+
+    A word and the spaces before it are held back until the next one begins, since later tokens may
+    still change them.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._seen: list[int] = []
+        self._written = 0
+
+    def add(self, token: int, last: bool) -> list[tuple[int, str]]:
+        """Return `(id, new text)` of the token before, and of this one if it is the last."""
+        pieces = []
+        if self._seen:
+            text = self._tokenizer.decode(self._seen)
+            stable = max(len(text.rpartition(" ")[0].rstrip(" ")), self._written)
+            pieces.append((self._seen[-1], text[self._written : stable]))
+            self._written = stable
+        self._seen.append(token)
+        if last:
+            pieces.append((token, self._tokenizer.decode(self._seen)[self._written :]))
+        return pieces
 
 
 def _parsed(content: bytes) -> Tokenizer:
