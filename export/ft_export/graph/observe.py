@@ -91,8 +91,8 @@ def peaks(graph: Path, scratch: Path, inputs: Inputs) -> dict[str, float]:
 
 @contextmanager
 def loaded(graph: Path) -> Iterator[OnnxRuntimeEngine]:
-    """Yield what runs a graph; what it took of memory goes back to the system in the end."""
-    engine = OnnxRuntimeEngine(graph)
+    """Yield what runs an encoder's graph; its memory goes back to the system in the end."""
+    engine = OnnxRuntimeEngine(graph, many_rows=True)
     try:
         yield engine
     finally:
