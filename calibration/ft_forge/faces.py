@@ -13,6 +13,7 @@ import numpy as np
 from ft_forge.degrade import earlier_save
 from ft_forge.geometry import Geometry
 from ft_forge.picture import Image
+from ft_forge.regenerated import Regenerated
 from ftsdk.errors import ImageFormatError, ImageNotFoundError
 
 
@@ -58,6 +59,7 @@ class FaceSet:
 
     root: Path
     entries: list[Entry] = field(init=False)
+    regenerated: Regenerated = field(init=False)
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
@@ -76,6 +78,7 @@ class FaceSet:
             )
             for row, item in enumerate(index)
         ]
+        self.regenerated = Regenerated(self.root)
         self.points = np.load(self.root / "landmarks.npz")["points"].astype(np.float32)
 
     def load(self, entry: Entry, save_seed: int = 0) -> Face:

@@ -35,5 +35,8 @@ class Donors(Protocol):
     def level(self, rng: np.random.Generator) -> Face | None:
         """Return the same identity at another edit level, aligned to the pixel, or None."""
 
+    def regenerated(self, face: Face, rng: np.random.Generator) -> Image | None:
+        """Return the picture of `face` with the face as an autoencoder returns it, or None."""
+
 
 Family = Callable[[Face, Donors, np.random.Generator], Edit | None]

@@ -49,17 +49,21 @@ SAVED_BEFORE = 0.35
 class Forgery:
     """One made picture and everything known about it.
 
-    `image` `[H, W, 3]` uint8 BGR, `mask` `[H, W]` bool (all False when untouched), `multilabel`
-    `[21]` uint8, `strength` the mean absolute change inside the mask in grey levels of 255.
+    `image` `[H, W, 3]` uint8 BGR, `mask` `[H, W]` bool (all False when untouched), `strength` the
+    mean absolute change inside the mask in grey levels of 255.
     """
 
     image: Image
     mask: Mask
-    multilabel: NDArray[np.uint8]
     family: str
     face: Face
     traces: tuple[str, ...]
     strength: float
+
+    @property
+    def multilabel(self) -> NDArray[np.uint8]:
+        """The labels `[21]` uint8 0/1 that the mask implies."""
+        return labels_from_mask(self.mask, self.face.geometry)
 
 
 def draw_save_seed(rng: np.random.Generator) -> int:
@@ -91,6 +95,9 @@ class _Pool:
         if not same:
             return None
         return self.faces.load(same[int(rng.integers(len(same)))], self.save_seed)
+
+    def regenerated(self, face: Face, rng: np.random.Generator) -> Image | None:
+        return self.faces.regenerated.of(face.file, face.image, rng)
 
 
 class Forge:
@@ -134,8 +141,7 @@ class Forge:
         face = self.faces.load(entry, save_seed)
         if family == UNTOUCHED:
             empty = np.zeros(face.geometry.size, bool)
-            labels = labels_from_mask(empty, face.geometry)
-            return Forgery(face.image, empty, labels, family, face, (), 0.0)
+            return Forgery(face.image, empty, family, face, (), 0.0)
         edit = FAMILIES[family](face, _Pool(self.faces, self.entries, entry, save_seed), rng)
         return None if edit is None else _judged(face, edit, family)
 
@@ -149,5 +155,4 @@ def _judged(face: Face, edit: Edit, family: str) -> Forgery | None:
     strength = float(difference[mask].mean())
     if strength < MINIMUM_CHANGE:
         return None
-    labels = labels_from_mask(mask, face.geometry)
-    return Forgery(edit.image, mask, labels, family, face, edit.traces, strength)
+    return Forgery(edit.image, mask, family, face, edit.traces, strength)

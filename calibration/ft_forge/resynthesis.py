@@ -19,6 +19,9 @@ from ft_forge.families import Donors, Edit
 from ft_forge.picture import Image
 from ft_forge.regions import face_area, parts_mask, random_parts
 
+#: How often a trained autoencoder's picture is taken, where the face folder has any.
+AUTOENCODED = 0.65
+
 
 def _enlarged(small: NDArray[Any], size: tuple[int, int], rng: np.random.Generator) -> NDArray[Any]:
     """Enlarge `small` to `size` (width, height) by one of the ways that generators use."""
@@ -74,9 +77,12 @@ def regenerated(image: Image, rng: np.random.Generator) -> Image:
     return made
 
 
-def resynthesis(face: Face, _donors: Donors, rng: np.random.Generator) -> Edit | None:
+def resynthesis(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | None:
     """Put a regenerated face, or regenerated parts, in place of the real one."""
-    patch, kind = regenerated(face.image, rng), rng.random()
+    patch = donors.regenerated(face, rng) if rng.random() < AUTOENCODED else None
+    if patch is None:
+        patch = regenerated(face.image, rng)
+    kind = rng.random()
     if kind < 0.45:
         area = face_area(face.geometry, rng)
     elif kind < 0.65:  # many generators return hair and neck too

@@ -11,12 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from ft_forge import UNTOUCHED, FaceSet, Forge, Forgery
 from ft_training.history import apply, draw_history
 from ft_training.model import STRIDE
-from ft_training.views import SIDE, Target, draw_box, flipped, scaled, see, truth, window
+from ft_training.views import (
+    SIDE,
+    Target,
+    draw_box,
+    flipped,
+    scaled,
+    see,
+    seen_geometry,
+    truth,
+    window,
+)
 
 #: images `[B, W, W, 3]` uint8 BGR, mask `[B, W/2, W/2]`, maps `[B, 11, W/8, W/8]`, labels
 #: `[B, 21]` and where the windows lie in their pictures, `[B, 2]` int64 (y, x) in px.
@@ -25,8 +35,8 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 #: How often training makes each family. Blending is what all face swaps share, and enlarging what
 #: all generators do: these two make a model that finds what it was never shown.
 TRAINING_MIX = {
-    "self_blend": 0.30, "face_swap": 0.16, "resynthesis": 0.16, "part_swap": 0.09,
-    "inpainting": 0.08, "retouching": 0.09, "local_warp": 0.03, "gan_edit": 0.03,
+    "self_blend": 0.24, "face_swap": 0.17, "resynthesis": 0.16, "part_swap": 0.10,
+    "inpainting": 0.09, "retouching": 0.11, "local_warp": 0.04, "gan_edit": 0.03,
     "copy_move": 0.03, "splice": 0.03,
 }  # fmt: skip
 #: Share of draws that give a forgery and its original, and only another untouched picture.
@@ -64,17 +74,19 @@ class TrainingBatches(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
-        rng = np.random.default_rng(self.seed)
+        worker = get_worker_info()
+        number, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        rng = np.random.default_rng([self.seed, number])
         sets = [FaceSet(folder) for folder in self.faces]
         forges = [Forge(one, one.split()[0], TRAINING_MIX, self.seed) for one in sets]
-        sizes = np.array([len({entry.identity for entry in forge.entries}) for forge in forges])
+        # By the root: many people of one source teach less than as many of all.
+        sizes = np.array([len({entry.identity for entry in one.entries}) for one in forges]) ** 0.5
         waiting: list[Window] = []
-        number = 0
         while True:
             while len(waiting) < 4 * self.batch:
                 forge = forges[int(rng.choice(len(forges), p=sizes / sizes.sum()))]
                 waiting += self._draw(forge, number, rng)
-                number += 1
+                number += stride
             rng.shuffle(waiting)
             ready, waiting = waiting[: self.batch], waiting[self.batch :]
             yield stacked(ready)
@@ -97,12 +109,12 @@ def view(
     box = draw_box(points, rng)
     steps = draw_history(box.side, rng, varied=halves == (False,))
     mirrored = rng.random() < 0.5
-    wholes = []
+    geometry, wholes = seen_geometry(points, box), []
     for forged in halves:
         image = apply(steps, made.image if forged else made.face.image)
         seen = see(image, scaled(box, image.shape[1] / made.face.image.shape[1]))
         mask = made.mask if forged else np.zeros_like(made.mask)
-        whole = Target(seen, *truth(mask, points, box))
+        whole = Target(seen, *truth(mask, geometry, box))
         wholes.append(flipped(whole) if mirrored else whole)
     corner = _corner(wholes[0].mask, side, rng)
     return [Window(whole, corner, side) for whole in wholes]

@@ -20,7 +20,7 @@ from ft_forge.picture import Image
 from ft_training.batches import TRAINING_MIX, view
 from ft_training.history import apply, draw_history
 from ft_training.model import normalised
-from ft_training.views import SIDE, Target, scaled, see, truth
+from ft_training.views import SIDE, Target, scaled, see, seen_geometry, truth
 from ftsdk.analyzer import Analyzer
 from ftsdk.imaging.faces import FaceFramer
 from ftsdk.imaging.framing import Box
@@ -85,7 +85,8 @@ def _framed(made: Forgery, image: Image) -> Target:
     points = made.face.geometry.points
     scale = image.shape[1] / made.image.shape[1]
     box = sdk_box(image, scaled(face_box(points), scale))
-    return Target(see(image, box), *truth(made.mask, points, scaled(box, 1 / scale)))
+    there = scaled(box, 1 / scale)
+    return Target(see(image, box), *truth(made.mask, seen_geometry(points, there), there))
 
 
 def training_samples(faces: list[Path], count: int, seed: int) -> list[Sample]:
@@ -149,4 +150,4 @@ def untouched(faces: list[Path], treatment: str) -> Iterator[Sample]:
 def _untouched(folder: FaceSet, entry: Entry) -> Forgery:
     face = folder.load(entry)
     nothing = np.zeros(face.geometry.size, bool)
-    return Forgery(face.image, nothing, np.zeros(21, np.uint8), UNTOUCHED, face, (), 0.0)
+    return Forgery(face.image, nothing, UNTOUCHED, face, (), 0.0)

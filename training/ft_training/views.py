@@ -62,15 +62,23 @@ def see(image: Image, box: Box) -> Image:
     return np.array(seen)
 
 
+def seen_geometry(points: NDArray[np.floating], box: Box) -> Geometry:
+    """Return where the parts of a face with landmarks `points` are in the square, `S/2` px wide."""
+    half = SIDE // 2
+    inside = box.from_picture(points.astype(np.float64)) * (half / box.side)
+    return Geometry(inside, (half, half))
+
+
 def truth(
-    mask: NDArray[np.bool_], points: NDArray[np.floating], box: Box
+    mask: NDArray[np.bool_], geometry: Geometry, box: Box
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return `mask`, `maps` and `labels` of a :class:`Target` for a mask [H, W] and landmarks."""
+    """Return `mask`, `maps` and `labels` of a :class:`Target`.
+
+    For a mask [H, W] of the picture, and what :func:`seen_geometry` says of its face.
+    """
     half = SIDE // 2
     cut = cut_out(mask, box, max(box.side, half)).astype(np.float32)
     seen: NDArray[Any] = cv2.resize(cut, (half, half), interpolation=cv2.INTER_AREA)
-    inside = box.from_picture(points.astype(np.float64)) * (half / box.side)
-    geometry = Geometry(inside, (half, half))
     maps = np.stack([
         cv2.resize(
             np.any(geometry.label_masks(label), axis=0).astype(np.float32),

@@ -28,7 +28,7 @@ from ft_training.language import build_tokenizer, prompt_for
 from ft_training.model import Nano, Seen, conditioning, keep_exact, normalised
 from ft_training.samples import Sample, training_samples, untouched, validation_forgeries
 from ft_training.text import sentence
-from ft_training.views import SIDE, Target, see, truth, window
+from ft_training.views import SIDE, Target, see, seen_geometry, truth, window
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.unit.forge.forge_faces import landmarks, write_faces
 
@@ -196,7 +196,7 @@ def test_the_truth_follows_the_picture_into_the_square(tilt: float) -> None:
     nose = geometry.hull("nose")
     image[nose] = 255
     box = face_box(points)
-    mask, maps, labels = truth(nose, points, box)
+    mask, maps, labels = truth(nose, seen_geometry(points, box), box)
     seen = cv2.resize(see(image, box)[..., 0], mask.shape[::-1], interpolation=cv2.INTER_AREA)
     both, either = (seen > 127) & (mask > 0.5), (seen > 127) | (mask > 0.5)
     assert both.sum() / either.sum() > 0.95

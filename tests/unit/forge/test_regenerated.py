@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ft_forge import FaceSet, Forge
+from ft_forge.framing import face_box
+from ft_forge.regenerated import FOLDER, Regenerated, put_back
+from ftsdk.imaging.framing import Box, cut_out
+from tests.unit.forge.forge_faces import write_faces
+
+
+def _smooth(side: int) -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+    return cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("box", [Box(40, 30, 96), Box(40, 30, 96, 33.0), Box(-20, 100, 120)])
+def test_a_square_comes_back_to_where_it_was_cut_out(box: Box) -> None:
+    image = _smooth(192)
+    square = cut_out(image, box, box.side)
+    back = put_back(square, box, np.zeros_like(image), cv2.INTER_LINEAR)
+    there = back.any(2)
+    assert there.sum() > 0.5 * min(box.side, 160) ** 2
+    assert np.abs(back.astype(int) - image)[there].mean() < 3
+
+
+def test_a_folder_without_regenerated_faces_has_none(tmp_path: Path) -> None:
+    image = _smooth(64)
+    assert Regenerated(tmp_path).of("a.png", image, np.random.default_rng(0)) is None
+
+
+def test_forgeries_take_what_the_autoencoders_made(tmp_path: Path) -> None:
+    write_faces(tmp_path, 3)
+    faces = FaceSet(tmp_path)
+    (tmp_path / FOLDER).mkdir()
+    index = []
+    for entry in faces.entries:
+        box = face_box(faces.points[entry.row])
+        green = np.full((64, 64, 3), (0, 255, 0), np.uint8)
+        cv2.imwrite(str(tmp_path / FOLDER / f"{entry.row}.png"), green)
+        place = [box.x, box.y, box.side, box.angle]
+        index.append({"file": f"{entry.row}.png", "of": entry.file, "box": place})
+    (tmp_path / FOLDER / "index.json").write_text(json.dumps(index))
+    forge = Forge(FaceSet(tmp_path), faces.entries, {"resynthesis": 1.0}, seed=1)
+    made = [forge.make(number) for number in range(12)]
+    green = [one.image[one.mask].mean(0)[1] > one.image[one.mask].mean(0)[[0, 2]].max() + 60
+             for one in made]  # fmt: skip
+    assert 3 <= sum(green) <= 11  # AUTOENCODED of them, where the area is seen whole
