@@ -49,7 +49,8 @@ def normalised(images: Tensor) -> Tensor:
 
     Channels last in memory, as the convolutions like it.
     """
-    mean, std = torch.tensor(CLIP_MEAN), torch.tensor(CLIP_STD)
+    mean = torch.tensor(CLIP_MEAN, device=images.device)
+    std = torch.tensor(CLIP_STD, device=images.device)
     return ((images.flip(-1) / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
@@ -125,7 +126,7 @@ def keep_exact(model: nn.Module) -> None:
 
     def exact(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         def run(x: Tensor) -> Tensor:
-            with torch.autocast("cpu", enabled=False):
+            with torch.autocast(x.device.type, enabled=False):
                 return forward(x.float())
 
         return run
@@ -143,9 +144,9 @@ def conditioning(labels: Tensor, region_logits: Tensor, generator: torch.Generat
     The model's own, the truth, none, the truth with flips, and (rarely) nonsense: a correction
     must move the mask, and a wrong one must not destroy it.
     """
-    draw = torch.rand(len(labels), 1, generator=generator)
-    flips = (torch.rand(labels.shape, generator=generator) < 0.12).float()
-    nonsense = (torch.rand(labels.shape, generator=generator) < 0.2).float()
+    drawn = torch.rand(len(labels), 1 + 2 * labels.shape[1], generator=generator)
+    draw, flips, nonsense = drawn.to(labels.device).split([1, *2 * [labels.shape[1]]], dim=1)
+    flips, nonsense = (flips < 0.12).float(), (nonsense < 0.2).float()
     chosen = (region_logits > 0).float()
     chosen = torch.where(draw < 0.5, labels, chosen)
     chosen = torch.where(draw < 0.35, torch.zeros_like(labels), chosen)

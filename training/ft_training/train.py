@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from ft_training import autoencoders
 from ft_training.features import Features, extract
 from ft_training.fitting import fit_calibration, judge, worst_sources
 from ft_training.model import Nano, channels_last
@@ -35,6 +36,7 @@ class Part(StrEnum):
     """The steps of the recipe, in order."""
 
     ALL = "all"
+    REGENERATE = "regenerate"
     VISION = "vision"
     CALIBRATE = "calibrate"
     TEXT = "text"
@@ -44,7 +46,7 @@ class Part(StrEnum):
 def load_vision(run: Path) -> Nano:
     """Return the model with the averaged weights of the latest vision checkpoint."""
     model = Nano()
-    model.load_state_dict(torch.load(run / VISION_CHECKPOINT, weights_only=True)["average"])
+    model.load_state_dict(torch.load(run / VISION_CHECKPOINT, "cpu", weights_only=True)["average"])
     channels_last(model)
     return model.eval()
 
@@ -107,16 +109,26 @@ def main(
     start: Annotated[
         Path | None, typer.Option(help="Weights folder to go on from, not from ImageNet.")
     ] = None,
+    regenerate_minutes: Annotated[
+        float, typer.Option(help="Wall time to train the autoencoders.")
+    ] = 60,
     vision_minutes: Annotated[float, typer.Option(help="Wall time of the vision stage.")] = 240,
     text_minutes: Annotated[float, typer.Option(help="Wall time of the text stage.")] = 10,
     text_pictures: Annotated[int, typer.Option(help="Pictures of the text stage.")] = 4000,
     threads: Annotated[int, typer.Option(help="Threads for PyTorch.")] = 2,
+    device: Annotated[str, typer.Option(help="Where vision is trained: cpu or cuda.")] = "cpu",
+    batch: Annotated[int, typer.Option(help="Pictures a step of vision.")] = 16,
+    workers: Annotated[int, typer.Option(help="Processes that make pictures.")] = 1,
 ) -> None:
     """Train nano, for example: --faces crops --faces faces --run runs/nano --start training/nano"""
     torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True  # pictures are all of one size
     run.mkdir(parents=True, exist_ok=True)
+    if part in (Part.ALL, Part.REGENERATE):
+        autoencoders.train(faces, run, regenerate_minutes, device, workers)
+        autoencoders.regenerate(faces, run, device, workers)
     if part in (Part.ALL, Part.VISION):
-        VisionTraining(faces, run, vision_minutes, start).train()
+        VisionTraining(faces, run, vision_minutes, start, batch, device, workers).train()
     if part in (Part.ALL, Part.CALIBRATE):
         calibration_stage(run, faces)
     if part in (Part.ALL, Part.TEXT):

@@ -21,9 +21,11 @@ from ft_training.weights import read_vision
 
 CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
-#: time; then whole pictures. Sides in px.
+#: time; then whole pictures. A GPU waits for pictures anyway, and sees whole ones. Sides in px.
 WINDOWS, WHOLE = 256, 384
-WINDOWS_SHARE = 0.65
+WINDOWS_SHARE = {"cpu": 0.65, "cuda": 0.0}
+#: Learning rate at 16 pictures a step.
+RATE = 1.2e-3
 #: Seconds that a step counts for at the most: a machine put to sleep does not use up the budget.
 LONGEST_STEP = 20.0
 
@@ -47,7 +49,8 @@ def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, T
     """Return the weighted terms of the loss; the sigmoid is taken once, inside each of them."""
     images, mask, maps, labels, corners = batch
     bce = functional.binary_cross_entropy_with_logits
-    with torch.autocast("cpu", torch.bfloat16, enabled=_multiplies_bfloat16()):
+    lowered = images.is_cuda or _multiplies_bfloat16()
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=lowered):
         seen = model.see(normalised(images), corners)
         chosen = conditioning(labels, seen.region_logits, generator)
         logits = model.pixel_logits(seen, chosen).float()
@@ -78,7 +81,7 @@ def _optimizer(model: Nano, rate: float) -> torch.optim.AdamW:
         {"params": [p for p in every if id(p) in trunk], "scale": 0.3},
         {"params": [p for p in every if id(p) not in trunk], "scale": 1.0},
     ]
-    return torch.optim.AdamW(groups, lr=rate, weight_decay=0.02)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=0.02, foreach=True)
 
 
 class VisionTraining:
@@ -89,28 +92,32 @@ class VisionTraining:
         run: the run's folder.
         minutes: wall time at which the learning rate reaches zero.
         start: a weights folder to go on from; None begins with ImageNet's trunk.
-        batch: pictures a step.
+        batch: pictures a step; the learning rate grows with its root.
+        device: where the model is trained, "cpu" or "cuda".
+        workers: processes that make pictures.
     """
 
     def __init__(
         self, faces: list[Path], run: Path, minutes: float, start: Path | None = None,
-        batch: int = 16, rate: float = 1.2e-3,
+        batch: int = 16, device: str = "cpu", workers: int = 1,
     ) -> None:  # fmt: skip
         torch.manual_seed(0)
-        self.run, self.budget, self.rate = run, minutes * 60, rate
+        self.run, self.budget, self.rate = run, minutes * 60, RATE * math.sqrt(batch / 16)
+        self.device, self.workers = torch.device(device), workers
         self.model = Nano()
         if start is None:
             load_lite0(self.model.vision_encoder.trunk)
         else:
             read_vision(self.model, start)
+        self.model.to(self.device)
         channels_last(self.model)
         keep_exact(self.model)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.step, self.elapsed = 0, 0.0
         _freeze(self.model.train())
-        self.optimizer = _optimizer(self.model, rate)
+        self.optimizer = _optimizer(self.model, self.rate)
         if (run / CHECKPOINT).exists():
-            self._restore(torch.load(run / CHECKPOINT, weights_only=True))
+            self._restore(torch.load(run / CHECKPOINT, self.device, weights_only=True))
         self.generator = torch.Generator().manual_seed(self.step)
         self.faces, self.batch = faces, batch
 
@@ -130,11 +137,17 @@ class VisionTraining:
 
     def _batches(self) -> Iterator[Batch]:
         """Yield batches of windows, then of whole pictures."""
-        for side, until in ((WINDOWS, WINDOWS_SHARE), (WHOLE, 1.0)):
+        for side, until in ((WINDOWS, WINDOWS_SHARE[self.device.type]), (WHOLE, 1.0)):
+            if self.elapsed >= until * self.budget:
+                continue
             stream = TrainingBatches(self.faces, self.batch, 7 + self.step, side)
-            loader = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+            loader = DataLoader(
+                stream, None, num_workers=self.workers, prefetch_factor=4,
+                multiprocessing_context="spawn",  # a fork of a process that has threads may hang
+            )  # fmt: skip
+            batches = iter(loader)
             while self.elapsed < until * self.budget:
-                yield next(loader)
+                yield next(batches)
 
     def _schedule(self) -> None:
         part = min(self.elapsed / self.budget, 1.0)
@@ -146,19 +159,21 @@ class VisionTraining:
     def _follow(self) -> None:
         """Move the averaged weights; short at first, so that early checkpoints are of use."""
         keep = min(0.998, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
-            mean = self.average[name]
-            if value.is_floating_point():
-                mean.lerp_(value, 1 - keep)
-            else:
-                mean.copy_(value)
+        state = self.model.state_dict()
+        floats = [name for name, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_(
+            [self.average[name] for name in floats], [state[name] for name in floats], 1 - keep
+        )
+        for name in state.keys() - set(floats):
+            self.average[name].copy_(state[name])
 
     def train(self, log_every: int = 25, save_every: float = 120.0) -> None:
         """Train until the budget is used up."""
-        last, saved, sums = time.monotonic(), time.monotonic(), dict[str, float]()
+        last, saved, sums = time.monotonic(), time.monotonic(), dict[str, Tensor]()
         for batch in self._batches():
             self._schedule()
-            terms = losses(self.model, batch, self.generator)
+            images, mask, maps, labels, corners = (one.to(self.device) for one in batch)
+            terms = losses(self.model, (images, mask, maps, labels, corners), self.generator)
             self.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
@@ -166,7 +181,7 @@ class VisionTraining:
             self.step += 1
             self._follow()
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / log_every
+                sums[name] = sums.get(name, 0.0) + value.detach() / log_every
             now = time.monotonic()
             self.elapsed, last = self.elapsed + min(now - last, LONGEST_STEP), now
             if self.step % log_every == 0:
