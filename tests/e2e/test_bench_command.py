@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY
+from support.openvino import needs_openvino
 from typer.testing import CliRunner
 
 from ft_export import against_optimum
@@ -92,6 +93,7 @@ def test_wrong_use_exits_with_2(wrong: list[str]) -> None:
 
 
 def test_devices_are_measured_by_turns_and_refused_with_reasons(tmp_path: Path) -> None:
+    needs_openvino()
     options = ["--devices", "cpu,openvino,openvino:npu", "--runs", "1", "--tokens", "3"]
     files = ["--json", str(tmp_path / "b.json"), "--threads", "1", "--picture", str(PICTURE)]
     done = CliRunner().invoke(app, [*options, *files])

@@ -16,6 +16,7 @@ import pytest
 from onnx import helper
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
 from small_graphs import write
+from support.openvino import needs_openvino
 
 from ftsdk import acceptance
 from ftsdk.acceptance import load_accepted
@@ -64,6 +65,12 @@ Installer = Callable[[str, int], None]
 
 
 @pytest.fixture
+def openvino() -> None:
+    """Ask for OpenVINO's device on this processor."""
+    needs_openvino()
+
+
+@pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
     """Put a package with a provider for an ONNX Runtime of this API version on the path."""
 
@@ -91,6 +98,7 @@ def product(tmp_path: Path) -> Path:
     return write(tmp_path / "p.onnx", [node], {"w": weights}, ["rows", 64], ["rows", 64])
 
 
+@pytest.mark.usefixtures("openvino")
 @pytest.mark.parametrize("name", ["openvino", "openvino:cpu", "openvino:0", "openvino:cpu:0"])
 def test_a_device_is_named_by_provider_kind_and_number(name: str) -> None:
     require_device_name(name)
@@ -108,6 +116,7 @@ def test_what_names_no_installed_provider_is_refused(name: str) -> None:
     assert "openvino" in caught.value.expected
 
 
+@pytest.mark.usefixtures("openvino")
 @pytest.mark.parametrize("name", ["openvino:npu", "openvino:1", "openvino:cpu:3"])
 def test_a_device_that_the_provider_lacks_is_not_replaced(product: Path, name: str) -> None:
     with pytest.raises(DeviceUnavailableError) as caught:
@@ -126,6 +135,7 @@ def test_a_provider_for_another_runtime_is_refused_with_its_reason(
     assert "needs ONNX Runtime 1.999" in check_providers().facts["later"]
 
 
+@pytest.mark.usefixtures("openvino")
 def test_a_provider_without_a_device_is_refused(install: Installer, product: Path) -> None:
     install("onnxruntime-ep-empty", 22)
     for _ in range(2):  # a library is registered once
@@ -137,12 +147,14 @@ def test_a_provider_without_a_device_is_refused(install: Installer, product: Pat
     assert OPENVINO in facts
 
 
+@pytest.mark.usefixtures("openvino")
 def test_float32_stays_float32(product: Path) -> None:
     x = np.random.default_rng(1).standard_normal((5, 64)).astype(np.float32)
     there, here = (OnnxRuntimeEngine(product, device) for device in (OPENVINO, "cpu"))
     np.testing.assert_allclose(there.infer({"x": x})["y"], here.infer({"x": x})["y"], atol=1e-4)
 
 
+@pytest.mark.usefixtures("openvino")
 def test_an_operator_that_would_run_elsewhere_is_seen(tmp_path: Path) -> None:
     node = helper.make_node("Binarizer", ["x"], ["y"], domain="ai.onnx.ml", threshold=0.5)
     graph = write(tmp_path / "b.onnx", [node], {}, [1, 4], [1, 4], domains={"ai.onnx.ml": 1})
@@ -151,6 +163,7 @@ def test_an_operator_that_would_run_elsewhere_is_seen(tmp_path: Path) -> None:
         OnnxRuntimeEngine(graph, OPENVINO)
 
 
+@pytest.mark.usefixtures("openvino")
 def test_a_binding_sees_what_changes_and_what_the_run_before_wrote(tmp_path: Path) -> None:
     node = helper.make_node("Add", ["x", "one"], ["y"])
     graph = write(tmp_path / "a.onnx", [node], {"one": np.ones(1, np.float32)}, [2], [2])
@@ -168,6 +181,7 @@ def test_a_binding_sees_what_changes_and_what_the_run_before_wrote(tmp_path: Pat
     np.testing.assert_array_equal(total, [18, 19])
 
 
+@pytest.mark.usefixtures("openvino")
 def test_a_device_that_is_lost_is_not_replaced(product: Path) -> None:
     engine = OnnxRuntimeEngine(product, OPENVINO)
     inner = engine._session._sess
@@ -320,6 +334,7 @@ def test_a_provider_that_writes_otherwise_about_several_faces_is_refused(
     assert "," not in caught.value.found
 
 
+@pytest.mark.usefixtures("openvino")
 def test_openvino_answers_nano_as_the_cpu_does() -> None:
     picture = Path(__file__).parents[2] / "examples" / "pictures" / "portrait_forged.jpg"
     short = Language(max_new_tokens=8, beams=2)
