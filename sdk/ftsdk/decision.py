@@ -69,7 +69,7 @@ def manipulation_score(tensors: Tensors, manifest: Manifest) -> float | None:
     if entry is None:
         return None
     logit = float(np.asarray(tensors[entry.tensor]).reshape(-1)[0])
-    return float(sigmoid(np.array(logit / entry.temperature + entry.bias)))
+    return float(sigmoid(np.array([logit / entry.temperature + entry.bias]))[0])
 
 
 def score_threshold(manifest: Manifest, faces: int = 1) -> float | None:
