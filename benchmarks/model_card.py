@@ -66,9 +66,11 @@ def sources_section(figures: Figures) -> str:
     lines = [_line(["source", "pictures", *_UNTOUCHED, "95 % interval of false positives"])]
     lines.append(_line(["---"] * (3 + len(_UNTOUCHED))))
     for name, row in figures["sources"].items():
-        low, high = row["intervals"]["false_positive_rate"]
+        # Of a source that got no answer at all nothing can be said.
+        interval = row["intervals"].get("false_positive_rate")
         cells = (_number(row[column]) for column in _UNTOUCHED.values())
-        lines.append(_line([name, str(row["pictures"]), *cells, f"{low:.2f} to {high:.2f}"]))
+        between = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "-"
+        lines.append(_line([name, str(row["pictures"]), *cells, between]))
     return "\n".join(lines)
 
 

@@ -25,12 +25,18 @@ def _summary(iou: float) -> Summary:
     return summarise([forged, quiet], [forged, quiet], DocumentFrequencies([WORDS.reference]))
 
 
+def _unsure() -> Summary:
+    """Of a source of whose only picture the model cannot tell."""
+    one = Outcome("untouched", "x", False, None, False, None, True, False, None, 0, 0, None, None)
+    return summarise([one], [one], DocumentFrequencies([WORDS.reference]))
+
+
 def test_the_card_holds_the_figures_and_keeps_its_words(tmp_path: Path) -> None:
     figures = {
         "bundle": {"score_threshold": 0.7},
         "total": asdict(_summary(0.5)),
         "families": {"part_swap": asdict(_summary(0.25)), "inpainting": asdict(_summary(0.75))},
-        "sources": {"agency": asdict(_summary(0.5))},
+        "sources": {"agency": asdict(_summary(0.5)), "unsure": asdict(_unsure())},
         "robustness": {"jpeg_70": asdict(_summary(0.125))},
     }
     (tmp_path / "figures.json").write_text(json.dumps(figures))
@@ -52,6 +58,8 @@ def test_the_card_holds_the_figures_and_keeps_its_words(tmp_path: Path) -> None:
     assert harmed.split(" | ")[1] == "0.12"
     (source,) = (row for row in rows if row.startswith("| agency |"))
     assert source == "| agency | 2 | 0.00 | 0.00 | 0.00 | 0.00 to 0.79 |"  # Wilson's, of one
+    (unsure,) = (row for row in rows if row.startswith("| unsure |"))
+    assert unsure == "| unsure | 1 | - | 0.00 | 1.00 | - |"
     assert "- shipped threshold of the score: 0.700" in lines
     subprocess.run([*command, "--data-set", "fresh"], check=True, timeout=60)
     lines = card.read_text().splitlines()
