@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftsdk.cli.analyze import Asked, answer
+from ftsdk.cli.answers import Asked, answer
 from ftsdk.cli.console import BundleOption
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
 
