@@ -6,7 +6,6 @@ import json
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import torch
 
 from ft_export.model.architecture import load_architecture
 from ft_export.plan import plan_export
-from ft_export.reference import transformers_model
+from ft_export.reference import WholeReports, transformers_model
 from ft_export.weights.language_folder import config_of
 from ftsdk.analyzer import Analyzer
 from ftsdk.bench.run import Rival
 from ftsdk.engines.contract import Tensors
 from ftsdk.errors import OptionError
-from ftsdk.language.generate import Chosen, chosen
 from ftsdk.language.options import Language
 
 #: Beside a checkout's other benchmarks, seen from its root.
@@ -91,20 +89,13 @@ class _Worker:
         return json.loads(line)
 
 
-class _OptimumWriter:
+class _OptimumWriter(WholeReports):
     """A report by `generate` in the other process; its tokens come all at once."""
 
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
 
-    def __call__(
-        self, faces: Sequence[Tensors], language: Language, check: Callable[[], None]
-    ) -> Iterator[list[Chosen]]:
-        for index, face in enumerate(faces):
-            check()
-            yield chosen(index, self._write(face, language), ended=True)
-
-    def _write(self, tensors: Tensors, language: Language) -> list[int]:
+    def write(self, tensors: Tensors, language: Language) -> list[int]:
         encoded = np.ascontiguousarray(tensors["encoder_output"], np.float32)
         options = {
             "do_sample": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -58,20 +59,28 @@ def transformers_rival(weights: Path, architecture: str, language_dtype: str) ->
     return Rival(_name(f"eager, Transformers {transformers.__version__}", dtype), prepare)
 
 
-class TransformersWriter:
-    """A report by `generate`; its tokens come all at once."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
+class WholeReports(ABC):
+    """A writer that takes one face after the other, and gives all tokens of a report at once."""
 
     def __call__(
         self, faces: Sequence[Tensors], language: Language, check: Callable[[], None]
     ) -> Iterator[list[Chosen]]:
         for index, face in enumerate(faces):
             check()
-            yield chosen(index, self._write(face, language), ended=True)
+            yield chosen(index, self.write(face, language), ended=True)
 
-    def _write(self, tensors: Tensors, language: Language) -> list[int]:
+    @abstractmethod
+    def write(self, tensors: Tensors, language: Language) -> list[int]:
+        """Return the ids of a face's report without the start token."""
+
+
+class TransformersWriter(WholeReports):
+    """A report by `generate`; its tokens come all at once."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def write(self, tensors: Tensors, language: Language) -> list[int]:
         encoded = torch.from_numpy(np.asarray(tensors["encoder_output"])).to(self._model.dtype)
         with torch.inference_mode():
             ids = self._model.generate(
