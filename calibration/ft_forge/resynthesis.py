@@ -54,8 +54,8 @@ def _principal(image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     return result
 
 
-def regenerated(image: Image, rng: np.random.Generator) -> Image:
-    """Return `image` [H, W, 3] uint8 as after an autoencoder: alike, but made of other pixels."""
+def coarsened(image: Image, rng: np.random.Generator) -> Image:
+    """Return `image` [H, W, 3] uint8 through fewer numbers and up again, without a model."""
     size = image.shape[1::-1]
     factor = 1 / float(rng.uniform(1.5, 4.0))
     down = int(rng.choice([cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
@@ -81,7 +81,7 @@ def resynthesis(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | 
     """Put a regenerated face, or regenerated parts, in place of the real one."""
     patch = donors.regenerated(face, rng) if rng.random() < AUTOENCODED else None
     if patch is None:
-        patch = regenerated(face.image, rng)
+        patch = coarsened(face.image, rng)
     kind = rng.random()
     if kind < 0.45:
         area = face_area(face.geometry, rng)
