@@ -1,21 +1,23 @@
 """Photographs of faces as a face folder: crops at their own resolution, with their landmarks.
 
-`python -m ft_forge.photographs OUT PHOTOS [PHOTOS ...]`. Each PHOTOS holds `index.json`, a list of
-`file`, `person`, `source` and `split`, and `landmarks.npz` with `file_index` into it and `points`
-[N, 478, 2] of MediaPipe's face mesh in px (`training/find_landmarks.py` writes both). OUT becomes a
-folder that :class:`FaceSet` reads.
+`python -m ft_forge.photographs OUT PHOTOS [PHOTOS ...] [--grey-of N]`. Each PHOTOS holds
+`index.json`, a list of `file`, `person`, `source` and `split`, and `landmarks.npz` with
+`file_index` into it and `points` [N, 478, 2] of MediaPipe's face mesh in px
+(`training/find_landmarks.py` writes both). OUT becomes a folder that :class:`FaceSet` reads.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from ft_forge.framing import face_box
@@ -28,6 +30,8 @@ MARGIN = 1.3
 MOST_PX = 704
 #: What a crop's corner is a multiple of: an untouched file's block grid stays where it was.
 _BLOCK = 16
+#: Mean difference of a grey picture's channels from their mean, at most, of 255: JPEG leaves some.
+_GREY = 2.5
 
 
 def crop_face(
@@ -57,10 +61,17 @@ def _faces(photos: Path) -> Iterator[tuple[dict[str, Any], NDArray[np.float32]]]
         yield index[int(row)], points.astype(np.float32)
 
 
-def write_crops(out: Path, sources: list[Path]) -> int:
+def is_grey(image: Image) -> bool:
+    """Return whether a picture [H, W, 3] uint8 has no colours."""
+    values = image.astype(np.float32)
+    return bool(np.abs(values - values.mean(2, keepdims=True)).mean() < _GREY)
+
+
+def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
     """Write the crops of every face of `sources` with `index.json` and `landmarks.npz`.
 
-    A file that cannot be read is named on standard error and left out. Returns the number of faces.
+    Of grey pictures one in `grey_of` is kept, chosen by its name in the index. A file that cannot
+    be read is named on standard error and left out. Returns the number of faces.
     """
     (out / "faces").mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
@@ -70,6 +81,8 @@ def write_crops(out: Path, sources: list[Path]) -> int:
             image = cv2.imread(str(photos / facts["file"]), cv2.IMREAD_COLOR)
             if image is None:
                 print(f"cannot be read, left out: {photos / facts['file']}", file=sys.stderr)
+                continue
+            if zlib.crc32(facts["file"].encode()) % grey_of and is_grey(image):
                 continue
             crop, moved = crop_face(image, points)
             name = f"faces/{len(entries):05d}.png"
@@ -88,5 +101,14 @@ def write_crops(out: Path, sources: list[Path]) -> int:
     return len(entries)
 
 
+def main(
+    out: Annotated[Path, typer.Argument(help="The face folder to write.")],
+    photos: Annotated[list[Path], typer.Argument(help="Folders with index and landmarks.")],
+    grey_of: Annotated[int, typer.Option(min=1, help="Keep one of N grey pictures.")] = 1,
+) -> None:
+    """Write a face folder, for example: CROPS PHOTOS PORTRAITS --grey-of 3"""
+    print(write_crops(out, photos, grey_of), "faces")
+
+
 if __name__ == "__main__":
-    print(write_crops(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]), "faces")
+    typer.run(main)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ft_forge import FaceSet, Forge
 from ft_forge.framing import face_box
 from ft_forge.geometry import PARTS
-from ft_forge.photographs import MOST_PX, crop_face, write_crops
+from ft_forge.photographs import MOST_PX, crop_face, is_grey, write_crops
 from tests.unit.forge.forge_faces import SIDE, landmarks
 
 
@@ -80,3 +80,32 @@ def test_photographs_become_a_face_folder_and_bad_files_are_named(
     made = Forge(faces, train, seed=1).make(0, "self_blend")
     assert made.mask.any()
     assert made.face.source == "here"
+
+
+def _grey_photos(folder: Path, number: int, colour: tuple[int, int, int]) -> Path:
+    """Write `number` JPEG photographs of one colour with an index."""
+    folder.mkdir()
+    _, points = _photograph()
+    index = []
+    for name in (f"{one:04d}.jpg" for one in range(number)):
+        cv2.imwrite(str(folder / name), np.full((SIDE + 200, SIDE + 200, 3), colour, np.uint8))
+        index.append({"file": name, "person": name, "source": "here", "split": "train"})
+    (folder / "index.json").write_text(json.dumps(index))
+    np.savez(folder / "landmarks.npz", file_index=np.arange(number), points=[points] * number)
+    return folder
+
+
+def test_of_grey_photographs_one_in_three_is_kept_and_always_the_same(tmp_path: Path) -> None:
+    grey = _grey_photos(tmp_path / "grey", 30, (128, 128, 128))
+    coloured = _grey_photos(tmp_path / "coloured", 4, (110, 128, 150))
+    assert write_crops(tmp_path / "all", [grey, coloured]) == 34
+    assert write_crops(tmp_path / "few", [grey, coloured], grey_of=3) == 9 + 4
+    kept = [entry.identity for entry in FaceSet(tmp_path / "few").entries]
+    assert kept[:3] == ["here/0002.jpg", "here/0003.jpg", "here/0004.jpg"]
+
+
+@pytest.mark.parametrize(("tint", "grey"), [(0, True), (2, True), (12, False)])
+def test_a_faint_tint_is_still_grey(tint: int, grey: bool) -> None:
+    image = np.full((40, 40, 3), 128, np.uint8)
+    image[..., 2] += tint
+    assert is_grey(image) == grey
