@@ -7,10 +7,12 @@ image translation with conditional adversarial networks", CVPR 2017) teaches hal
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,12 @@ from ft_forge.framing import face_box
 from ft_forge.picture import Image
 from ft_forge.regenerated import FOLDER
 from ftsdk.errors import ImageFormatError
+from ftsdk.files import write_atomically
 from ftsdk.imaging.framing import Box, cut_out, square
 
 CHECKPOINT = "autoencoders.pt"
+#: Beside the pictures of a face folder: the hashes of what they were made from.
+_MAKER = "made_from.txt"
 #: Side of a face's square beside the one that the model sees.
 _REACH = 0.8
 #: Side in px at which faces are kept for training.
@@ -137,31 +142,33 @@ def fit(design: Design, faces: Tensor, seconds: float) -> Autoencoder:
     return model.eval()
 
 
-class _Squares(Dataset[tuple[Tensor, int, tuple[int, int, int, float]]]):
-    """The face squares `[3, 256, 256]` uint8 of a face folder, with their rows and boxes."""
+class _Squares(Dataset[tuple[Tensor, int]]):
+    """The face squares `[3, 256, 256]` uint8 of a face folder, each with its row, by `rows`."""
 
-    def __init__(self, faces: FaceSet) -> None:
+    def __init__(self, faces: FaceSet, rows: list[int]) -> None:
         self.faces = faces
+        self.rows = rows
 
     def __len__(self) -> int:
-        return len(self.faces.entries)
+        return len(self.rows)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, int, tuple[int, int, int, float]]:
-        entry = self.faces.entries[number]
-        box = _reached(face_box(self.faces.points[entry.row]))
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        entry = self.faces.entries[self.rows[number]]
+        box = _box(self.faces, entry.row)
         cut = cut_out(self.faces.load(entry).image, box, max(box.side, _SIDE))
         seen = cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        tensor = torch.from_numpy(seen).permute(2, 0, 1).contiguous()
-        return tensor, number, (box.x, box.y, box.side, box.angle)
+        return torch.from_numpy(seen).permute(2, 0, 1).contiguous(), entry.row
 
 
-def _reached(box: Box) -> Box:
+def _box(faces: FaceSet, row: int) -> Box:
+    """Return the square of a face that an autoencoder sees."""
+    box = face_box(faces.points[row])
     return square(np.array(box.middle), _REACH * box.side, box.angle)
 
 
-def _squares(faces: FaceSet, workers: int) -> Iterator[Any]:
+def _squares(faces: FaceSet, rows: list[int], workers: int) -> Iterator[Any]:
     return iter(DataLoader(
-        _Squares(faces), batch_size=64, num_workers=workers,
+        _Squares(faces, rows), batch_size=64, num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
     ))  # fmt: skip
 
@@ -174,10 +181,8 @@ def train(folders: list[Path], run: Path, minutes: float, device: str, workers: 
         return
     chosen = []
     for faces in map(FaceSet, folders):
-        rows = {entry.row for entry in faces.split()[0]}
-        for squares, numbers, _ in _squares(faces, workers):
-            kept = [faces.entries[int(number)].row in rows for number in numbers]
-            chosen.append(squares[torch.tensor(kept)])
+        rows = [entry.row for entry in faces.split()[0]]
+        chosen += [squares for squares, _ in _squares(faces, rows, workers)]
     every = torch.cat(chosen).to(device)
     for number in left:
         model = fit(DESIGNS[number], every, 60 * minutes / len(DESIGNS))
@@ -187,44 +192,79 @@ def train(folders: list[Path], run: Path, minutes: float, device: str, workers: 
 
 
 def regenerate(folders: list[Path], run: Path, device: str, workers: int) -> None:
-    """Write every face of `folders` as each of the run's autoencoders returns it."""
-    models = []
-    for number, state in torch.load(run / CHECKPOINT, weights_only=True).items():
+    """Write every face of `folders` as each of the run's autoencoders returns it.
+
+    Pictures that are there already stay, unless other autoencoders or other faces made them.
+    """
+    states = torch.load(run / CHECKPOINT, weights_only=True)
+    models = {}
+    for number, state in states.items():
         model = Autoencoder(DESIGNS[number])
         model.load_state_dict(state)
-        models.append((DESIGNS[number], model.to(device).eval()))
+        models[number] = model.to(device).eval()
     for faces in map(FaceSet, folders):
-        (faces.root / FOLDER).mkdir(exist_ok=True)
-        index, writes = [], []
+        out = _begun(faces.root, run / CHECKPOINT)
+        left = [
+            entry.row for entry in faces.entries
+            if not all((out / _name(entry.row, number)).is_file() for number in models)
+        ]  # fmt: skip
         with ThreadPoolExecutor(max(workers, 1)) as threads:
-            for file, picture, of, box in _made(faces, models, device, workers):
-                writes.append(threads.submit(_write, faces.root / FOLDER / file, picture))
-                index.append({"file": file, "of": of, "box": box})
+            made = _made(faces, left, models, device, workers)
+            writes = [threads.submit(_write, out / file, picture) for file, picture in made]
         for write in writes:
             write.result()
-        unfinished = faces.root / FOLDER / "index.tmp"
-        unfinished.write_text(json.dumps(index, indent=0) + "\n", encoding="utf-8")
-        unfinished.replace(faces.root / FOLDER / "index.json")
+        write_atomically(out / "index.json", json.dumps(_index(faces, list(models))).encode())
+
+
+def _begun(root: Path, checkpoint: Path) -> Path:
+    """Return where a face folder's pictures go, empty unless these weights and faces made them."""
+    sources = (checkpoint, root / "index.json", root / "landmarks.npz")
+    maker = "".join(f"{sha256(file.read_bytes()).hexdigest()}\n" for file in sources)
+    out = root / FOLDER
+    if not (out / _MAKER).is_file() or (out / _MAKER).read_text() != maker:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir()
+        write_atomically(out / _MAKER, maker.encode())
+    return out
+
+
+def _name(row: int, number: int) -> str:
+    return f"{row:05d}-{number}.png"
+
+
+def _index(faces: FaceSet, numbers: list[int]) -> list[dict[str, Any]]:
+    """Return what `ft_forge.regenerated` reads: file, what it is of, and the square of that."""
+    index = []
+    for entry in faces.entries:
+        box = _box(faces, entry.row)
+        place = [box.x, box.y, box.side, box.angle]
+        index += [
+            {"file": _name(entry.row, number), "of": entry.file, "box": place} for number in numbers
+        ]
+    return index
 
 
 @torch.no_grad()
 def _made(
-    faces: FaceSet, models: list[tuple[Design, Autoencoder]], device: str, workers: int
-) -> Iterator[tuple[str, Image, str, list[float]]]:
-    """Yield a file name, its picture, the file that it was made of and the square of that."""
-    for squares, numbers, boxes in _squares(faces, workers):
-        for which, (design, model) in enumerate(models):
-            seen = functional.interpolate(squares.to(device) / 255, design.side, mode="area")
+    faces: FaceSet, rows: list[int], models: dict[int, Autoencoder], device: str, workers: int
+) -> Iterator[tuple[str, Image]]:
+    """Yield file name and picture of the faces in `rows`, as each model returns them."""
+    for squares, batch in _squares(faces, rows, workers):
+        for number, model in models.items():
+            side = DESIGNS[number].side
+            seen = functional.interpolate(squares.to(device) / 255, side, mode="area")
             made = (255 * model(seen)).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
-            for row, picture in enumerate(made.numpy()):
-                entry = faces.entries[int(numbers[row])]
-                box = [one[row].item() for one in boxes]
-                yield f"{entry.row:05d}-{which}.png", picture, entry.file, box
+            for row, picture in zip(batch.tolist(), made.numpy(), strict=True):
+                yield _name(row, number), picture
 
 
 def _write(path: Path, picture: Image) -> None:
-    if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+    """Write a picture, whole or not at all."""
+    unfinished = path.with_suffix(".tmp.png")
+    if not cv2.imwrite(str(unfinished), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
         raise ImageFormatError(
             "A regenerated face cannot be written", expected="a writable folder", found=str(path),
             cure="check the folder and the space on its disk",
         )  # fmt: skip
+    unfinished.replace(path)

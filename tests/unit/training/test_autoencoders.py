@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,14 +42,51 @@ def test_training_goes_on_with_the_designs_that_are_left(
     assert any(not torch.equal(untrained[name], value) for name, value in both[1].items())
 
 
+def _ready(folder: Path, numbers: tuple[int, ...]) -> FaceSet:
+    """Write three people's faces and untrained autoencoders, as a run leaves them."""
+    (folder / "faces").mkdir()
+    write_faces(folder / "faces", 3)
+    states = {number: Autoencoder(DESIGNS[number]).state_dict() for number in numbers}
+    torch.save(states, folder / CHECKPOINT)
+    return FaceSet(folder / "faces")
+
+
+def _pictures(faces: FaceSet) -> dict[str, int]:
+    """Return when each regenerated picture was written, in ns."""
+    return {one.name: one.stat().st_mtime_ns for one in (faces.root / FOLDER).glob("*.png")}
+
+
 def test_every_face_is_regenerated_by_every_autoencoder(tmp_path: Path) -> None:
-    (tmp_path / "faces").mkdir()
-    write_faces(tmp_path / "faces", 3)
-    faces = FaceSet(tmp_path / "faces")
-    states = {number: Autoencoder(DESIGNS[number]).state_dict() for number in (0, 2)}
-    torch.save(states, tmp_path / CHECKPOINT)
-    regenerate([tmp_path / "faces"], tmp_path, "cpu", workers=0)
-    index = json.loads((tmp_path / "faces" / FOLDER / "index.json").read_text())
+    faces = _ready(tmp_path, (0, 2))
+    regenerate([faces.root], tmp_path, "cpu", workers=0)
+    index = json.loads((faces.root / FOLDER / "index.json").read_text())
     assert {one["of"] for one in index} == {entry.file for entry in faces.entries}
     assert len(index) == 2 * len(faces.entries)
-    assert all((tmp_path / "faces" / FOLDER / one["file"]).is_file() for one in index)
+    assert {one["file"] for one in index} == set(_pictures(faces))
+
+
+def test_regenerating_again_writes_only_what_is_missing(tmp_path: Path) -> None:
+    faces = _ready(tmp_path, (0,))
+    regenerate([faces.root], tmp_path, "cpu", workers=0)
+    folder = faces.root / FOLDER
+    before, index = _pictures(faces), (folder / "index.json").read_text()
+    lost = folder / "00001-0.png"
+    content = lost.read_bytes()
+    lost.unlink()
+    (folder / "index.json").unlink()  # a kill comes before the index
+    regenerate([faces.root], tmp_path, "cpu", workers=0)
+    after = _pictures(faces)
+    assert [name for name in before if before[name] != after[name]] == [lost.name]
+    assert (lost.read_bytes(), (folder / "index.json").read_text()) == (content, index)
+
+
+def test_other_autoencoders_or_other_faces_make_every_picture_anew(tmp_path: Path) -> None:
+    faces = _ready(tmp_path, (0, 2))
+    regenerate([faces.root], tmp_path, "cpu", workers=0)
+    torch.save({2: Autoencoder(DESIGNS[2]).state_dict()}, tmp_path / CHECKPOINT)
+    regenerate([faces.root], tmp_path, "cpu", workers=0)
+    pictures = _pictures(faces)
+    assert set(pictures) == {f"{entry.row:05d}-2.png" for entry in faces.entries}
+    np.savez(faces.root / "landmarks.npz", points=faces.points + 8)
+    regenerate([faces.root], tmp_path, "cpu", workers=0)
+    assert all(when != pictures[name] for name, when in _pictures(faces).items())
