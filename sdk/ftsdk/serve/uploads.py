@@ -86,13 +86,13 @@ async def read_body(request: Request, limit: int, seconds: float, hold: Hold) ->
 
 
 async def _collect(request: Request, limit: int, hold: Hold) -> bytes:
-    body = bytearray()
+    body = io.BytesIO()
     async for chunk in request.stream():
-        if len(body) + len(chunk) > limit:
+        if body.tell() + len(chunk) > limit:
             raise _too_large(limit, f"more than {limit}")
         hold.grow(len(chunk))
-        body += chunk
-    return bytes(body)
+        body.write(chunk)
+    return body.getvalue()  # not copied
 
 
 def _too_large(limit: int, found: str) -> ImageSizeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import struct
 from dataclasses import dataclass
@@ -13,20 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.errors import RequestError
-from ftsdk.serve.inference.documents import INPUTS, MOST_ELEMENTS, InputTensor, Tensor
+from ftsdk.serve.bodies import LongString, check_all_used
+from ftsdk.serve.inference.documents import INPUTS, MOST_ELEMENTS, PICTURE, InputTensor, Tensor
 
 _LENGTH = struct.Struct("<I")
 _BINARY_SIZE = "binary_data_size"
-# Characters of base64 that are decoded at a time; other threads of Python run in between.
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Given:
-    """An input as it came: its description, and its bytes where it is in the binary part."""
+    """An input as it came.
+
+    Attributes:
+        tensor: its description.
+        binary: its bytes, where it is in the binary part.
+        long: its one element, where it is a long string.
+    """
 
     tensor: InputTensor
-    binary: bytes | None
+    binary: memoryview | None
+    long: LongString | None
 
     def strings(self) -> list[bytes]:
         """Return the elements of a BYTES tensor; in JSON they are text.
@@ -47,15 +52,12 @@ class Given:
         Raises:
             RequestError: it is none.
         """
-        (content,) = self.strings()
+        content = b"" if self.long else self.strings()[0]
         if self.binary is not None:
             return content
         try:
-            return b"".join(
-                base64.b64decode(content[start : start + _PIECE], validate=True)
-                for start in range(0, len(content), _PIECE)
-            )
-        except binascii.Error as error:
+            return self.long.file() if self.long else base64.b64decode(content, validate=True)
+        except ValueError as error:
             raise _wrong(self.tensor, "a file in base64, or in binary", str(error)) from error
 
     def pixels(self) -> NDArray[np.uint8]:
@@ -81,16 +83,20 @@ class Given:
             raise _wrong(self.tensor, shape, f"{found}")
 
 
-def assign(inputs: list[InputTensor], binary: bytes) -> dict[str, Given]:
-    """Return the inputs by name, each with its share of the binary part.
+def assign(
+    inputs: list[InputTensor], binary: memoryview, long: dict[str, LongString]
+) -> dict[str, Given]:
+    """Return the inputs by name, each with its share of the binary part and of the long strings.
 
     Raises:
         RequestError: a name, type or shape that the model does not take, or one name twice; or the
-            binary part is longer or shorter than they say.
+            binary part is longer or shorter than they say; or a long string is no picture.
     """
     given: dict[str, Given] = {}
     at = 0
-    for tensor in inputs:
+    pictures = [_take(tensor, long) for tensor in inputs]
+    check_all_used(long)
+    for tensor, picture in zip(inputs, pictures, strict=True):
         _check(tensor, given)
         size = tensor.parameters.get(_BINARY_SIZE)
         if size is None and tensor.data is None:
@@ -100,7 +106,7 @@ def assign(inputs: list[InputTensor], binary: bytes) -> dict[str, Given]:
                 raise _wrong(tensor, f"a whole {_BINARY_SIZE}, and no data", f"{size}"[:40])
             at += size
         part = None if size is None else binary[at - size : at]
-        given[tensor.name] = Given(tensor, part)
+        given[tensor.name] = Given(tensor, part, picture)
     if at != len(binary):
         found = f"{len(binary)} bytes in the binary part"
         raise _bad_request("the binary part does not fit", f"{at} bytes, as the inputs say", found)
@@ -152,13 +158,20 @@ def _check(tensor: InputTensor, given: dict[str, Given]) -> None:
         raise _wrong(tensor, f"the shape {list(wanted.shape)}, -1 for any", f"{tensor.shape}")
 
 
+def _take(tensor: InputTensor, long: dict[str, LongString]) -> LongString | None:
+    match tensor.data:
+        case [str(name)] if tensor.name == PICTURE.name:
+            return long.pop(name, None)
+    return None
+
+
 def _text(tensor: InputTensor, value: Any) -> bytes:
     if not isinstance(value, str):
         raise _wrong(tensor, "strings", type(value).__name__)
     return value.encode(errors="replace")
 
 
-def _split(tensor: InputTensor, binary: bytes) -> list[bytes]:
+def _split(tensor: InputTensor, binary: memoryview) -> list[bytes]:
     found: list[bytes] = []
     at = 0
     while at < len(binary):
@@ -169,7 +182,7 @@ def _split(tensor: InputTensor, binary: bytes) -> list[bytes]:
         at = start + length
         if at > len(binary) or len(found) > math.prod(tensor.shape):
             raise _wrong(tensor, "strings as long as they say", f"{len(binary) - start} bytes")
-        found.append(binary[start:at])
+        found.append(bytes(binary[start:at]))
     return found
 
 

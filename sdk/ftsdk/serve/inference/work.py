@@ -10,7 +10,7 @@ from ftsdk.asynchronous import Work
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import RequestError
 from ftsdk.serve.analyses import Analysis
-from ftsdk.serve.bodies import parse_json
+from ftsdk.serve.bodies import parse_with_files
 from ftsdk.serve.deadline import Deadline
 from ftsdk.serve.inference.documents import (
     OUTPUTS,
@@ -57,9 +57,10 @@ def infer(
 
     def work(cancellation: Cancellation) -> Generator[Encoded, None, None]:
         head, binary = _parts(body, header_length)
-        request = parse_json(InferenceRequest, head, request_limits(service.settings.max_bytes))
+        limits = request_limits(service.settings.max_bytes)
+        request, long = parse_with_files(InferenceRequest, head, limits)
         wishes = _wishes(request)
-        asked = _asked(request, assign(request.inputs, binary))
+        asked = _asked(request, assign(request.inputs, binary, long))
         with closing(service.analysis(asked, deadline, cancellation)) as items:
             for item in items:
                 if isinstance(item, Analysis):
@@ -68,7 +69,7 @@ def infer(
     return work
 
 
-def _parts(body: bytes, header_length: int | None) -> tuple[bytes, bytes]:
+def _parts(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
     end = len(body) if header_length is None else header_length
     if end > len(body):
         raise RequestError(
@@ -77,7 +78,7 @@ def _parts(body: bytes, header_length: int | None) -> tuple[bytes, bytes]:
             found=f"{len(body)} bytes",
             cure="send Inference-Header-Content-Length as the JSON's size, or leave it out",
         )
-    return body[:end], body[end:]
+    return body[:end], memoryview(body)[end:]
 
 
 def _asked(request: InferenceRequest, given: dict[str, Given]) -> Asked:
