@@ -21,6 +21,7 @@ import pytest
 from picture_files import WAYS, encoded, oriented, png_of, save, scene
 from PIL import Image
 
+from ftsdk._pyinstaller import hook_directories
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
 from ftsdk.errors import (
@@ -274,10 +275,26 @@ def test_a_process_that_does_not_start_is_no_fault_of_the_picture(
         DecoderPool()
 
 
-def test_a_frozen_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_frozen_without_the_hooks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(OptionError, match="frozen"):
         DecoderPool()
+
+
+def test_a_frozen_program_is_started_again_and_only_decodes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (hooks,) = hook_directories()
+    hook = Path(hooks) / "rthooks" / "pyi_rth_ftsdk.py"
+    program = tmp_path / "program"
+    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(hook)!r})\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "ftsdk_decodes", True, raising=False)
+    with closing(DecoderPool()) as pool:
+        found = _decode(pool, encoded("png"))
+    assert np.array_equal(found.pixels, decode(encoded("png")).pixels)
 
 
 def test_closing_leaves_no_process_and_no_descriptor() -> None:

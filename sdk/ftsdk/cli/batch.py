@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -105,9 +104,7 @@ def _answering(
     from ftsdk.analyzer import Analyzer
     from ftsdk.batch.run import rows_of
 
-    # A frozen program has no Python to start a decoder's process with.
-    apart = not getattr(sys, "frozen", False)
-    with Analyzer(bundle, device=device, isolate_decoding=apart) as analyzer:
+    with Analyzer(bundle, device=device, isolate_decoding=True) as analyzer:
         yield lambda todo: rows_of(analyzer, listing, todo, report=report)
 
 

@@ -59,11 +59,9 @@ class _Process:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
-        path = [entry for entry in sys.path if isinstance(entry, str)]
         with theirs:
-            numbers = str(theirs.fileno()), str(CPU_SECONDS)
             self._process = subprocess.Popen(
-                [sys.executable, "-Bc", _START, *numbers, *path],
+                _command(str(theirs.fileno()), str(CPU_SECONDS)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -179,7 +177,7 @@ class DecoderPool:
     One starts at once, in the background. A forked child starts its own. Close it in the end.
 
     Raises:
-        OptionError: this is no Linux, or a frozen program, which has no interpreter to start.
+        OptionError: this is no Linux, or a program frozen without ftsdk's PyInstaller hooks.
         InstallationError: no process can be started.
 
     Examples:
@@ -326,15 +324,27 @@ def _end_all(idle: list[_Process], busy: set[_Process]) -> None:
 
 
 def _check_platform() -> None:
-    frozen = bool(getattr(sys, "frozen", False))
-    if sys.platform == "linux" and sys.executable and not frozen:
+    startable = hasattr(sys, "ftsdk_decodes") if _frozen() else bool(sys.executable)
+    if sys.platform == "linux" and startable:
         return
     raise OptionError(
         "Decoding cannot have a process of its own here.",
-        expected="Linux, and a Python interpreter that can be started",
-        found="a frozen program" if frozen else sys.platform,
+        expected="Linux, and a Python interpreter or a program frozen by PyInstaller to start",
+        found="a program frozen without ftsdk's hooks" if _frozen() else sys.platform,
         cure="Leave out isolate_decoding.",
     )
+
+
+def _frozen() -> bool:
+    return bool(getattr(sys, "frozen", False))
+
+
+def _command(*numbers: str) -> list[str]:
+    """Return what starts the decoder with the numbers of its `main`."""
+    if _frozen():  # the same program again, which `_pyinstaller/rthooks` turns into a decoder
+        return [sys.executable, "--ftsdk-decode", *numbers]
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    return [sys.executable, "-Bc", _START, *numbers, *path]
 
 
 def _started() -> _Process:
