@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ftsdk.imaging.face_detector import FaceDetector, Infer
 from ftsdk.imaging.framing import Box, cut_out
+from ftsdk.imaging.upright import upright_frame
 from ftsdk.manifest import Manifest
 
 #: A frame that overlaps the picture this much (intersection over union) is the picture.
@@ -83,14 +84,15 @@ class FaceFramer:
 
     def boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Return the frame of each face of `pixels` `[H, W, 3]` uint8 BGR, the largest first."""
-        return [face.frame() for face in self.detector(pixels)]
+        return [upright_frame(pixels, face, self.detector) for face in self.detector(pixels)]
 
     def boxes_near(self, pixels: NDArray[np.uint8], box: Box) -> list[Box]:
-        """Return the frames of the faces that are about where `box` was; takes one look.
+        """Return the frames of the faces that are about where `box` was; takes one look or two.
 
         `pixels` is [H, W, 3] uint8 BGR, and `box` in its px.
         """
-        return [face.frame() for face in self.detector.near(pixels, box)]
+        faces = self.detector.near(pixels, box)
+        return [upright_frame(pixels, face, self.detector) for face in faces]
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
         """Frame `pixels` [H, W, 3] uint8 BGR."""
