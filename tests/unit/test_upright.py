@@ -12,6 +12,7 @@ from ftsdk.consistency import FACE_DETECTOR
 from ftsdk.engines.contract import arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.imaging.face_detector import Arrays, FaceDetector
+from ftsdk.imaging.faces import MOST_FACES, FaceFramer
 from ftsdk.imaging.upright import stands_upright, upright_frame
 from ftsdk.manifest import stage_graph
 from ftsdk.trust import NANO
@@ -70,6 +71,20 @@ def test_a_head_that_stands_in_no_turn_keeps_its_frame(looks: Looks, astronaut: 
     (face,) = looks.detector(np.ascontiguousarray(np.rot90(astronaut)))
     assert not stands_upright(face)
     assert upright_frame(np.zeros_like(astronaut), face, looks.detector) == face.frame()
+
+
+def test_of_a_crowd_that_lies_only_those_that_are_analysed_are_looked_at_again(
+    looks: Looks, astronaut: np.ndarray
+) -> None:
+    head = cv2.resize(astronaut[:260, 90:350], (120, 120), interpolation=cv2.INTER_AREA)
+    crowd = np.tile(np.rot90(head), (5, 5, 1))
+    before = looks.count
+    lying = [face for face in looks.detector(crowd) if not stands_upright(face)]
+    search = looks.count - before
+    assert len(lying) > MOST_FACES
+    boxes = FaceFramer(looks.detector, size=384, smallest=1).boxes(crowd)
+    assert looks.count - before == 2 * search + MOST_FACES
+    assert sum(box.angle == -90 for box in boxes) >= MOST_FACES - 2
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])

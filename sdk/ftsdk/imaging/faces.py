@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.imaging.face_detector import FaceDetector, Infer
+from ftsdk.imaging.face_detector import Face, FaceDetector, Infer
 from ftsdk.imaging.framing import Box, cut_out
 from ftsdk.imaging.upright import upright_frame
 from ftsdk.manifest import Manifest
@@ -84,15 +84,20 @@ class FaceFramer:
 
     def boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Return the frame of each face of `pixels` `[H, W, 3]` uint8 BGR, the largest first."""
-        return [upright_frame(pixels, face, self.detector) for face in self.detector(pixels)]
+        return self._frames(pixels, self.detector(pixels))
 
     def boxes_near(self, pixels: NDArray[np.uint8], box: Box) -> list[Box]:
-        """Return the frames of the faces that are about where `box` was; takes one look or two.
+        """Return the frames of the faces that are about where `box` was.
 
-        `pixels` is [H, W, 3] uint8 BGR, and `box` in its px.
+        Takes a look, and another for each head that lies. `pixels` is [H, W, 3] uint8 BGR, and
+        `box` in its px.
         """
-        faces = self.detector.near(pixels, box)
-        return [upright_frame(pixels, face, self.detector) for face in faces]
+        return self._frames(pixels, self.detector.near(pixels, box))
+
+    def _frames(self, pixels: NDArray[np.uint8], faces: Sequence[Face]) -> list[Box]:
+        """Return the faces' frames; of those that will be analysed, turned as the heads are."""
+        turned = [upright_frame(pixels, face, self.detector) for face in faces[:MOST_FACES]]
+        return turned + [face.frame() for face in faces[MOST_FACES:]]
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Framed:
         """Frame `pixels` [H, W, 3] uint8 BGR."""
