@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -226,3 +226,27 @@ def test_what_is_being_answered_makes_no_room() -> None:
         for one in working:
             assert _answer(one)
             one.close()
+
+
+_CHUNKED = b"POST %s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", [b"/body", b"/"])
+def test_a_body_of_tiny_chunks_is_refused_also_behind_an_answer(path: bytes) -> None:
+    with _serving(9, Patience()) as (port, _), closing(_connect(port, _CHUNKED % path)) as client:
+        if path == b"/":
+            assert b" 200 OK" in _answer(client)
+        with suppress(ConnectionError):
+            client.sendall(b"200\r\n" + bytes(512) + b"\r\n" + b"1\r\nx\r\n" * 1100)
+        refusal = _all_of(client)
+    assert refusal.split(b" ")[1] == b"400"
+    assert b"few chunks" in refusal
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 999), (512, 20_000), (1 << 16, 40)])
+def test_a_body_in_chunks_is_taken(size: int, count: int) -> None:
+    chunk = b"%x\r\n" % size + bytes(size) + b"\r\n"
+    with _serving(9, Patience()) as (port, _), closing(_connect(port)) as client:
+        for _ in range(2):
+            client.sendall(_CHUNKED % b"/body" + chunk * count + b"0\r\n\r\n")
+            assert b" 200 OK" in _answer(client)

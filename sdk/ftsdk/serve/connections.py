@@ -23,6 +23,11 @@ from ftsdk.serve.documents import compact, error_document
 
 #: One address may have this share of the connections.
 _SHARE = 4
+_HEAD_BYTES = 16 << 10
+# A chunk of a body takes some 20 µs of the event loop, whatever its size. So each costs as many
+# bytes as this, beyond a thousand that are free.
+_CHUNK_BYTES = 512
+_MOST_CREDIT = 1000 * _CHUNK_BYTES
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,29 @@ class Connections:
         return False
 
 
+class _Parser(h11.Connection):
+    """h11, which refuses a body of very many tiny chunks."""
+
+    _credit = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._credit = _MOST_CREDIT
+        elif isinstance(event, h11.Data):
+            cost = _CHUNK_BYTES if event.chunk_end else 0
+            self._credit = min(self._credit + len(event.data), _MOST_CREDIT) - cost
+            if self._credit < 0:
+                raise h11.RemoteProtocolError("too many tiny chunks")
+        return event
+
+
 class Connection(H11Protocol):
     """uvicorn's protocol with a clock for everything that the client owes."""
 
     def __init__(self, connections: Connections, **parameters: Any) -> None:
         super().__init__(**parameters)
+        self.conn = _Parser(h11.SERVER, _HEAD_BYTES)
         self._connections = connections
         self._patience = connections.patience
         self._owed = _Owed.NOTHING
@@ -231,7 +254,7 @@ def _slow_head(seconds: float) -> ConnectionsError:
 def _no_http(found: str) -> RequestError:
     return RequestError(
         "this is no HTTP request",
-        expected="HTTP/1.1 with a head of at most 16 KiB",
+        expected="HTTP/1.1 with a head of at most 16 KiB, and a body in few chunks",
         found=found[:200],
         cure="use an HTTP client",
     )

@@ -15,7 +15,6 @@ from ftsdk.serve.settings import QUEUED, Settings
 # Longer than clients and proxies keep idle connections, so that they close them, not we: a request
 # that crosses our closing would be lost.
 _KEEP_ALIVE = 75
-_HEAD_BYTES = 16 << 10
 # Connections that are accepted before their first bytes are read: fewer than an address may have,
 # so that no crowd pushes one out whose request has come with it.
 _ACCEPTED = 16
@@ -60,6 +59,5 @@ def serve_on(
         backlog=_ACCEPTED,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(settings.timeout),
-        h11_max_incomplete_event_size=_HEAD_BYTES,
     )
     _Server(config, started, app).run(sockets=[listening])
