@@ -54,6 +54,9 @@ def test_the_floor_is_that_of_the_ceilings(document: dict[str, Any]) -> None:
     ceilings, stages = document["ceilings"], document["stages"]
     assert stages["language_decoder"]["calls"] == 9
     assert 2.5 < stages["vision_encoder"]["gflop"] < 3  # two operations a multiply-add of 384 px
+    for stage in ("language_encoder", "language_decoder"):  # a product a weight and position
+        a_position = 2 * stages[stage]["weights_mb"] / 4 / 1e3
+        assert 0.8 * a_position * stages[stage]["calls"] < stages[stage]["gflop"]
     computing = 1e3 * stages["mask_decoder"]["gflop"] / ceilings["product_gflop_s"]
     assert stages["mask_decoder"]["floor_ms"] == pytest.approx(computing)
     assert document["floor_ms"] == pytest.approx(sum(s["floor_ms"] for s in stages.values()))
