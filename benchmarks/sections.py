@@ -30,9 +30,12 @@ class MarkdownTable:
         self._lines.append(_line(cells))
         Console(soft_wrap=True).print(self._lines[-1])
 
+    def __str__(self) -> str:
+        return "\n".join(self._lines)
+
     def publish(self, section: str, note: str = "", document: Path = DOCUMENT) -> None:
         """Write the table, under `note`, as a section of `document`."""
-        replace_section(document, section, "\n".join(([note, ""] if note else []) + self._lines))
+        replace_section(document, section, f"{note}\n\n{self}" if note else str(self))
 
 
 def measured_here() -> str:
