@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import numpy as np
 
 from ftsdk.engines.contract import Tensors
-from ftsdk.engines.profile import MOST_FACES
+from ftsdk.engines.profile import FACES_AT_ONCE
 from ftsdk.stopwatch import Stopwatch
 
 #: Runs a stage: tensors [N, ...], the watch, and what stands for the tensors' content.
@@ -55,5 +55,5 @@ def _groups(inputs: Sequence[str], faces: Sequence[Tensors]) -> Iterator[list[in
     for index, face in enumerate(faces):
         alike[tuple(face[name].shape for name in inputs)].append(index)
     for places in alike.values():
-        for start in range(0, len(places), MOST_FACES):
-            yield places[start : start + MOST_FACES]
+        for start in range(0, len(places), FACES_AT_ONCE):
+            yield places[start : start + FACES_AT_ONCE]

@@ -16,6 +16,7 @@ from raising import raised
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.bundle import open_bundle
+from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT
 from ftsdk.engines.agreement import require_agreement
 from ftsdk.engines.contract import GraphFacts, TensorFacts
 from ftsdk.errors import BundleContentError
@@ -98,6 +99,17 @@ def test_what_one_graph_gives_another_must_take(
     error = raised(BundleContentError, lambda: require_agreement(manifest, other, width))
     assert "image_embeds as float32 [*, 144, 160]" in error.expected
     raised(BundleContentError, lambda: require_agreement(manifest, graphs, width + 1))
+
+
+def test_a_face_detector_of_one_size_is_refused(
+    known: tuple[dict[str, GraphFacts], int],
+) -> None:
+    graphs, width = known
+    takes = {FACE_INPUT: TensorFacts("float32", (None, 3, 320, 320))}
+    other = graphs | {FACE_DETECTOR: GraphFacts(takes, graphs[FACE_DETECTOR].gives)}
+    manifest = open_bundle(NANO).manifest
+    error = raised(BundleContentError, lambda: require_agreement(manifest, other, width))
+    assert error.found == "float32 [*, 3, 320, 320]"
 
 
 def npz(compressed: bool = False, **changed: Any) -> bytes:

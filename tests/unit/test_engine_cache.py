@@ -211,5 +211,6 @@ def test_the_profile_covers_every_prompt_and_report() -> None:
     assert profile["text"] == (1, 64, text)
     assert profile["source"][2] - profile["source"][0] == text - 1
     assert profile["slots"][2] == profile["beams"][2] * profile["length"][2]
+    assert profile["height"] == profile["width"] == (32, 320, 320)
     assert profile["length"][2] >= bundle.manifest.generation.max_new_tokens
     assert described(profile) == described(dict(reversed(profile.items())))

@@ -28,7 +28,7 @@ UPRIGHT = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.6], [0.35, 0.8], [0.65, 0.
 
 def _face(left: float, top: float, size: float, likelihood: float) -> Face:
     marks = (UPRIGHT * size + (left, top)).astype(np.float32)
-    return Face((left, top, left + size, top + size), marks, likelihood, seen=size)
+    return Face((left, top, left + size, top + size), marks, likelihood, wider=1.0)
 
 
 FACES = st.lists(
@@ -74,13 +74,14 @@ def test_a_face_within_a_face_is_none_and_one_beside_it_is() -> None:
 def test_the_grid_is_read_as_it_is_written(
     left: float, top: float, size: float, scale: float, corner: tuple[int, int]
 ) -> None:
-    (found,) = read_faces(_written(left, top, size), corner, scale)
+    (found,) = read_faces(_written(left, top, size), corner, scale, lambda height: 1 + height)
     moved = np.array([left, top]) + corner
     expected = np.concatenate([moved, moved + size]) / scale
     assert np.allclose(found.box, expected, rtol=1e-4, atol=0.01 / scale)
     marks = (UPRIGHT * size + (left, top) + corner) / scale
     assert np.allclose(found.landmarks, marks, rtol=1e-4, atol=0.01 / scale)
     assert found.likelihood == pytest.approx(0.9)
+    assert found.wider == pytest.approx(1 + size, rel=1e-4)
 
 
 def _written(left: float, top: float, size: float) -> Mapping[str, NDArray[np.float32]]:
@@ -104,7 +105,7 @@ def _written(left: float, top: float, size: float) -> Mapping[str, NDArray[np.fl
 
 def test_landmarks_that_mean_no_face_leave_its_box() -> None:
     face = _face(100, 100, 80, 0.9)
-    lost = Face(face.box, np.full((5, 2), 105, np.float32), 0.9, 80)
+    lost = Face(face.box, np.full((5, 2), 105, np.float32), 0.9, 1.0)
     frame = lost.frame()
     assert frame.angle == 0
     assert frame.holds((140, 140))
@@ -159,6 +160,44 @@ def test_small_faces_are_found_at_the_second_look(
     eyes = sorted(tuple(face.landmarks[0]) for face in found)
     expected = sorted((x + 205 * 180 / 512, y + 108 * 180 / 512) for x, y in places)
     assert np.abs(np.array(eyes) - expected).max() < 6
+
+
+def test_no_more_is_looked_at_than_it_takes(
+    detector: FaceDetector, astronaut: np.ndarray
+) -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    def infer(inputs: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
+        sizes.append(inputs[FACE_INPUT].shape[2:])
+        return detector._infer(inputs)
+
+    watched = FaceDetector(infer)
+    canvas = np.zeros((512, 1280, 3), np.uint8)
+    canvas[:400, :400] = cv2.resize(astronaut, (400, 400), interpolation=cv2.INTER_AREA)
+    far = np.zeros((512, 1280, 3), np.uint8)
+    far[100:280, 600:780] = cv2.resize(astronaut, (180, 180), interpolation=cv2.INTER_AREA)
+    parts = [(320, 320), (320, 320), (320, 320), (96, 320), (96, 320), (96, 320)]
+    for picture, looks in (
+        (astronaut, [(192, 192)]),
+        (astronaut[40:220, 80:380], [(128, 192)]),
+        (canvas, [(96, 192), (128, 320), *parts]),
+        (far, [(96, 192), (128, 320), *parts]),
+    ):
+        sizes.clear()
+        assert len(watched(picture)) == 1
+        assert sizes == looks
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.4])
+def test_a_close_look_frames_as_a_closer_one(
+    detector: FaceDetector, astronaut: np.ndarray, scale: float
+) -> None:
+    close = cv2.resize(astronaut[30:230, 123:323], None, fx=scale, fy=scale)
+    (near,), (small,) = detector(close), detector(astronaut)
+    frame, expected = near.frame(), small.frame()
+    assert frame.side / scale == pytest.approx(expected.side, rel=0.08)
+    middle = np.array(frame.middle) / scale + (123, 30)
+    assert np.abs(middle - expected.middle).max() < 0.04 * expected.side
 
 
 def test_a_face_is_found_near_where_it_was(detector: FaceDetector, astronaut: np.ndarray) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from ftsdk.consistency import FACE_DETECTOR, FACE_INPUT, FACE_OUTPUTS, MODEL_STAGES, SOURCE_MASK
 from ftsdk.engines.contract import Axes, GraphFacts, TensorFacts
 from ftsdk.errors import BundleContentError
-from ftsdk.imaging.face_detector import GRID, SIDE
 from ftsdk.manifest import LanguageEntry, Manifest
 
 _WHOLE_NUMBERS = ("qformer_ids", "prompt_ids", "slot_mapping", "cache_indirection")
@@ -31,6 +30,9 @@ def require_agreement(manifest: Manifest, graphs: Mapping[str, GraphFacts], widt
         ):
             if {*said} != tensors.keys():
                 raise _another(stage, f"the {kind} {', '.join(said)}", ", ".join(tensors))
+    faces = graphs.get(FACE_DETECTOR)
+    if faces and not _takes_any_size(faces.takes[FACE_INPUT]):
+        raise _another(FACE_DETECTOR, "pictures of any size", str(faces.takes[FACE_INPUT]))
     expected = _expected(manifest, width)
     for stage, name, found in _in_order(graphs):
         wanted = expected.setdefault(name, found)
@@ -44,6 +46,10 @@ def _in_order(graphs: Mapping[str, GraphFacts]) -> Iterator[tuple[str, str, Tens
         if stage in graphs:
             for tensors in (graphs[stage].takes, graphs[stage].gives):
                 yield from ((stage, name, facts) for name, facts in tensors.items())
+
+
+def _takes_any_size(found: TensorFacts) -> bool:
+    return found.axes is None or found.axes[2:] == (None, None)
 
 
 def _fits(wanted: TensorFacts, found: TensorFacts) -> bool:
@@ -69,10 +75,10 @@ def _expected(manifest: Manifest, width: int) -> dict[str, TensorFacts]:
         "prompt_ids": (None, None),
         "prompt_embeds": (None, None, width),
         **_decoder_axes(manifest.language, width),
-        FACE_INPUT: (None, 3, SIDE, SIDE),
+        FACE_INPUT: (None, 3, None, None),
     }
     axes |= {
-        name: (None, channels, GRID, GRID)
+        name: (None, channels, None, None)
         for name, channels in zip(FACE_OUTPUTS, _CHANNELS, strict=True)
     }
     return {

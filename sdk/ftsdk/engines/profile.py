@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftsdk.bundle import Bundle
+from ftsdk.imaging.face_detector import SIDE, STEP
 
 #: Least, usual and most of an axis.
 Axis = tuple[int, int, int]
@@ -14,7 +15,7 @@ MOST_BEAMS = 8
 #: Beams of all faces that a decoder steps at once.
 MOST_ROWS = 32
 #: Faces of a picture that a plan takes at once.
-MOST_FACES = 4
+FACES_AT_ONCE = 4
 #: Report tokens that a plan takes at least.
 LEAST_TOKENS = 128
 
@@ -30,13 +31,15 @@ def profile_of(bundle: Bundle) -> dict[str, Axis]:
     several = manifest.language.several_faces
     rows = MOST_ROWS if several else MOST_BEAMS
     return {
-        "batch": (1, 1, MOST_FACES if manifest.framing == "face" else 1),
+        "batch": (1, 1, FACES_AT_ONCE if manifest.framing == "face" else 1),
         "faces": (1, 1, MOST_ROWS if several else 1),
         "text": (1, min(64, text), text),
         "source": (queries + 1, queries + min(64, text), queries + text),
         "beams": (1, 1, rows),
         "length": (1, tokens // 4, tokens),
         "slots": (1, tokens, rows * tokens),
+        "height": (STEP, SIDE, SIDE),
+        "width": (STEP, SIDE, SIDE),
     }
 
 

@@ -7,7 +7,7 @@ how large that face is, and where its eyes, nose and mouth lie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -19,35 +19,57 @@ from numpy.typing import NDArray
 from ftsdk.consistency import FACE_INPUT, FACE_OUTPUTS
 from ftsdk.imaging.framing import Box, aligned_box, square
 
-#: Side in px of what the graph sees at once.
-SIDE = 320
+#: Most px each way that the graph sees at once, and what both sides must be multiples of.
+SIDE, STEP = 320, 32
 
 #: Px of the input a place of the grid stands for.
 _STRIDE = 4
-#: Places of the grid each way.
-GRID = SIDE // _STRIDE
 
 Arrays = Mapping[str, NDArray[Any]]
-#: Runs the graph on `face_input` [B, 3, 320, 320] float32, RGB of 0 to 255.
+#: Runs the graph on `face_input` [B, 3, H, W] float32, RGB of 0 to 255.
 Infer = Callable[[Arrays], Arrays]
 
 #: Likelihood from which a place is a face.
 _LIKELY = 0.6
 #: Two boxes are of one face if they share this much of both together, or of the smaller one.
 _SAME, _NESTED = 0.3, 0.7
-#: Where the first look finds no face of this many px of the input, a second one is taken at a
-#: picture of at most this long side, in parts of the input's size that begin this far apart.
-_PLAIN_FACE, _SECOND_SIDE, _STEP = 48, 832, 256
+#: A portrait's face is found at the close look: where it is at least so many px high there.
+_CLOSE_FACE = 34
+#: Where the plain look finds no face of this many px, a fine one is taken, in parts of `SIDE` px
+#: that begin this far apart.
+_PLAIN_FACE, _APART = 48, 256
 #: Of a face that is looked for where it was: what is looked at, in sides of its frame.
 _AROUND = 2.5
-#: By how much a frame of the detector's landmarks is wider than one of the outlines of eyes and
-#: mouth, which FFHQ's formula means: at a height of 0, and more a px of height in the input.
-_WIDER, _WIDER_A_PX = 0.952, 0.00073
 #: Of landmarks that mean a face: side of the frame in heights of the detector's box, and how far
 #: its middle may lie from the box's, in the same unit.
 _FRAME_SIDES, _FRAME_SHIFT = (0.9, 1.9), 0.3
 #: The frame where landmarks mean nothing: its side, and how far its middle lies above the box's.
 _BOX_SIDE, _BOX_RISE = 1.31, 0.08
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How large a picture is looked at.
+
+    Attributes:
+        longest: its long side in px at most.
+        wider: by how much a frame of the detector's landmarks is wider than one of the outlines of
+            eyes and mouth, which FFHQ's formula means, at a height of 0 px.
+        wider_a_px: and more a px of height, up to `SIDE`. Both are fits to photographs.
+    """
+
+    longest: int
+    wider: float
+    wider_a_px: float
+
+    def widening(self, height: float) -> float:
+        """Return it for a face that is seen at a height in px."""
+        return self.wider + self.wider_a_px * min(height, SIDE)
+
+
+_CLOSE, _PLAIN, _FINE = (
+    _Look(192, 1.009, 0.00059), _Look(SIDE, 0.952, 0.00073), _Look(832, 0.952, 0.00073)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,13 +81,14 @@ class Face:
         landmarks: `[5, 2]`: the left eye as one sees it, the right eye, the tip of the nose, the
             left and the right corner of the mouth.
         likelihood: the detector's own, 0 to 1.
-        seen: height in px at which the detector saw it.
+        wider: by how much a frame of these landmarks is wider than one of the outlines of eyes and
+            mouth.
     """
 
     box: tuple[float, float, float, float]
     landmarks: NDArray[np.float32]
     likelihood: float
-    seen: float
+    wider: float
 
     @property
     def height(self) -> float:
@@ -89,8 +112,7 @@ class Face:
         shift = float(np.hypot(*(np.array(found.middle) - middle)))
         least, most = (share * self.height for share in _FRAME_SIDES)
         if shift <= _FRAME_SHIFT * self.height and least <= found.side <= most:
-            wider = _WIDER + _WIDER_A_PX * min(self.seen, SIDE)
-            return square(np.array(found.middle), found.side / wider, found.angle)
+            return square(np.array(found.middle), found.side / self.wider, found.angle)
         return square(middle - (0, _BOX_RISE * self.height), _BOX_SIDE * self.height)
 
 
@@ -106,13 +128,13 @@ class FaceDetector:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> list[Face]:
         """Return the faces, the largest first; `pixels` is `[H, W, 3]` uint8 BGR."""
-        longest = max(pixels.shape[:2])
-        faces = self._look(pixels, min(1.0, SIDE / longest))
-        finer = min(1.0, _SECOND_SIDE / longest)
-        plain = any(face.height * SIDE >= _PLAIN_FACE * longest for face in faces)
-        if longest > SIDE and not plain:
-            faces += self._look(pixels, finer)
-        return sorted(distinct(faces), key=lambda face: -face.height)
+        close = self._look(pixels, _CLOSE)
+        if _has_face(close, pixels, _CLOSE_FACE / _CLOSE.longest):
+            return _largest_first(close)
+        faces = self._look(pixels, _PLAIN)
+        if max(pixels.shape[:2]) > SIDE and not _has_face(faces, pixels, _PLAIN_FACE / SIDE):
+            faces += self._look(pixels, _FINE)
+        return _largest_first(distinct(faces))
 
     def near(self, pixels: NDArray[np.uint8], box: Box) -> list[Face]:
         """Return the faces about where a face's frame was, the largest first, at one look.
@@ -127,23 +149,37 @@ class FaceDetector:
         around = pixels[top:bottom, left:right]
         if 0 in around.shape:
             return []
-        faces = self._look(around, min(1.0, SIDE / max(around.shape)))
-        return sorted((face.moved(left, top) for face in faces), key=lambda face: -face.height)
+        return _largest_first(face.moved(left, top) for face in self._look(around, _PLAIN))
 
-    def _look(self, pixels: NDArray[np.uint8], scale: float) -> list[Face]:
-        """Return the faces that are seen at `scale`, in as many parts as that takes."""
+    def _look(self, pixels: NDArray[np.uint8], look: _Look) -> list[Face]:
+        """Return the faces that are seen at a size, in as many parts as that takes."""
+        scale = min(1.0, look.longest / max(pixels.shape[:2]))
         small = shrunk(pixels, scale)
-        down, across = (range(0, max(side - SIDE + _STEP, 1), _STEP) for side in small.shape[:2])
+        down, across = (range(0, max(side - SIDE + _APART, 1), _APART) for side in small.shape[:2])
         faces: list[Face] = []
         for top, left in product(down, across):
-            inside = small[top : top + SIDE, left : left + SIDE]
-            seen = np.zeros((SIDE, SIDE, 3), np.uint8)
-            seen[: inside.shape[0], : inside.shape[1]] = inside
-            values = np.ascontiguousarray(seen[None, ..., ::-1].transpose(0, 3, 1, 2), np.float32)
-            outputs = self._infer({FACE_INPUT: values})
-            part = {name: outputs[name][0] for name in FACE_OUTPUTS}
-            faces.extend(read_faces(part, (left, top), scale))
+            part = small[top : top + SIDE, left : left + SIDE]
+            outputs = self._infer({FACE_INPUT: face_input(part)})
+            first = {name: outputs[name][0] for name in FACE_OUTPUTS}
+            faces.extend(read_faces(first, (left, top), scale, look.widening))
         return distinct(faces)
+
+
+def face_input(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return [H, W, 3] uint8 BGR as the graph takes it, black to the right and below."""
+    height, width = (-(-side // STEP) * STEP for side in pixels.shape[:2])
+    values = np.zeros((1, 3, height, width), np.float32)
+    values[0, :, : pixels.shape[0], : pixels.shape[1]] = pixels[..., ::-1].transpose(2, 0, 1)
+    return values
+
+
+def _has_face(faces: Iterable[Face], pixels: NDArray[np.uint8], share: float) -> bool:
+    """Say whether a face is at least this share of the picture's long side high."""
+    return any(face.height >= share * max(pixels.shape[:2]) for face in faces)
+
+
+def _largest_first(faces: Iterable[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: -face.height)
 
 
 def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
@@ -153,15 +189,18 @@ def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return small.astype(np.uint8, copy=False)
 
 
-def read_faces(outputs: Arrays, corner: tuple[int, int], scale: float) -> Iterator[Face]:
+def read_faces(
+    outputs: Arrays, corner: tuple[int, int], scale: float, widening: Callable[[float], float]
+) -> Iterator[Face]:
     """Yield what the graph says of one input, in px of the picture.
 
     Args:
-        outputs: `face_likelihood` [1, G, G], `face_size` [2, G, G] (logarithms of height and width
-            in strides), `face_offset` [2, G, G] (down and right, in strides), `face_landmarks`
-            [10, G, G] (down and right of the box's corner in its heights and widths).
+        outputs: `face_likelihood` [1, h, w], `face_size` [2, h, w] (logarithms of height and width
+            in strides), `face_offset` [2, h, w] (down and right, in strides), `face_landmarks`
+            [10, h, w] (down and right of the box's corner in its heights and widths).
         corner: where the input lay in the picture at `scale`.
         scale: px of the input a px of the picture.
+        widening: a face's height in px of the input to its `wider`.
     """
     likelihood = outputs["face_likelihood"][0]
     peaks = likelihood >= np.maximum(cv2.dilate(likelihood, np.ones((3, 3))), _LIKELY)
@@ -180,7 +219,7 @@ def read_faces(outputs: Arrays, corner: tuple[int, int], scale: float) -> Iterat
             box=(left, top, left + width / scale, top + height / scale),
             landmarks=((marks[:, ::-1, index] + corner) / scale).astype(np.float32),
             likelihood=float(likelihood[rows[index], columns[index]]),
-            seen=height,
+            wider=widening(height),
         )
 
 
