@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,11 @@ def test_wrong_use_is_code_2(tmp_path: Path) -> None:
 def test_signals_and_a_reader_that_leaves_end_it_without_a_word() -> None:
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (None, 1)):
         with subprocess.Popen(
-            [*COMMAND, *[str(FORGED)] * 200], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*COMMAND, *[str(FORGED)] * 200],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A shell's background jobs, and what they start, ignore it.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         ) as running:
             assert running.stdout is not None
             assert running.stderr is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from picture_files import encoded
 
+import ftsdk
 from ftsdk import _HOMES
 from ftsdk._pyinstaller import hook_directories
 from ftsdk.imaging.decode import decode
@@ -60,7 +61,9 @@ def test_a_frozen_program_decodes_in_a_process_of_its_own(tmp_path: Path) -> Non
     pytest.importorskip("PyInstaller")
     (tmp_path / "program.py").write_text(_PROGRAM)
     (tmp_path / "picture.png").write_bytes(encoded("png"))
-    options = [option for name in _LEFT_OUT for option in ("--exclude-module", name)]
+    # PyInstaller sees no editable installation.
+    options = ["--paths", str(Path(ftsdk.__file__).parents[1])]
+    options += [option for name in _LEFT_OUT for option in ("--exclude-module", name)]
     build = [sys.executable, "-m", "PyInstaller", "--log-level", "ERROR", *options, "program.py"]
     caches = {"PYINSTALLER_CONFIG_DIR": str(tmp_path / "cache")}
     subprocess.run(build, cwd=tmp_path, env={**os.environ, **caches}, check=True)
