@@ -67,9 +67,9 @@ class _Look:
         return self.wider + self.wider_a_px * min(height, SIDE)
 
 
-_CLOSE, _PLAIN, _FINE = (
-    _Look(192, 1.009, 0.00059), _Look(SIDE, 0.952, 0.00073), _Look(832, 0.952, 0.00073)
-)  # fmt: skip
+_CLOSE = _Look(192, wider=1.009, wider_a_px=0.00059)
+_PLAIN = _Look(SIDE, wider=0.952, wider_a_px=0.00073)
+_FINE = _Look(832, wider=0.952, wider_a_px=0.00073)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def test_a_graph_reads_its_weights_also_where_another_bundle_shares_them(
     path, copy = tmp_path / "doubling.onnx", tmp_path / "copy.onnx"
     example: Mapping[str, Tensor] = {"pixel_values": torch.zeros(2, 3, 40)}
     export_graph(Doubling(), example, dynamic_axes(["pixel_values"]), path)
-    (tmp_path / "shared").hardlink_to(graph_files.data_file(path))
+    (tmp_path / "linked").hardlink_to(graph_files.data_file(path))
     graph_files.save_graph(graph_files.load_graph(path), copy)
     ones = {"pixel_values": np.ones((1, 3, 40), np.float32)}
     assert OnnxRuntimeEngine(copy).infer(ones)["image_embeds"].max() == 2
