@@ -127,11 +127,22 @@ def cut_out(pixels: NDArray[Pixel], box: Box, size: int | None = None) -> NDArra
 
 def _repeated(pixels: NDArray[Pixel], left: int, top: int, side: int) -> NDArray[Pixel]:
     """Return the square [side, side, ...] at (left, top); beyond the picture its border repeats."""
-    if min(left, top) >= 0 and top + side <= pixels.shape[0] and left + side <= pixels.shape[1]:
-        return np.ascontiguousarray(pixels[top : top + side, left : left + side])
-    rows = np.clip(np.arange(top, top + side), 0, pixels.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + side), 0, pixels.shape[1] - 1)
-    return np.ascontiguousarray(pixels[rows[:, None], columns])
+    rows, above_below = _within(top, side, pixels.shape[0])
+    columns, beside = _within(left, side, pixels.shape[1])
+    inside = np.ascontiguousarray(pixels[rows, columns])
+    if not any(above_below + beside):
+        return inside
+    return np.pad(inside, (above_below, beside, *[(0, 0)] * (pixels.ndim - 2)), mode="edge")
+
+
+def _within(begin: int, side: int, length: int) -> tuple[slice, tuple[int, int]]:
+    """Return which of `length` pixels `side` from `begin` on show, and how many lie off each end.
+
+    At least one shows, so that there is one to repeat.
+    """
+    shown = slice(min(max(begin, 0), length - 1), max(min(begin + side, length), 1))
+    before = min(max(-begin, 0), side - 1)
+    return shown, (before, side - before - (shown.stop - shown.start))
 
 
 def _to_pixels(box: Box, size: int, left: float, top: float) -> Points:
