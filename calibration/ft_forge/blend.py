@@ -92,7 +92,8 @@ def changed_mask(before: Image, after: Image, support: Mask) -> Mask:
 
     Holes are closed, specks dropped: a mask is an area, not single pixels.
     """
-    difference = cv2.absdiff(before, after).max(axis=2).astype(np.float32)
+    blue, green, red = cv2.split(cv2.absdiff(before, after))
+    difference = cv2.max(cv2.max(blue, green), red).astype(np.float32)
     changed = (cv2.blur(difference, (5, 5)) > CHANGE_THRESHOLD) & support
     area = int(support.sum())
     if changed.sum() > 0.85 * area:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -151,8 +152,7 @@ def _judged(face: Face, edit: Edit, family: str) -> Forgery | None:
     mask = changed_mask(face.image, edit.image, edit.support)
     if mask.mean() < MINIMUM_AREA:
         return None
-    difference = np.abs(edit.image.astype(np.float32) - face.image).mean(axis=2)
-    strength = float(difference[mask].mean())
+    strength = float(cv2.absdiff(edit.image, face.image)[mask].mean())
     if strength < MINIMUM_CHANGE:
         return None
     return Forgery(edit.image, mask, family, face, edit.traces, strength)
