@@ -1,12 +1,13 @@
-"""What a fleet decides without a cluster: shares of a node, tasks, and whom a worker believes."""
+"""What a fleet decides without a cluster: allocations, tasks, and whom a worker believes."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from raising import raised
 
@@ -18,53 +19,57 @@ from ftsdk.errors import (
     NodeUnfitError,
     OptionError,
 )
+from ftsdk.fleet.allocation import Allocation, Capacity, Usage, allocate, first_allocation
 from ftsdk.fleet.cluster import Lost, joined
-from ftsdk.fleet.crew import Hand, Post
-from ftsdk.fleet.run import Fleet, Task, _Work
-from ftsdk.fleet.sharing import Need, Room, Share, first_share, shares_of
-from ftsdk.fleet.worker import Order, Worker
+from ftsdk.fleet.pool import NodeState, WorkerHandle
+from ftsdk.fleet.run import Fleet, Task, _TaskQueue
+from ftsdk.fleet.worker import Worker, WorkerConfig
 from ftsdk.version import __version__
 
 GIB = 1 << 30
-SHARE = Share(cpus=0.9, gpus=0.0, threads=1)
+ALLOCATION = Allocation(cpus=0.9, gpus=0.0, threads=1)
 
 
 @given(
     st.builds(
-        Room,
+        Capacity,
         st.floats(0.1, 512),
         st.integers(GIB, 4096 * GIB),
         st.integers(0, 16).map(float),
     ),
-    st.builds(Need, st.floats(0.01, 20), st.integers(GIB // 8, 80 * GIB), st.floats(0, 1)),
+    st.builds(Usage, st.floats(0.01, 20), st.integers(GIB // 8, 80 * GIB), st.floats(0, 1)),
 )
-def test_the_workers_of_a_node_never_ask_for_more_than_it_has(room: Room, need: Need) -> None:
-    count, share = shares_of(room, need)
-    assert count * need.memory <= room.memory
-    assert count * share.cpus <= room.cpus * 0.9 + 1e-3 * count
-    assert count * share.gpus <= room.gpus + 1e-9
-    assert share.threads >= 1
-    if count and not need.gpu_share:
-        assert count * share.threads <= max(room.cpus, count)
-    assert (share.gpus > 0) == (need.gpu_share > 0)
-    assert first_share(room, gpu=True).gpus == float(room.gpus >= 1)
+@example(Capacity(1.0, GIB, 1.0), Usage(1.0, GIB // 8, sys.float_info.min / 2))
+def test_the_workers_of_a_node_never_ask_for_more_than_it_has(
+    capacity: Capacity, usage: Usage
+) -> None:
+    count, allocation = allocate(capacity, usage)
+    assert count * usage.memory <= capacity.memory
+    assert count * allocation.cpus <= capacity.cpus * 0.9 + 1e-3 * count
+    assert count * allocation.gpus <= capacity.gpus + 1e-9
+    assert allocation.threads >= 1
+    if count and not usage.gpu_fraction:
+        assert count * allocation.threads <= max(capacity.cpus, count)
+    assert (allocation.gpus > 0) == (usage.gpu_fraction > 0)
+    assert first_allocation(capacity, gpu=True).gpus == float(capacity.gpus >= 1)
 
 
 def test_a_large_bundle_shares_the_cores_as_threads() -> None:
-    assert shares_of(Room(16, 16 * GIB), Need(1.0, 6 * GIB)) == (2, Share(7.2, 0.0, 8))
-    assert shares_of(Room(8, 64 * GIB, 2), Need(0.5, 3 * GIB, 0.3)) == (6, Share(1.2, 1 / 3, 1))
-    assert shares_of(Room(4, 4 * GIB), Need(1.0, 6 * GIB))[0] == 0
+    assert allocate(Capacity(16, 16 * GIB), Usage(1.0, 6 * GIB)) == (2, Allocation(7.2, 0.0, 8))
+    gpus = Capacity(8, 64 * GIB, 2)
+    assert allocate(gpus, Usage(0.5, 3 * GIB, 0.3)) == (6, Allocation(1.2, 1 / 3, 1))
+    assert allocate(Capacity(4, 4 * GIB), Usage(1.0, 6 * GIB))[0] == 0
 
 
-def hand() -> Hand:
-    return Hand(None, Post(None, founding=True), SHARE)  # type: ignore[arg-type]
+def handle() -> WorkerHandle:
+    return WorkerHandle(None, NodeState(None, initial=True), ALLOCATION)  # type: ignore[arg-type]
 
 
 def test_every_file_is_in_one_task_and_the_last_ones_are_small() -> None:
-    work, worker = _Work([Entry(str(number)) for number in range(1000)]), hand()
+    queue, worker = _TaskQueue([Entry(str(number)) for number in range(1000)]), handle()
     given: list[str] = []
-    worker.pace = 0.001
-    while task := work.next_for(worker, hands=4):
+    worker.seconds_per_picture = 0.001
+    while task := queue.next_for(worker, workers=4):
         given += [entry.name for entry in task.entries]
     assert given == [str(number) for number in range(1000)]
     assert len(task_sizes(0.001)) > 20
@@ -73,52 +78,52 @@ def test_every_file_is_in_one_task_and_the_last_ones_are_small() -> None:
     assert max(task_sizes(30.0)) == 1
 
 
-def task_sizes(pace: float) -> list[int]:
-    work, worker, sizes = _Work([Entry(str(number)) for number in range(1000)]), hand(), []
-    worker.pace = pace
-    while task := work.next_for(worker, hands=4):
+def task_sizes(seconds_per_picture: float) -> list[int]:
+    queue, worker, sizes = _TaskQueue([Entry(str(number)) for number in range(1000)]), handle(), []
+    worker.seconds_per_picture = seconds_per_picture
+    while task := queue.next_for(worker, workers=4):
         sizes.append(len(task.entries))
     return sizes
 
 
 def test_a_worker_has_two_tasks_at_most_and_a_suspect_alone() -> None:
-    work, worker = _Work([Entry(str(number)) for number in range(100)]), hand()
-    worker.flights = 1
-    assert work.next_for(worker, hands=1)
-    worker.flights = 2
-    assert work.next_for(worker, hands=1) is None
-    work.again(Task((Entry("a"), Entry("b"))), Lost("it died"))
-    worker.flights = 1
-    assert work.next_for(worker, hands=1) is None
-    worker.flights = 0
-    assert work.next_for(worker, hands=1) == Task((Entry("a"),), 0)
-    worker.flights, worker.alone = 1, True
-    assert work.next_for(worker, hands=1) is None
+    queue, worker = _TaskQueue([Entry(str(number)) for number in range(100)]), handle()
+    worker.in_flight = 1
+    assert queue.next_for(worker, workers=1)
+    worker.in_flight = 2
+    assert queue.next_for(worker, workers=1) is None
+    queue.requeue(Task((Entry("a"), Entry("b"))), Lost("it died"))
+    worker.in_flight = 1
+    assert queue.next_for(worker, workers=1) is None
+    worker.in_flight = 0
+    assert queue.next_for(worker, workers=1) == Task((Entry("a"),), 0)
+    worker.in_flight, worker.alone = 1, True
+    assert queue.next_for(worker, workers=1) is None
 
 
 def test_a_file_that_costs_three_workers_is_a_failure_and_the_others_are_not() -> None:
-    work, worker = _Work([]), hand()
-    work.again(Task((Entry("good"), Entry("deadly"))), Lost("signal 11"))
+    queue, worker = _TaskQueue([]), handle()
+    queue.requeue(Task((Entry("good"), Entry("deadly"))), Lost("signal 11"))
     deaths = 0
-    while task := work.next_for(worker, hands=1):
+    while task := queue.next_for(worker, workers=1):
         if task.entries == (Entry("deadly"),):
-            work.again(task, Lost("signal 11"))
+            queue.requeue(task, Lost("signal 11"))
             deaths += 1
     assert deaths == 3
-    (row,) = work.done
+    (row,) = queue.done
     assert row["file"] == "deadly"
     assert row["error"]["class"] == "WorkerLostError"
     assert row["error"]["found"] == "signal 11"
     assert row["error"]["cure"]
 
 
-def order(listing: Listing, sha256: str | None = None) -> Order:
+def config(listing: Listing, sha256: str | None = None) -> WorkerConfig:
     own = open_bundle(None).sha256
-    return Order(__version__, None, sha256 or own, listing, report=False, device="cpu")
+    return WorkerConfig(__version__, None, sha256 or own, listing, report=False, device="cpu")
 
 
 def test_a_worker_refuses_another_bundle_with_both_named(tmp_path: Path) -> None:
-    error = Worker(order(listing_of(str(tmp_path)), "0" * 64), threads=1).start()
+    error = Worker(config(listing_of(str(tmp_path)), "0" * 64), threads=1).start()
     assert isinstance(error, BundleUntrustedError)
     assert "0" * 64 in error.expected
     assert open_bundle(None).sha256 in error.found
@@ -128,7 +133,7 @@ def test_a_worker_refuses_a_node_that_does_not_have_the_pictures(tmp_path: Path)
     (tmp_path / "in").mkdir()
     listing = listing_of(str(tmp_path / "in"))
     (tmp_path / "in").rmdir()
-    error = Worker(order(listing), threads=1).start()
+    error = Worker(config(listing), threads=1).start()
     assert isinstance(error, NodeUnfitError)
     assert str(tmp_path / "in") in error.expected
 

@@ -20,10 +20,10 @@ from ftsdk.errors import (
     NodeMismatchError,
     OptionError,
 )
-from ftsdk.fleet import census
-from ftsdk.fleet.sharing import Room
+from ftsdk.fleet import probe
+from ftsdk.fleet.allocation import Capacity
 
-_PATIENCE = 5.0
+_CONNECT_SECONDS = 5.0
 _HOST_PORT = re.compile(r"\[?([^\s/]+?)\]?:(\d{1,5})")
 #: What a cluster of this machine alone sets aside for rows on their way, bytes.
 _STORE = 128 << 20
@@ -36,12 +36,12 @@ class Node:
     Attributes:
         id: Ray's own.
         name: for people.
-        room: what it has.
+        capacity: what it has.
     """
 
     id: str
     name: str
-    room: Room
+    capacity: Capacity
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class Cluster:
 
     def __init__(self, ray: Any) -> None:
         self.ray, self.terminated = ray, False
-        self._awaited: dict[Any, Callable[[Any], None]] = {}
-        ray.cloudpickle.register_pickle_by_value(census)
+        self._pending: dict[Any, Callable[[Any], None]] = {}
+        ray.cloudpickle.register_pickle_by_value(probe)
 
     def nodes(self) -> list[Node]:
         """Return the machines that are there and have a CPU to lend."""
         return [
-            Node(node["NodeID"], node["NodeManagerAddress"], _room(node["Resources"]))
+            Node(node["NodeID"], node["NodeManagerAddress"], _capacity(node["Resources"]))
             for node in self.ray.nodes()
             if node["Alive"] and node["Resources"].get("CPU")
         ]
@@ -78,13 +78,13 @@ class Cluster:
 
         return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False)}
 
-    def census(self, node: Node) -> Any:
+    def probe(self, node: Node) -> Any:
         """Ask a node for its ftsdk, whatever that is; return a reference to the answer."""
-        return self.ray.remote(census.installed).options(num_cpus=0, **self.on(node)).remote()
+        return self.ray.remote(probe.installed).options(num_cpus=0, **self.on(node)).remote()
 
     def when(self, reference: Any, then: Callable[[Any], None]) -> None:
         """Call `then` with what a reference comes to, or with Lost."""
-        self._awaited[reference] = then
+        self._pending[reference] = then
 
     def wait(self, seconds: float) -> None:
         """Wait until something that is awaited has come, and do what is to be done then.
@@ -92,17 +92,17 @@ class Cluster:
         Raises:
             FtsdkError: what a worker raised.
         """
-        if not self._awaited:
+        if not self._pending:
             threading.Event().wait(seconds)
             return
         try:
-            come, _ = self.ray.wait([*self._awaited], timeout=seconds, fetch_local=True)
+            come, _ = self.ray.wait([*self._pending], timeout=seconds, fetch_local=True)
         except (KeyboardInterrupt, SystemExit):
             if self.terminated:  # Ray makes its own of whatever a signal's handler raises
                 raise SystemExit(128 + signal.SIGTERM) from None
             raise
         for reference in come:
-            self._awaited.pop(reference)(self._outcome(reference))
+            self._pending.pop(reference)(self._outcome(reference))
 
     def _outcome(self, reference: Any) -> Any:
         try:
@@ -113,8 +113,8 @@ class Cluster:
             return Lost(" ".join(str(error).split())[:400])
 
 
-def _room(resources: dict[str, float]) -> Room:
-    return Room(resources["CPU"], int(resources.get("memory", 0)), resources.get("GPU", 0.0))
+def _capacity(resources: dict[str, float]) -> Capacity:
+    return Capacity(resources["CPU"], int(resources.get("memory", 0)), resources.get("GPU", 0.0))
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def _check(address: str) -> None:
             cure="pass the address that `ray start --head` printed, on a machine of the cluster",
         )
     try:
-        socket.create_connection((found[1], int(found[2])), _PATIENCE).close()
+        socket.create_connection((found[1], int(found[2])), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(address, str(error)) from error
 

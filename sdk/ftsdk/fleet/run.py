@@ -16,16 +16,16 @@ from ftsdk.batch.sources import Entry, Listing
 from ftsdk.bundle import open_bundle
 from ftsdk.errors import FtsdkError, OptionError, WorkerLostError
 from ftsdk.fleet.cluster import Lost, joined
-from ftsdk.fleet.crew import FLIGHTS, Crew, Hand
-from ftsdk.fleet.worker import Order
+from ftsdk.fleet.pool import MAX_IN_FLIGHT, WorkerHandle, WorkerPool
+from ftsdk.fleet.worker import WorkerConfig
 from ftsdk.trust import NANO, BundleName
 from ftsdk.version import __version__
 
 #: Seconds of work in a task, so that little is done again where something dies.
 _TASK_SECONDS = 2.0
-_FIRST_TASK, _LARGEST_TASK = 2, 64
+_FIRST_TASK, _MAX_TASK = 2, 64
 #: Workers that a file may cost before it is told as a failure.
-_DEATHS = 3
+_MAX_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -83,20 +83,20 @@ class Fleet:
         path = here.path.resolve()
         folder = None if path == NANO.resolve() else path
         bare = replace(listing, entries=(), entered=frozenset())
-        self._order = Order(__version__, folder, here.sha256, bare, report, device)
+        self._config = WorkerConfig(__version__, folder, here.sha256, bare, report, device)
         self._address, self._warn, self._left = address, warn, ExitStack()
 
     @property
     def workers(self) -> int:
         """How many workers are ready by now."""
-        return len(self._crew.hands)
+        return len(self._pool.workers)
 
     def __enter__(self) -> Fleet:
         with ExitStack() as stack:
             self._cluster = stack.enter_context(joined(self._address))
-            self._crew = Crew(self._cluster, self._order, self._warn)
-            while not self._crew.hands:
-                self._crew.tend()
+            self._pool = WorkerPool(self._cluster, self._config, self._warn)
+            while not self._pool.workers:
+                self._pool.refresh()
                 self._cluster.wait(1.0)
             self._left = stack.pop_all()
         return self
@@ -110,85 +110,91 @@ class Fleet:
         Raises:
             FleetError: no node is left that can be used.
         """
-        work = _Work(entries)
-        while work.open:
-            self._crew.tend()
-            for hand in self._crew.hands:
-                while task := work.next_for(hand, len(self._crew.hands)):
-                    self._send(task, hand, work)
+        queue = _TaskQueue(entries)
+        while queue.unfinished:
+            self._pool.refresh()
+            for worker in self._pool.workers:
+                while task := queue.next_for(worker, len(self._pool.workers)):
+                    self._send(task, worker, queue)
             self._cluster.wait(1.0)
-            while work.done:
-                work.open -= 1
-                yield work.done.popleft()
+            while queue.done:
+                queue.unfinished -= 1
+                yield queue.done.popleft()
 
-    def _send(self, task: Task, hand: Hand, work: _Work) -> None:
-        hand.flights, hand.alone = hand.flights + 1, task.deaths is not None
-        answer = hand.actor.rows.remote(task.entries)
-        self._cluster.when(answer, partial(self._landed, task, hand, work, time.monotonic()))
+    def _send(self, task: Task, worker: WorkerHandle, queue: _TaskQueue) -> None:
+        worker.in_flight, worker.alone = worker.in_flight + 1, task.deaths is not None
+        answer = worker.actor.rows.remote(task.entries)
+        self._cluster.when(answer, partial(self._answered, task, worker, queue, time.monotonic()))
 
-    def _landed(
-        self, task: Task, hand: Hand, work: _Work, sent: float, answer: list[Row] | Lost
+    def _answered(
+        self,
+        task: Task,
+        worker: WorkerHandle,
+        queue: _TaskQueue,
+        sent: float,
+        answer: list[Row] | Lost,
     ) -> None:
-        hand.flights -= 1
+        worker.in_flight -= 1
         if isinstance(answer, Lost):
-            self._crew.lost(hand)
-            work.again(task, answer)
+            self._pool.lost(worker)
+            queue.requeue(task, answer)
             return
         assert len(answer) == len(task.entries), "a file without a row"
         now = time.monotonic()
-        hand.pace = (now - max(sent, hand.landed)) / len(task.entries)
-        hand.landed = now
-        work.done.extend(answer)
+        worker.seconds_per_picture = (now - max(sent, worker.last_answer)) / len(task.entries)
+        worker.last_answer = now
+        queue.done.extend(answer)
 
 
-class _Work:
+class _TaskQueue:
     """What is to be done, and the rows that are done and not yet taken.
 
     A file whose worker died goes to another one alone, so that it is known which file it was.
 
     Attributes:
-        open: files whose row was not yielded.
+        unfinished: files whose row was not yielded.
         done: rows that are to be.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries, self._next = entries, 0
         self._suspects: deque[Task] = deque()
-        self.open = len(entries)
+        self.unfinished = len(entries)
         self.done: deque[Row] = deque()
 
-    def next_for(self, hand: Hand, hands: int) -> Task | None:
+    def next_for(self, worker: WorkerHandle, workers: int) -> Task | None:
         """Return what a worker is to do next; None if it has enough, or there is nothing."""
         if self._suspects:
-            return None if hand.flights else self._suspects.popleft()
+            return None if worker.in_flight else self._suspects.popleft()
         left = len(self._entries) - self._next
-        if not left or hand.flights >= (1 if hand.alone else FLIGHTS):
+        if not left or worker.in_flight >= (1 if worker.alone else MAX_IN_FLIGHT):
             return None
-        size = min(_size(hand.pace), math.ceil(left / (FLIGHTS * hands)))
+        share = math.ceil(left / (MAX_IN_FLIGHT * workers))
+        size = min(_task_size(worker.seconds_per_picture), share)
         start, self._next = self._next, self._next + size
         return Task(tuple(self._entries[start : self._next]))
 
-    def again(self, task: Task, lost: Lost) -> None:
+    def requeue(self, task: Task, lost: Lost) -> None:
         """Take back what a worker had when it died."""
         if task.deaths is None:
             self._suspects.extend(Task((entry,), 0) for entry in task.entries)
-        elif task.deaths + 1 < _DEATHS:
+        elif task.deaths + 1 < _MAX_DEATHS:
             self._suspects.append(replace(task, deaths=task.deaths + 1))
         else:
             self.done.append(rows.failed(task.entries[0].name, _lost_with_it(lost)))
 
 
-def _size(pace: float | None) -> int:
+def _task_size(seconds_per_picture: float | None) -> int:
     """Return how many pictures make a task, by the seconds that one took."""
-    if pace is None:
+    if seconds_per_picture is None:
         return _FIRST_TASK
-    return max(1, min(_LARGEST_TASK, int(_TASK_SECONDS / max(pace, 1e-3))))
+    return max(1, min(_MAX_TASK, int(_TASK_SECONDS / max(seconds_per_picture, 1e-3))))
 
 
 def _lost_with_it(lost: Lost) -> WorkerLostError:
     return WorkerLostError(
         "Each worker that analysed this file died.",
-        expected=f"one of {_DEATHS} that lives",
+        expected=f"one of {_MAX_DEATHS} that lives",
         found=lost.why,
         cure="Analyse it alone with ft-analyze; look at the memory of the nodes and Ray's logs.",
     )

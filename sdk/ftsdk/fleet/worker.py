@@ -15,7 +15,7 @@ from ftsdk.batch.rows import Row
 from ftsdk.batch.run import rows_of
 from ftsdk.batch.sources import Entry, Listing
 from ftsdk.errors import FtsdkError, NodeUnfitError
-from ftsdk.fleet.sharing import Need
+from ftsdk.fleet.allocation import Usage
 from ftsdk.machine import device_mib, output
 from ftsdk.text import is_address, path_of
 from ftsdk.trust import NANO, BundleName
@@ -25,11 +25,11 @@ _GPU_MARGIN = 1.1
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkerConfig:
     """What every worker is told.
 
     Attributes:
-        version: of the ftsdk that gives the order.
+        version: of the ftsdk that starts the workers.
         folder: where the bundle is on every node; None is the one in the package.
         sha256: of its manifest.json.
         listing: where the files begin; without the files.
@@ -49,43 +49,44 @@ class Worker:
     """One analyzer in a process of its own; Ray makes it where it is to be.
 
     Args:
-        order: what to do.
+        config: what to do.
         threads: inside one operator.
     """
 
-    def __init__(self, order: Order, threads: int) -> None:
-        self._order, self._threads = order, threads
+    def __init__(self, config: WorkerConfig, threads: int) -> None:
+        self._config, self._threads = config, threads
         self._analyzer: Analyzer | None = None
 
-    def start(self) -> Need | FtsdkError:
-        """Load the bundle, and return what it needs here, or why it cannot be used here."""
-        order = self._order
-        bundle = BundleName(order.folder or NANO, order.sha256)
+    def start(self) -> Usage | FtsdkError:
+        """Load the bundle, and return what it uses here, or why it cannot be used here."""
+        config = self._config
+        bundle = BundleName(config.folder or NANO, config.sha256)
         try:
-            _require_folder(order.listing.root.where)
+            _require_folder(config.listing.root.where)
             self._analyzer = Analyzer(
-                bundle, device=order.device, threads=self._threads, isolate_decoding=True
+                bundle, device=config.device, threads=self._threads, isolate_decoding=True
             )
-            return measured(self._analyzer, order.report)
+            return measure_usage(self._analyzer, config.report)
         except FtsdkError as error:
             return error
 
     def rows(self, entries: Sequence[Entry]) -> list[Row]:
         """Return the rows of files, in any order."""
         assert self._analyzer is not None
-        order = self._order
-        return [*rows_of(self._analyzer, order.listing, entries, report=order.report)]
+        config = self._config
+        return [*rows_of(self._analyzer, config.listing, entries, report=config.report)]
 
 
-def measured(analyzer: Analyzer, report: bool) -> Need:
-    """Return what an analyzer of one thread needs, by an analysis of the bundle's own picture."""
+def measure_usage(analyzer: Analyzer, report: bool) -> Usage:
+    """Return what an analyzer of one thread uses, by an analysis of the bundle's own picture."""
     bundle, process = analyzer.bundle, psutil.Process()
     start, used = time.perf_counter(), _cpu_seconds(process)
     analyzer.analyze(bundle.file(bundle.manifest.golden_picture), report=report)
     cores = (_cpu_seconds(process) - used) / (time.perf_counter() - start)
     processes = process, *process.children(recursive=True)
     memory = sum(one.memory_info().rss for one in processes)
-    return Need(cores, memory, _gpu_share() if analyzer.stages.device.startswith("cuda") else 0.0)
+    on_gpu = analyzer.stages.device.startswith("cuda")
+    return Usage(cores, memory, _gpu_fraction() if on_gpu else 0.0)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
@@ -93,7 +94,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
     return float(sum(one.user + one.system for one in times))
 
 
-def _gpu_share() -> float:
+def _gpu_fraction() -> float:
     """Return what this process holds of a GPU's memory; all of it where nobody tells."""
     query = "--query-gpu=memory.total", "--format=csv,noheader,nounits"
     totals = [float(line) for line in (output("nvidia-smi", *query) or "").split()]
