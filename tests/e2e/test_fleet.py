@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from raising import raised
 from ftsdk.analyzer import Analyzer
 from ftsdk.batch.rows import Row, name_in
 from ftsdk.batch.run import rows_of
-from ftsdk.batch.sources import listing_of
+from ftsdk.batch.sources import Entry, listing_of
 from ftsdk.errors import FtsdkError, NodeMismatchError, NodeUnfitError
 from ftsdk.fleet.run import Fleet
 from ftsdk.version import __version__
@@ -140,26 +140,66 @@ def test_kills_of_driver_worker_and_node_cost_no_row(
     assert by_name == {name_in(row): said(json.loads(json.dumps(row))) for row in expected}
 
 
+def answer_until(condition: Callable[[], Any], fleet: Fleet, entries: Sequence[Entry]) -> None:
+    """Let a fleet answer the same files again and again, so that it looks after its nodes."""
+    until = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < until
+        names = [row["file"] for row in fleet.rows(entries)]
+        assert sorted(names) == sorted(entry.name for entry in entries)
+
+
+def other_ftsdk(folder: Path, version: str) -> Path:
+    """Write an ftsdk that differs by its version; return the folder to import it from."""
+    package = folder / "ftsdk"
+    shutil.copytree(REPOSITORY / "sdk/ftsdk", package, symlinks=True, copy_function=os.symlink)
+    (package / "version.py").unlink()
+    (package / "version.py").write_text(f'__version__ = "{version}"\n', encoding="utf-8")
+    return folder
+
+
 def test_a_node_with_another_ftsdk_is_refused_and_one_that_cannot_start_is_done_without(
     cluster: Any, folder: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other" / "ftsdk"
-    shutil.copytree(REPOSITORY / "sdk/ftsdk", other, symlinks=True, copy_function=os.symlink)
-    (other / "version.py").unlink()
-    (other / "version.py").write_text('__version__ = "0.0.1"\n', encoding="utf-8")
-    node = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(other.parent)})
+    other = other_ftsdk(tmp_path / "other", "0.0.1")
+    node = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(other)})
     listing, told = listing_of(str(folder)), list[FtsdkError]()
     fleet = Fleet(cluster.address, listing, device="cpu", report=False, warn=told.append)
     error = raised(NodeMismatchError, fleet.__enter__)
     assert __version__ in error.expected
     assert "0.0.1" in error.found
 
-    (other / "version.py").write_text(f'__version__ = "{__version__}"\n', encoding="utf-8")
-    (other / "fleet" / "worker.py").unlink()
+    shutil.rmtree(other)
+    (other_ftsdk(other, __version__) / "ftsdk" / "fleet" / "worker.py").unlink()
     with fleet:
-        while not told:
-            (row,) = fleet.rows(listing.entries[-2:-1])
-            assert row["file"] == listing.entries[-2].name
+        answer_until(lambda: told, fleet, listing.entries[-2:-1])
     cluster.remove_node(node)
     assert [type(error) for error in told] == [NodeUnfitError]
     assert "ftsdk.fleet.worker" in told[0].found
+
+
+def test_a_node_that_joins_later_is_used_and_one_with_another_ftsdk_is_left_out(
+    cluster: Any, folder: Path, tmp_path: Path
+) -> None:
+    listing, told = listing_of(str(folder)), list[FtsdkError]()
+    nodes = len(cluster.list_all_nodes())
+    with Fleet(cluster.address, listing, device="cpu", report=False, warn=told.append) as fleet:
+        answer_until(lambda: fleet.workers == nodes, fleet, listing.entries[-2:])
+        initial = workers()
+        other = other_ftsdk(tmp_path / "other", "0.0.1")
+        cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(other)})
+        cluster.add_node(**NODE)
+        answer_until(lambda: fleet.workers > nodes and told, fleet, listing.entries[-2:])
+        found = []
+        answered = fleet.rows(listing.entries)
+        try:
+            for worker in initial:  # so that whoever answers has joined later
+                worker.suspend()
+            found += [next(answered) for _ in range(PICTURES // 2)]
+        finally:
+            for worker in initial:
+                worker.resume()
+        found += answered
+    assert sorted(row["file"] for row in found) == sorted(e.name for e in listing.entries)
+    assert [type(error) for error in told] == [NodeMismatchError]
+    assert "0.0.1" in told[0].found
