@@ -8,21 +8,21 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ft_export import options
 from ft_export.showing import Show
 from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
 from ft_export.triton.command import show_model
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
-from ftsdk.cli.console import bundle_name, err
+from ftsdk.cli.console import err
 from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import OptionError
 from ftsdk.manifest import Precision, Rounding
@@ -35,138 +35,33 @@ if TYPE_CHECKING:
 _EXAMPLE = "Example: ft-export model_parameter/ --architecture xl --out xl.bundle"
 
 
-class LanguageForm(StrEnum):
-    """What `--language` takes: the manifest's words."""
-
-    INT4 = "int4"
-    NF4 = "nf4"
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
-
-
-class RoundingChoice(StrEnum):
-    """What `--rounding` takes."""
-
-    GPTQ = "gptq"
-    CLIPPED = "clipped"
-    NEAREST = "nearest"
-
-
-class EncoderForm(StrEnum):
-    """What `--encoders` takes."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-    INT8_FLOAT16 = "int8-float16"
-
-
-class Rule(StrEnum):
-    """How INT8 ranges are cut."""
-
-    MINMAX = "minmax"
-    PERCENTILE = "percentile"
-    ENTROPY = "entropy"
-
-
 _STEPS = ("loading", "reference", "exporting", "gate")
 _LOWERING_STEPS = ("reference", "observing", "lowering", "chain")
-_CALIBRATION_PICTURES = 32
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @app.command(epilog=_EXAMPLE)
 def export(
-    source: Annotated[
-        BundleName,
-        typer.Argument(
-            parser=bundle_name,
-            metavar="WEIGHTS_OR_BUNDLE",
-            help="The folder that the download script made, or a bundle to lower, build engines "
-            "for, sign or serve (nano: the one in the package).",
-        ),
-    ],
-    out_path: Annotated[
-        Path | None,
-        typer.Option("--out", help="The bundle directory to write; needed unless a bundle stays."),
-    ] = None,
-    architecture: Annotated[
-        str, typer.Option(help="xl, base, or a JSON file with the dimensions.")
-    ] = "xl",
-    language: Annotated[
-        LanguageForm, typer.Option(help="Precision of the language model's matrices.")
-    ] = LanguageForm.INT4,
-    block_size: Annotated[
-        int, typer.Option(help="Rows of a matrix that share an int4 scale: 32 or 64.")
-    ] = 32,
-    rounding: Annotated[
-        RoundingChoice | None,
-        typer.Option(
-            help="How int4 codes are chosen: gptq observes the model on reports, clipped and "
-            "nearest need none. \\[default: gptq where there are reports, clipped elsewhere]"
-        ),
-    ] = None,
-    reports: Annotated[
-        Path | None,
-        typer.Option(
-            help="For GPTQ and the text gate, in place of WEIGHTS/reports.npz; "
-            "`python -m ft_calibration.reports` writes them."
-        ),
-    ] = None,
-    waive_text_gate: Annotated[
-        bool, typer.Option("--waive-text-gate", help="For random weights, whose text is noise.")
-    ] = False,
-    encoders: Annotated[
-        EncoderForm,
-        typer.Option(
-            help="Precision of every stage but the language decoder: int8 for a CPU, float16 or "
-            "int8-float16 (what is not INT8 is float16) for a GPU."
-        ),
-    ] = EncoderForm.FLOAT32,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            help="Typical pictures, or a data set of ft-forge, to lower --encoders on and judge "
-            f"them by; {_CALIBRATION_PICTURES} are used."
-        ),
-    ] = None,
-    rule: Annotated[
-        Rule, typer.Option("--calibration-rule", help="How INT8 ranges are cut.")
-    ] = Rule.MINMAX,
-    ranges: Annotated[
-        Path | None,
-        typer.Option(help="Ranges of an earlier export of this model on these pictures."),
-    ] = None,
-    only_faster: Annotated[
-        bool,
-        typer.Option("--only-faster", help="Keep a stage as it is where that is faster here."),
-    ] = False,
-    waive_encoder_gate: Annotated[
-        bool,
-        typer.Option("--waive-encoder-gate", help="For random weights, whose masks mean nothing."),
-    ] = False,
-    engines: Annotated[
-        str,
-        typer.Option(
-            metavar="GPU[,GPU]",
-            help="Build TensorRT engines beside the bundle: sm_86, sm_89, sm_120 (TensorRT-RTX, "
-            "on any machine), or 'this' for the GPU that is here.",
-        ),
-    ] = "",
-    triton: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="REPOSITORY",
-            help="Write the bundle as a model of Triton's Python back end into a model repository.",
-        ),
-    ] = None,
-    sign: Annotated[
-        Path | None,
-        typer.Option(metavar="KEY.pem", help="Sign the bundle with an Ed25519 private key."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the gate as JSON.")] = False,
+    source: options.Source,
+    out_path: options.Out = None,
+    architecture: options.ArchitectureName = "xl",
+    language: options.Language = options.LanguageForm.INT4,
+    block_size: options.BlockSize = 32,
+    rounding: options.Rounding = None,
+    reports: options.Reports = None,
+    waive_text_gate: options.WaiveTextGate = False,
+    encoders: options.Encoders = options.EncoderForm.FLOAT32,
+    calibration: options.Calibration = None,
+    rule: options.CalibrationRule = options.Rule.MINMAX,
+    ranges: options.Ranges = None,
+    only_faster: options.OnlyFaster = False,
+    waive_encoder_gate: options.WaiveEncoderGate = False,
+    engines: options.Engines = "",
+    triton: options.Triton = None,
+    sign: options.Sign = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Turn published weights into a bundle, or lower the precision of a bundle.
 
@@ -176,22 +71,16 @@ def export(
     with exit_on_error():
         stored = _Stored(language.value, block_size, rounding.value if rounding else None)
         make = partial(_export, source.folder, architecture, stored, reports, waive_text_gate)
-        as_it_is = encoders is EncoderForm.FLOAT32
-        if (
-            (engines or sign or triton)
-            and out_path is None
-            and _is_bundle(source.folder)
-            and as_it_is
-        ):
-            bundle = open_bundle(source)
-        elif out_path is None:
-            raise _no_out()
-        elif as_it_is:
-            bundle = make(out_path, overwrite)
+        if encoders is options.EncoderForm.FLOAT32:
+            lowering = None
         else:
-            chosen = _encoder_precision(encoders, rule, ranges, only_faster, waive_encoder_gate)
-            with _whole(source, make, out_path) as whole:
-                bundle = _lower(whole, out_path, chosen, calibration, overwrite)
+            lowering = _Lowering(encoders, rule, ranges, only_faster, waive_encoder_gate)
+        if out_path:
+            bundle = _written(source, make, lowering, calibration, out_path, overwrite)
+        elif (engines or sign or triton) and _is_bundle(source.folder) and not lowering:
+            bundle = open_bundle(source)
+        else:
+            raise _no_out()
         if sign:
             sign_bundle(bundle.path, bundle.sha256, sign)
         if engines:
@@ -211,6 +100,31 @@ class _Stored:
     rounding: Rounding | None
 
 
+@dataclass(frozen=True)
+class _Lowering:
+    """How the encoders are to be lowered."""
+
+    encoders: options.EncoderForm
+    rule: options.Rule
+    ranges: Path | None
+    only_faster: bool
+    waived: bool
+
+    def precision(self) -> EncoderPrecision:
+        """Return the same with the ranges read."""
+        from ft_calibration.ranges import read_ranges
+        from ft_export.precision.encoders import EncoderPrecision
+
+        known = read_ranges(self.ranges) if self.ranges else None
+        return EncoderPrecision(
+            self.encoders.value,  # type: ignore[arg-type]
+            known.rule if known else self.rule.value,
+            known,
+            self.only_faster,
+            self.waived,
+        )
+
+
 def _no_out() -> OptionError:
     return OptionError(
         "there is nowhere to write the bundle",
@@ -218,6 +132,22 @@ def _no_out() -> OptionError:
         found="no --out",
         cure="pass --out DIR; only --engines, --sign and --triton of a bundle need none",
     )
+
+
+def _written(
+    source: BundleName,
+    make: Callable[[Path, bool], Bundle],
+    lowering: _Lowering | None,
+    calibration: Path | None,
+    target: Path,
+    overwrite: bool,
+) -> Bundle:
+    """Write a bundle at `target`: as it is exported, or lowered."""
+    if lowering is None:
+        return make(target, overwrite)
+    chosen = lowering.precision()
+    with _whole(source, make, target) as whole:
+        return _lower(whole, target, chosen, calibration, overwrite)
 
 
 def _export(
@@ -245,9 +175,8 @@ def _export(
     plan = replace(plan, reports=reports or plan.reports)
     rounding = stored.rounding or ("gptq" if plan.reports else "clipped")
     precision = LanguagePrecision(stored.precision, stored.block_size, rounding)
-    options = ExportOptions(precision, waived, overwrite)
     with _progress(len(plan.stages) * len(_STEPS) + 1) as show:
-        return export_bundle(plan, target, show, options)
+        return export_bundle(plan, target, show, ExportOptions(precision, waived, overwrite))
 
 
 @contextmanager
@@ -264,22 +193,6 @@ def _whole(
         yield make(whole, True)
     finally:
         shutil.rmtree(whole, ignore_errors=True)
-
-
-def _encoder_precision(
-    encoders: EncoderForm, rule: Rule, ranges: Path | None, only_faster: bool, waived: bool
-) -> EncoderPrecision:
-    from ft_calibration.ranges import read_ranges
-    from ft_export.precision.encoders import EncoderPrecision
-
-    known = read_ranges(ranges) if ranges else None
-    return EncoderPrecision(
-        encoders.value,  # type: ignore[arg-type]
-        known.rule if known else rule.value,
-        known,
-        only_faster,
-        waived,
-    )
 
 
 def _lower(
@@ -299,7 +212,7 @@ def _lower(
             found="none",
             cure="pass a folder of typical pictures, or a data set that ft-forge wrote",
         )
-    pictures = calibration_pictures(calibration, _CALIBRATION_PICTURES)
+    pictures = calibration_pictures(calibration, options.CALIBRATION_PICTURES)
     with _progress(len(ENCODERS) * len(_LOWERING_STEPS)) as show:
         return lower_encoders(bundle, target, chosen, pictures, show, overwrite)
 
