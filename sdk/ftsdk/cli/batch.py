@@ -26,39 +26,43 @@ if TYPE_CHECKING:
 _EXAMPLE = "Examples: ft-batch pictures/ --out all.jsonl | ft-batch list.txt --out - | jq .finding"
 _SHOWN = 10
 
+_Pictures = Annotated[
+    str,
+    typer.Argument(
+        help="A folder, or a list: a text file with the path of a picture a line, or Parquet "
+        "with a column path. Each may be an address, such as s3://bucket/folder."
+    ),
+]
+_Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        help="Answers, a JSON object a line, or NAME.parquet for a folder of Parquet; what is "
+        "there is kept. - prints them.",
+    ),
+]
+_Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on a Ray cluster: HOST:PORT of its head, auto for the one that runs here, "
+        "local to start one of this machine alone.",
+    ),
+]
+
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @app.command(epilog=_EXAMPLE)
 def batch(
-    pictures: Annotated[
-        str,
-        typer.Argument(
-            help="A folder, or a list: a text file with the path of a picture a line, or Parquet "
-            "with a column path. Each may be an address, such as s3://bucket/folder."
-        ),
-    ],
-    out_path: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            help="Answers, a JSON object a line, or NAME.parquet for a folder of Parquet; what is "
-            "there is kept. - prints them.",
-        ),
-    ],
+    pictures: _Pictures,
+    out_path: _Out,
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
     retry: Annotated[
         bool, typer.Option("--retry", help="Analyse again what could not be analysed before.")
     ] = False,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Work on a Ray cluster: HOST:PORT of its head, auto for the one that runs here, "
-            "local to start one of this machine alone.",
-        ),
-    ] = None,
+    ray: _Ray = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop at the mask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:

@@ -28,54 +28,61 @@ _EXAMPLE = (
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", invoke_without_command=True)
 
+# What is measured.
+_Devices = Annotated[
+    str | None,
+    typer.Option(help="Several, by turns in one run, as ratios: cpu,openvino:npu,webgpu."),
+]
+_PictureOption = Annotated[
+    Path | None, typer.Option(help="What is analysed. [default: the bundle's golden picture]")
+]
+_RateSeconds = Annotated[
+    float, typer.Option(help="For how long pictures/s is measured at each concurrency.")
+]
+# What it is held against.
+_Against = Annotated[
+    str | None,
+    typer.Option(
+        help="torch: the same weights in PyTorch eager, by turns; transformers: so, and the "
+        "text by Transformers' generate; optimum: the text by its ONNX Runtime model."
+    ),
+]
+_AgainstLanguage = Annotated[
+    str, typer.Option(help="The rival's language model: float32 or bfloat16.")
+]
+# What is written.
+_PlotPath = Annotated[
+    Path | None, typer.Option("--plot", help="Write a picture; needs the extra bench.")
+]
+
 
 @app.callback(epilog=_EXAMPLE)
 def bench(
     context: typer.Context,
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
-    devices: Annotated[
-        str | None,
-        typer.Option(help="Several, by turns in one run, as ratios: cpu,openvino:npu,webgpu."),
-    ] = None,
+    devices: _Devices = None,
     threads: Annotated[int, typer.Option(help="Inside one operator; 0 chooses by stage.")] = 0,
     beams: Annotated[int | None, typer.Option(help="Beam search with N beams.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Exactly this many in each report.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Warm analyses that are timed.")] = 20,
-    picture: Annotated[
-        Path | None, typer.Option(help="What is analysed. [default: the bundle's golden picture]")
-    ] = None,
-    rate_seconds: Annotated[
-        float, typer.Option(help="For how long pictures/s is measured at each concurrency.")
-    ] = 3.0,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="torch: the same weights in PyTorch eager, by turns; transformers: so, and the "
-            "text by Transformers' generate; optimum: the text by its ONNX Runtime model."
-        ),
-    ] = None,
+    picture: _PictureOption = None,
+    rate_seconds: _RateSeconds = 3.0,
+    against: _Against = None,
     weights: Annotated[Path | None, typer.Option(help="The weights, for --against.")] = None,
     architecture: Annotated[str, typer.Option(help="As ft-export takes it, for --against.")] = "xl",
-    against_language: Annotated[
-        str, typer.Option(help="The rival's language model: float32 or bfloat16.")
-    ] = "float32",
+    against_language: _AgainstLanguage = "float32",
     layers: Annotated[bool, typer.Option("--layers", help="Show the costliest operators.")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,
     markdown_path: Annotated[Path | None, typer.Option("--markdown", help="Write tables.")] = None,
-    plot_path: Annotated[
-        Path | None, typer.Option("--plot", help="Write a picture; needs the extra bench.")
-    ] = None,
+    plot_path: _PlotPath = None,
 ) -> None:
     """Time a bundle by stage and end to end, and hold it against what this machine can do."""
     if context.invoked_subcommand:
         return
     if devices and (against or plot_path or layers):
         raise typer.BadParameter("not with --against, --plot or --layers", param_hint="--devices")
-    if against and weights is None:
-        raise typer.BadParameter("--against needs the weights", param_hint="--weights")
-    if against_language not in ("float32", "bfloat16"):
-        raise typer.BadParameter("float32 or bfloat16", param_hint="--against-language")
+    _check_rival(against, weights, against_language)
     from ftsdk.bench.plots import plot
     from ftsdk.bench.rivals import open_rival
     from ftsdk.bench.run import Plan, run
@@ -96,6 +103,13 @@ def bench(
         if plot_path:
             plot([document], plot_path)
     _print(_tables(document, layers))
+
+
+def _check_rival(against: str | None, weights: Path | None, language: str) -> None:
+    if against and weights is None:
+        raise typer.BadParameter("--against needs the weights", param_hint="--weights")
+    if language not in ("float32", "bfloat16"):
+        raise typer.BadParameter("float32 or bfloat16", param_hint="--against-language")
 
 
 @app.command(epilog="Example: ft-bench compare laptop.json jetson.json")

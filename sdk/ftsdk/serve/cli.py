@@ -20,6 +20,25 @@ _GIGA = 10**9
 _MIN_TOKEN = 16
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
+# Where analyses are kept.
+_Store = Annotated[Path | None, typer.Option(help="Keep every analysis in this directory instead.")]
+_StoreGigabytes = Annotated[
+    float, typer.Option(min=0.001, help="Size of the store; then pictures are refused.")
+]
+# Who may reach it, and how.
+_TokenFile = Annotated[Path | None, typer.Option(help="Ask clients for the token in this file.")]
+_AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(help="A name (or name:port) by which it is reached, behind a proxy. Repeatable."),
+]
+_Proxy = Annotated[
+    list[str] | None,
+    typer.Option(help="Address of a proxy whose X-Forwarded-For is true. Repeatable."),
+]
+_Connections = Annotated[
+    int, typer.Option(min=4, help="Connections at a time; a quarter of them from one address.")
+]
+
 
 @app.command(epilog=_EXAMPLE)
 def serve(
@@ -36,28 +55,12 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(min=0.01, help="Size of a picture.")] = 40,
     keep: Annotated[int, typer.Option(min=1, help="Analyses kept in memory.")] = 64,
     keep_minutes: Annotated[float, typer.Option(min=0.1, help="Age at which they go.")] = 60,
-    store: Annotated[
-        Path | None, typer.Option(help="Keep every analysis in this directory instead.")
-    ] = None,
-    store_gigabytes: Annotated[
-        float, typer.Option(min=0.001, help="Size of the store; then pictures are refused.")
-    ] = 20,
-    token_file: Annotated[
-        Path | None, typer.Option(help="Ask clients for the token in this file.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A name (or name:port) by which it is reached, behind a proxy. Repeatable."
-        ),
-    ] = None,
-    proxy: Annotated[
-        list[str] | None,
-        typer.Option(help="Address of a proxy whose X-Forwarded-For is true. Repeatable."),
-    ] = None,
-    connections: Annotated[
-        int, typer.Option(min=4, help="Connections at a time; a quarter of them from one address.")
-    ] = 512,
+    store: _Store = None,
+    store_gigabytes: _StoreGigabytes = 20,
+    token_file: _TokenFile = None,
+    allow_host: _AllowHost = None,
+    proxy: _Proxy = None,
+    connections: _Connections = 512,
 ) -> None:
     """Serve the analyst's page and the HTTP API."""
     with exit_on_error():
