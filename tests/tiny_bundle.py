@@ -25,32 +25,6 @@ FILES = {
 
 def manifest() -> dict[str, Any]:
     """Return a manifest of version 1 with every field, as JSON values."""
-    stages = {
-        "vision_encoder": (["pixel_values"], ["image_embeds"]),
-        "forgery_prompter": (["pixel_values"], ["region_logits"]),
-        "mask_decoder": (["image_embeds", "region_embeds"], ["mask_logits"]),
-        "qformer": (["image_embeds", "qformer_ids"], ["qformer_output"]),
-        "language_encoder": (
-            ["qformer_output", "prompt_embeds"],
-            [
-                "encoder_output",
-                "past_key_values.0.encoder.key",
-                "past_key_values.0.encoder.value",
-            ],
-        ),
-        "language_decoder": (
-            [
-                "inputs_embeds",
-                "slot_mapping",
-                "cache_indirection",
-                "past_key_values.0.decoder.key",
-                "past_key_values.0.decoder.value",
-                "past_key_values.0.encoder.key",
-                "past_key_values.0.encoder.value",
-            ],
-            ["logits", "present.0.decoder.key", "present.0.decoder.value"],
-        ),
-    }
     return {
         "manifest_version": 1,
         "name": "tiny",
@@ -63,6 +37,30 @@ def manifest() -> dict[str, Any]:
         "region_tokens": 3,
         "framing": "picture",
         "preprocessing": {"size": 8, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+        **_words(),
+        "score": {
+            "tensor": "region_logits",
+            "temperature": 1.0,
+            "bias": 0.0,
+            "operating_points": {"balanced": 0.5},
+            "default": "balanced",
+        },
+        "stages": _stages(),
+        "golden_picture": "golden/picture.png",
+        "golden_tensors": "golden/tensors.npz",
+        "text_gate": None,
+        "gate": [
+            {"stage": "qformer", "tensor": "qformer_output", "max_absolute": 0.0, "relative": 0.0}
+        ],
+        "dead_tensors": 0,
+        "limits": ["It knows nothing."],
+        "files": {name: _entry(content) for name, content in FILES.items()},
+    }
+
+
+def _words() -> dict[str, Any]:
+    """Return the fields about the prompt and the language model."""
+    return {
         "prompt": {"with_regions": "Look at {regions}.", "without_regions": "Look."},
         "qformer_tokenizer": {"file": "language/qformer_tokenizer.json", "max_tokens": 9},
         "language_tokenizer": {"file": "language/tokenizer.json", "max_tokens": 9},
@@ -83,31 +81,31 @@ def manifest() -> dict[str, Any]:
             "repetition_penalty": 1.5,
             "length_penalty": 1.0,
         },
-        "score": {
-            "tensor": "region_logits",
-            "temperature": 1.0,
-            "bias": 0.0,
-            "operating_points": {"balanced": 0.5},
-            "default": "balanced",
-        },
-        "stages": {
-            stage: {
-                "graph": f"graphs/{stage}.onnx",
-                "precision": "float32",
-                "inputs": inputs,
-                "outputs": outputs,
-            }
-            for stage, (inputs, outputs) in stages.items()
-        },
-        "golden_picture": "golden/picture.png",
-        "golden_tensors": "golden/tensors.npz",
-        "text_gate": None,
-        "gate": [
-            {"stage": "qformer", "tensor": "qformer_output", "max_absolute": 0.0, "relative": 0.0}
-        ],
-        "dead_tensors": 0,
-        "limits": ["It knows nothing."],
-        "files": {name: _entry(content) for name, content in FILES.items()},
+    }
+
+
+def _stages() -> dict[str, Any]:
+    """Return the stages; the decoder has one layer."""
+    encoder = [f"past_key_values.0.encoder.{part}" for part in ("key", "value")]
+    decoder = [f"past_key_values.0.decoder.{part}" for part in ("key", "value")]
+    present = [f"present.0.decoder.{part}" for part in ("key", "value")]
+    steps = ["inputs_embeds", "slot_mapping", "cache_indirection"]
+    tensors = {
+        "vision_encoder": (["pixel_values"], ["image_embeds"]),
+        "forgery_prompter": (["pixel_values"], ["region_logits"]),
+        "mask_decoder": (["image_embeds", "region_embeds"], ["mask_logits"]),
+        "qformer": (["image_embeds", "qformer_ids"], ["qformer_output"]),
+        "language_encoder": (["qformer_output", "prompt_embeds"], ["encoder_output", *encoder]),
+        "language_decoder": ([*steps, *decoder, *encoder], ["logits", *present]),
+    }
+    return {
+        stage: {
+            "graph": f"graphs/{stage}.onnx",
+            "precision": "float32",
+            "inputs": inputs,
+            "outputs": outputs,
+        }
+        for stage, (inputs, outputs) in tensors.items()
     }
 
 

@@ -166,30 +166,13 @@ def _language_loaders(
 
 
 def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> ModelPlan:
-    tensors = weights / "nano.safetensors"
-    calibration, detector = weights / "calibration.json", weights / f"{FACE_DETECTOR}.onnx"
-    for path in (tensors, calibration, detector):
-        if not path.exists():
-            raise WeightsNotFoundError(
-                f"{weights} is no folder of nano weights",
-                expected=path.name,
-                found="no such file",
-                cure="pass the folder that `python -m ft_training.train` wrote",
-            )
+    tensors, calibration, detector = _nano_files(weights)
     folder = language.find_language_folder(weights, architecture.language_model.folder)
     checkpoint = Checkpoint(read_tensors(tensors) | language.read_language_tensors(folder))
     dims = language.read_language_dims(folder)
-    builders: dict[str, Callable[[], Stage]] = {
-        "vision_encoder": partial(nano.NanoVisionEncoder, **architecture.vision_encoder),
-        "forgery_prompter": partial(nano.NanoForgeryPrompter, **architecture.forgery_prompter),
-        "mask_decoder": partial(nano.NanoMaskDecoder, **architecture.mask_decoder),
-        "qformer": partial(nano.NanoQFormer, **architecture.qformer),
-    }
-    own: dict[str, Callable[[], Stage]] = {
-        stage: partial(_load_nano, stage, build, checkpoint) for stage, build in builders.items()
-    }
     width = checkpoint.tensor("t5_proj.weight").shape[1]
-    stages = own | _language_loaders(checkpoint, dims, width, several=True)
+    loaders = _nano_loaders(checkpoint, architecture)
+    loaders |= _language_loaders(checkpoint, dims, width, several=True)
     facts = parsed(calibration, "the thresholds of a trained nano", json.loads)
     return ModelPlan(
         name=name,
@@ -198,7 +181,7 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         reports=_reports_in(weights),
         architecture=architecture,
         checkpoint=checkpoint,
-        stages=tuple(StagePlan(stage, load) for stage, load in stages.items()),
+        stages=tuple(StagePlan(stage, load) for stage, load in loaders.items()),
         language=dims,
         token_embeddings=partial(language.token_embeddings, checkpoint, dims),
         language_tokenizer=t5_tokenizer(folder),
@@ -218,6 +201,35 @@ def _plan_nano(weights: Path, architecture: NanoArchitecture, name: str) -> Mode
         limits=_NANO_LIMITS,
         licence=_NANO_LICENCE,
     )
+
+
+def _nano_files(weights: Path) -> tuple[Path, Path, Path]:
+    """Return where the tensors, the calibration and the face detector are."""
+    names = "nano.safetensors", "calibration.json", f"{FACE_DETECTOR}.onnx"
+    for name in names:
+        if not (weights / name).exists():
+            raise WeightsNotFoundError(
+                f"{weights} is no folder of nano weights",
+                expected=name,
+                found="no such file",
+                cure="pass the folder that `python -m ft_training.train` wrote",
+            )
+    tensors, calibration, detector = (weights / name for name in names)
+    return tensors, calibration, detector
+
+
+def _nano_loaders(
+    checkpoint: Checkpoint, architecture: NanoArchitecture
+) -> dict[str, Callable[[], Stage]]:
+    builders: dict[str, Callable[[], Stage]] = {
+        "vision_encoder": partial(nano.NanoVisionEncoder, **architecture.vision_encoder),
+        "forgery_prompter": partial(nano.NanoForgeryPrompter, **architecture.forgery_prompter),
+        "mask_decoder": partial(nano.NanoMaskDecoder, **architecture.mask_decoder),
+        "qformer": partial(nano.NanoQFormer, **architecture.qformer),
+    }
+    return {
+        stage: partial(_load_nano, stage, build, checkpoint) for stage, build in builders.items()
+    }
 
 
 def _reports_in(weights: Path) -> Path | None:

@@ -152,14 +152,7 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
         language_tokenizer=TokenizerEntry(
             file="language/tokenizer.json", max_tokens=plan.max_text_tokens
         ),
-        language=LanguageEntry(
-            token_embeddings="language/token_embeddings.npy",
-            layers=plan.language.decoder_layers,
-            heads=plan.language.heads,
-            d_kv=plan.language.d_kv,
-            vocabulary=plan.language.vocabulary,
-            several_faces=plan.framing == "face",
-        ),
+        language=_language_entry(plan),
         generation=plan.generation,
         score=plan.score,
         validity=plan.validity,
@@ -178,6 +171,17 @@ def draft_manifest(plan: ModelPlan, folder: Path) -> Manifest:
         dead_tensors=0,
         limits=plan.limits,
         files={},
+    )
+
+
+def _language_entry(plan: ModelPlan) -> LanguageEntry:
+    return LanguageEntry(
+        token_embeddings="language/token_embeddings.npy",
+        layers=plan.language.decoder_layers,
+        heads=plan.language.heads,
+        d_kv=plan.language.d_kv,
+        vocabulary=plan.language.vocabulary,
+        several_faces=plan.framing == "face",
     )
 
 

@@ -85,10 +85,7 @@ def decode(
     """
     _check_options(color, max_pixels)
     if isinstance(source, (str, os.PathLike)):
-        path = Path(os.fsdecode(source))
-        name = visible(name_of(path.name))
-        picture = _picture(_read_path(path, max_pixels), name, max_pixels, file_decoder)
-        return replace(picture, path=path.absolute())
+        return _decode_path(Path(os.fsdecode(source)), max_pixels, file_decoder)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _picture(bytes(source), "bytes", max_pixels, file_decoder)
     if isinstance(source, np.ndarray):
@@ -98,12 +95,7 @@ def decode(
     if hasattr(source, "read"):
         name = visible(name_of(Path(str(getattr(source, "name", "file"))).name))
         return _picture(_read_file(source, max_pixels), name, max_pixels, file_decoder)
-    raise ImageFormatError(
-        "This object is no source of a picture.",
-        expected="a path, bytes, binary file object, Pillow picture or uint8 array",
-        found=type(source).__name__,
-        cure="Pass the picture's path, or numpy.asarray(...) of it as uint8.",
-    )
+    raise _no_source(source)
 
 
 def _check_options(color: str, max_pixels: int) -> None:
@@ -121,6 +113,21 @@ def _check_options(color: str, max_pixels: int) -> None:
             found=str(max_pixels),
             cure=f"Leave max_pixels at its default of {MAX_PIXELS}.",
         )
+
+
+def _no_source(source: object) -> ImageFormatError:
+    return ImageFormatError(
+        "This object is no source of a picture.",
+        expected="a path, bytes, binary file object, Pillow picture or uint8 array",
+        found=type(source).__name__,
+        cure="Pass the picture's path, or numpy.asarray(...) of it as uint8.",
+    )
+
+
+def _decode_path(path: Path, max_pixels: int, file_decoder: FileDecoder) -> Picture:
+    name = visible(name_of(path.name))
+    picture = _picture(_read_path(path, max_pixels), name, max_pixels, file_decoder)
+    return replace(picture, path=path.absolute())
 
 
 def _max_bytes(max_pixels: int) -> int:
