@@ -23,7 +23,7 @@ REMOVED = ((205, 106, 16, 9), (224, 146, 24, 13))
 
 def portrait() -> Image:
     """Return the portrait, [512, 512, 3] uint8 BGR."""
-    return np.asarray(cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR), np.uint8)
+    return np.asarray(cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR), np.uint8)  # type: ignore[no-untyped-call]
 
 
 def forge(picture: Image) -> tuple[Image, Image]:
