@@ -33,14 +33,18 @@ def region_probabilities(tensors: Tensors, manifest: Manifest) -> dict[str, floa
 def suspected_regions(tensors: Tensors, manifest: Manifest) -> list[str]:
     """Return the labels whose probability exceeds the bundle's threshold, in label order.
 
-    None where the picture's score lies below its own threshold: what is not suspected as a whole
-    has no suspected part. `tensors` holds `region_logits` [1, labels].
+    Where the model has a score it decides: below its threshold no region is suspected, since the
+    whole is not; from there on at least the most probable one is, since some part must be.
+    `tensors` holds `region_logits` [1, labels].
     """
     score, threshold = manipulation_score(tensors, manifest), score_threshold(manifest)
-    if score is not None and threshold is not None and score < threshold:
-        return []
     probabilities = region_probabilities(tensors, manifest)
-    return [name for name, p in probabilities.items() if p > manifest.region_threshold]
+    named = [name for name, p in probabilities.items() if p > manifest.region_threshold]
+    if score is None or threshold is None:
+        return named
+    if score < threshold:
+        return []
+    return named or [max(probabilities, key=lambda name: probabilities[name])]
 
 
 def mask_probabilities(tensors: Tensors) -> NDArray[np.float32]:

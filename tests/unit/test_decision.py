@@ -71,6 +71,18 @@ def test_below_the_scores_threshold_no_region_is_suspected(
     assert suspected_regions(tensors, entry) == expected
 
 
+@pytest.mark.parametrize(("logit", "expected"), [(2.0, []), (6.0, ["nose"])])
+def test_a_suspected_picture_has_a_suspected_region_however_unsure(
+    logit: float, expected: list[str]
+) -> None:
+    entry = manifest(labels=("eye", "nose", "lip"), region_threshold=0.85, score=SCORE)
+    tensors = {
+        "region_logits": np.array([[-2.0, 0.5, 0.4]], np.float32),
+        "score_logits": np.full((1, 1), logit, np.float32),
+    }
+    assert suspected_regions(tensors, entry) == expected
+
+
 def test_the_mask_is_what_exceeds_the_threshold() -> None:
     logits = np.array([[[0.0, 0.1], [-3.0, 5.0]]], np.float32)
     found = predicted_mask({"mask_logits": logits}, manifest(mask_threshold=0.5))
