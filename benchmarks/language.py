@@ -106,7 +106,7 @@ def resident(
 ) -> None:
     """Measure what the language encoder and decoder add to the process while they write."""
     bundle, process = open_bundle(bundle_path), psutil.Process()
-    manifest, before = bundle.manifest, process.memory_info().rss
+    manifest, before = bundle.manifest, process.memory_info()
     encoder, decoder = (
         load_graph(bundle, f"language_{part}", "cpu", threads=0) for part in ("encoder", "decoder")
     )
@@ -116,9 +116,11 @@ def resident(
     encoded = encoder.infer({"qformer_output": soft_tokens, "prompt_embeds": prompt})
     steps = StepDecoder(decoder, embeddings, manifest.language, encoded, 1, TOKENS)
     list(generate(steps, Language(max_new_tokens=TOKENS, min_length=TOKENS + 1)))
-    held = (process.memory_info().rss - before) / 2**20
-    rows = MarkdownTable(("language model", "on disk, MB", "resident, MiB"))
-    rows.add((manifest.precision, f"{language_bytes(bundle) / 1e6:.0f}", f"{held:.0f}"))
+    now = process.memory_info()
+    held, mapped = (now.rss - before.rss) / 2**20, (now.shared - before.shared) / 2**20
+    rows = MarkdownTable(("language model", "on disk, MB", "resident, MiB", "of it mapped, MiB"))
+    on_disk = f"{language_bytes(bundle) / 1e6:.0f}"
+    rows.add((manifest.precision, on_disk, f"{held:.0f}", f"{mapped:.0f}"))
     rows.publish(f"resident-{manifest.name}", measured_here())
 
 

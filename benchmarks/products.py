@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from ft_export.graph.files import load_graph, save_graph
-from ftsdk.engines.onnxruntime import SPIN_US, load_runtime
+from ftsdk.engines.onnxruntime import load_runtime
+from ftsdk.engines.session_options import SPIN_US
 
 
 def products_alone(graph: Path, threads: int) -> Callable[[], object]:

@@ -17,6 +17,11 @@ from pathlib import Path
 
 _GPU_FIELDS = ("name", "driver_version", "clocks.sm", "clocks.mem", "power.limit", "pstate")
 _L4T = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
+#: What `/proc/cpuinfo` says of a kind of processor, on x86 and on Arm.
+_PROCESSOR = (
+    "vendor_id|cpu family|model|model name|stepping|flags|Features"
+    "|CPU (?:implementer|architecture|variant|part)"
+)
 #: JetPack by the major version of the L4T release under it.
 _JETPACKS = {"32": "4", "35": "5", "36": "6", "38": "7"}
 
@@ -51,6 +56,15 @@ def cores() -> int:
 def is_x86() -> bool:
     """Return whether this processor is of Intel's and AMD's 64-bit kind."""
     return platform.machine().lower() in ("x86_64", "amd64")
+
+
+@cache
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Return maker, model and instructions of the first core, in one line; None if unknown."""
+    first = (read_text(cpuinfo) or "").split("\n\n", 1)[0]
+    # Clocks, core numbers and the like differ from one moment, or core, to the next.
+    told = re.findall(rf"^(?:{_PROCESSOR})\s*:\s*(.*)$", first, re.M)
+    return " | ".join((platform.machine(), *told)) if told else None
 
 
 @cache

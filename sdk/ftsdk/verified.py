@@ -79,11 +79,13 @@ class BundleGraph:
         name: its file's name.
         content: its bytes, proven.
         weights: the file beside it with its weights, where it is not whole in itself.
+        is_prepared: whether it is what a runtime made of a bundle's graph for this processor.
     """
 
     name: str
     content: bytes
     weights: SealedFile | None
+    is_prepared: bool = False
 
     @property
     def is_small(self) -> bool:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from ftsdk.analyzer import Analyzer
 from ftsdk.cancellation import Cancellation
-from ftsdk.engines import onnxruntime as engine_module
+from ftsdk.engines import session_options
 from ftsdk.engines.contract import DeviceTensor, Tensor, arrays
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine
 from ftsdk.errors import (
@@ -229,7 +229,7 @@ def four_bits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarra
 def test_many_rows_meet_four_bits_in_float32_where_eight_are_no_faster(
     four_bits: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch, many_rows: bool, vnni: bool
 ) -> None:
-    monkeypatch.setattr(engine_module, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(session_options, "has_vnni", lambda: vnni)
     path, weight = four_bits
     x = np.random.default_rng(1).normal(size=(40, 64)).astype(np.float32)
     found = OnnxRuntimeEngine(path, many_rows=many_rows).infer({"x": x})["y"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,31 @@ def test_vnni_is_read_from_the_flags(
         machine, "read_text", lambda _: f"model name : vnni fan\nflags\t\t: {flags}\n"
     )
     assert machine.has_vnni.__wrapped__() is expected
+
+
+X86 = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 1
+model name\t: AMD EPYC
+cpu MHz\t\t: {clock}
+flags\t\t: avx2 {flag}
+
+processor\t: 1
+flags\t\t: avx2 {flag}
+"""
+
+
+def test_a_processor_is_known_by_its_instructions_and_not_by_its_clock(tmp_path: Path) -> None:
+    def told(text: str) -> str | None:
+        (path := tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
+        return machine.processor.__wrapped__(path)
+
+    first = told(X86.format(clock="2445.4", flag="fma"))
+    assert first == f"{platform.machine()} | AuthenticAMD | 25 | 1 | AMD EPYC | avx2 fma"
+    assert told(X86.format(clock="3100.0", flag="fma")) == first
+    assert told(X86.format(clock="2445.4", flag="avx512_vnni")) != first
+    arm = "BogoMIPS\t: 50.00\nFeatures\t: fp asimddp\nCPU implementer\t: 0x41\nCPU part\t: 0xd42\n"
+    assert told(arm) == f"{platform.machine()} | fp asimddp | 0x41 | 0xd42"
+    assert told("") is None
+    assert machine.processor.__wrapped__(tmp_path / "nothing") is None

@@ -2,7 +2,8 @@
 
 A plan runs only on the GPU and with the runtime that it was built for. Its record, a JSON file
 beside it, says for which, and holds its SHA-256; the bytes that were hashed are the bytes that the
-runtime gets. Beside them lies which execution providers were accepted here, see `Acceptance`.
+runtime gets. Beside them lies which execution providers were accepted here, see `Acceptance`, and
+the graphs of `prepared.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ftsdk.bundle import Bundle
+from ftsdk.engines.folder import EngineFolder
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
 from ftsdk.files import open_regular, read_regular, write_atomically
 from ftsdk.strict import Matching, StrictError, Within, parsed, written
@@ -26,7 +28,7 @@ RECIPE = 1
 #: Plans beyond this many bytes in one cache push the least recently used ones out.
 MAX_BYTES = 64 << 30
 #: Names of what a cache writes.
-_OURS = re.compile(r"[a-z_]{1,40}-[0-9a-f]{20}\.(plan|json)|[0-9a-f]{20}\.timings")
+_OURS = re.compile(r"[a-z_]{1,40}-[0-9a-f]{20}\.(plan|json|onnx|weights)|[0-9a-f]{20}\.timings")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _Sha256 = Annotated[str, Matching("[0-9a-f]{64}")]
 
@@ -98,7 +100,7 @@ def graph_sha256(bundle: Bundle, stage: str) -> str:
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-class EngineCache:
+class EngineCache(EngineFolder):
     """The directory `BUNDLE.engines` beside a bundle, mode 0700.
 
     Args:
@@ -107,15 +109,13 @@ class EngineCache:
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self._max_bytes = max_bytes
 
     @classmethod
     def beside(cls, bundle: Bundle | Path) -> EngineCache:
         """Return the cache of a bundle."""
-        path = bundle.path if isinstance(bundle, Bundle) else bundle
-        resolved = path.resolve()
-        return cls(resolved.with_name(f"{resolved.name}.engines"))
+        return cls(cls.path_beside(bundle))
 
     def store(self, key: EngineKey, plan: bytes | memoryview, build_seconds: float) -> EngineRecord:
         """Write a plan and then its record; a plan without one does not count.
@@ -123,7 +123,7 @@ class EngineCache:
         Raises:
             EngineCacheError: the directory is not private or cannot be written.
         """
-        self._make()
+        self.make()
         content = bytes(plan)
         digest = hashlib.sha256(content).hexdigest()
         record = EngineRecord(
@@ -131,9 +131,9 @@ class EngineCache:
         )
         try:
             write_atomically(self._plan(key), content)
-            write_atomically(self._record(key.name), written(record, indent=1))
+            self.write_record(key.name, record)
         except OSError as error:
-            raise self._unusable(f"nothing can be written: {error.strerror}") from error
+            raise self.unusable(f"nothing can be written: {error.strerror}") from error
         self._evict(keep=key.name)
         return record
 
@@ -145,10 +145,10 @@ class EngineCache:
             EngineMismatchError: one was, for something else.
             EngineCacheError: its bytes or its record are not what was written.
         """
-        if not self._record(key.name).is_file():
+        if not self.record_path(key.name).is_file():
             raise self._missing(key)
-        self._require_private()
-        record = self._read(key.name)
+        self.require_private()
+        record = self.read_record(EngineRecord, key.name)
         try:
             with open_regular(self._plan(key)) as file:
                 content = file.read()
@@ -172,13 +172,13 @@ class EngineCache:
         """
         if not content:
             return
-        self._make()
+        self.make()
         try:
             write_atomically(
                 self._timings(runtime, gpu), hashlib.sha256(content).digest() + content
             )
         except OSError as error:
-            raise self._unusable(f"nothing can be written: {error.strerror}") from error
+            raise self.unusable(f"nothing can be written: {error.strerror}") from error
 
     def load_timings(self, runtime: str, gpu: str) -> bytes:
         """Return what was kept of earlier builds; empty where nothing was, or it was altered.
@@ -190,7 +190,7 @@ class EngineCache:
             stored = read_regular(self._timings(runtime, gpu))
         except OSError:
             return b""
-        self._require_private()
+        self.require_private()
         digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
         return content if hashlib.sha256(content).digest() == digest else b""
 
@@ -200,17 +200,17 @@ class EngineCache:
         Raises:
             EngineCacheError: the directory is not private or cannot be written.
         """
-        self._make()
+        self.make()
         try:
-            write_atomically(self._record(passed.name), written(passed, indent=1))
+            self.write_record(passed.name, passed)
         except OSError as error:
-            raise self._unusable(f"nothing can be written: {error.strerror}") from error
+            raise self.unusable(f"nothing can be written: {error.strerror}") from error
 
     def has_noted(self, asked: Acceptance) -> bool:
         """Tell whether this very thing was noted, in a directory that nobody else can write."""
         try:
-            content = read_regular(self._record(asked.name))
-            self._require_private()
+            content = read_regular(self.record_path(asked.name))
+            self.require_private()
             return parsed(Acceptance, content) == asked
         except (OSError, StrictError, EngineCacheError):
             return False
@@ -224,7 +224,7 @@ class EngineCache:
         found = []
         for path in self.folder.glob("*.plan"):
             try:
-                found.append((path.stat().st_mtime, self._read(path.stem)))
+                found.append((path.stat().st_mtime, self.read_record(EngineRecord, path.stem)))
             except (OSError, EngineCacheError):
                 continue
         yield from (record for _, record in sorted(found, key=lambda pair: pair[0]))
@@ -234,22 +234,22 @@ class EngineCache:
         if not self.folder.is_dir():
             return
         try:
-            self._require_private()
+            self.require_private()
         except EngineCacheError as error:
             yield error
             return
         # In the order of their last use, which `load` notes anew.
         for path in sorted(self.folder.glob("*.plan"), key=lambda plan: plan.stat().st_mtime_ns):
             try:
-                key = self._read(path.stem).key
+                key = self.read_record(EngineRecord, path.stem).key
                 if key.name != path.stem:
-                    raise self._unusable(f"{path.name} has the record of {key.name}")
+                    raise self.unusable(f"{path.name} has the record of {key.name}")
                 self.load(key)
             except EngineCacheError as error:
                 yield error
 
     def clear(self) -> int:
-        """Delete the plans, records and timings that a cache wrote; return the bytes that freed.
+        """Delete what was kept: plans, prepared graphs, records, timings; return the bytes freed.
 
         No link is followed: neither the directory itself nor what lies in it.
 
@@ -258,18 +258,13 @@ class EngineCache:
         """
         if not os.path.lexists(self.folder):
             return 0
-        self._require_own()
+        self.require_own()
         freed = 0
         try:
-            for path in self.folder.iterdir():
-                status = path.lstat()
-                if _OURS.fullmatch(path.name) and stat.S_ISREG(status.st_mode):
-                    freed += status.st_size
-                    path.unlink()
-            if not any(self.folder.iterdir()):
-                self.folder.rmdir()
+            for folder in (self.unfinished, self.folder):
+                freed += _emptied(folder)
         except OSError as error:
-            raise self._unusable(f"it cannot be cleared: {error.strerror}") from error
+            raise self.unusable(f"it cannot be cleared: {error.strerror}") from error
         return freed
 
     def _evict(self, keep: str) -> None:
@@ -279,7 +274,7 @@ class EngineCache:
             if total <= self._max_bytes:
                 return
             if record.key.name != keep:
-                self._record(record.key.name).unlink(missing_ok=True)
+                self.record_path(record.key.name).unlink(missing_ok=True)
                 self._plan(record.key).unlink(missing_ok=True)
                 total -= record.size
 
@@ -289,36 +284,6 @@ class EngineCache:
     def _timings(self, runtime: str, gpu: str) -> Path:
         name = hashlib.sha256(f"{runtime} {gpu}".encode()).hexdigest()[:20]
         return self.folder / f"{name}.timings"
-
-    def _record(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
-
-    def _read(self, name: str) -> EngineRecord:
-        try:
-            return parsed(EngineRecord, read_regular(self._record(name)))
-        except (OSError, StrictError) as error:
-            found = str(error) if isinstance(error, StrictError) else str(error.strerror)
-            raise self._unusable(f"the record {name}.json is damaged: {found[:200]}") from error
-
-    def _make(self) -> None:
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unusable(error.strerror or type(error).__name__) from error
-        self._require_private()
-
-    def _require_own(self) -> os.stat_result:
-        status = self.folder.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            raise self._unusable("a link" if stat.S_ISLNK(status.st_mode) else "no directory")
-        if status.st_uid != os.getuid():
-            raise self._unusable(f"a directory of user {status.st_uid}")
-        return status
-
-    def _require_private(self) -> None:
-        mode = stat.S_IMODE(self._require_own().st_mode)
-        if mode & 0o077:
-            raise self._unusable(f"mode {mode:04o}")
 
     def _missing(self, key: EngineKey) -> EngineMissingError | EngineMismatchError:
         others = [record.key for record in self.records() if record.key.stage == key.stage]
@@ -353,16 +318,23 @@ class EngineCache:
             f"ft-export {self._bundle()} --engines {_target(key.gpu)}",
         )
 
-    def _unusable(self, found: str) -> EngineCacheError:
-        return EngineCacheError(
-            f"the engine cache {self.folder} cannot be used",
-            expected="a directory of this user's own, mode 0700, with whole records",
-            found=found,
-            cure=f"remove {self.folder}, or make it yours alone: chmod 700 {self.folder}",
-        )
-
     def _bundle(self) -> str:
         return str(self.folder).removesuffix(".engines")
+
+
+def _emptied(folder: Path) -> int:
+    """Delete what a cache wrote into a directory, and it where nothing else is there."""
+    if folder.is_symlink() or not folder.is_dir():
+        return 0
+    freed = 0
+    for path in folder.iterdir():
+        status = path.lstat()
+        if _OURS.fullmatch(path.name) and stat.S_ISREG(status.st_mode):
+            freed += status.st_size
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    return freed
 
 
 def _short(value: object) -> str:

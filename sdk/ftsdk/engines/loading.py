@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -14,13 +15,16 @@ from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
 from ftsdk.engines.device_name import require_device_name
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime, require_provider
 from ftsdk.engines.plans import load_plans, was_built_for
+from ftsdk.engines.preparing import graph_keys, load_prepared, many_rows, prepare_graphs
 from ftsdk.engines.provider import find_device, is_provider_device
 from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
-from ftsdk.errors import DeviceUnavailableError, EngineLoadError
+from ftsdk.errors import BundleFileAlteredError, DeviceUnavailableError, EngineLoadError
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.machine import cores, release_freed_memory
 from ftsdk.manifest import Manifest
+from ftsdk.verified import BundleGraph
 
+_log = logging.getLogger(__name__)
 #: Stages that see a few dozen rows, or one: their products are over before a second thread is
 #: awake, unless the weights are large. Compare `ft-bench --threads 1` with `--threads 2`.
 _FEW_ROWS, _SMALL_BYTES = ("qformer", "language_encoder", "language_decoder"), 16 << 20
@@ -85,29 +89,58 @@ def _load_on(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
     else:
         require_provider(device)
     engines = _load_graphs(bundle, device, threads)
+    if count := sum(engine.is_prepared for engine in engines.values()):
+        said = f"{said}, {count} graphs prepared for this processor"
     return LoadedEngines(device, said, engines, _on_host(bundle.manifest))
 
 
-def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Engine]:
-    """Load every stage; side by side where all are small, since each is there twice meanwhile."""
+def _load_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, OnnxRuntimeEngine]:
+    """Load every stage; side by side where none is large, or there twice meanwhile.
+
+    A prepared graph's weights are mapped. The one that takes longest is begun with.
+    """
     stages, weigh = bundle.manifest.stages, bundle.manifest.graph_bytes
+    prepared = prepare_graphs(bundle) if device == "cpu" else {}
 
-    def load(stage: str) -> Engine:
-        return load_graph(bundle, stage, device, threads or _threads(bundle, stage))
+    def load(stage: str) -> OnnxRuntimeEngine:
+        count = threads or _threads(bundle, stage)
+        return _load_either(bundle, stage, device, count, prepared.get(stage))
 
-    small = device == "cpu" and max(map(weigh, stages)) < _SMALL_BYTES
-    with ThreadPoolExecutor(cores() if small else 1) as pool:
-        engines = dict(zip(stages, pool.map(load, stages), strict=True))
+    twice = max((weigh(stage) for stage in stages if stage not in prepared), default=0)
+    beside = device == "cpu" and twice < _SMALL_BYTES
+    order = sorted(stages, key=lambda stage: -weigh(stage) if stage in prepared else 0)
+    with ThreadPoolExecutor(cores() if beside else 1) as pool:
+        engines = dict(zip(order, pool.map(load, order), strict=True))
     release_freed_memory()
-    return engines
+    return {stage: engines[stage] for stage in stages}
 
 
 def load_graph(
     bundle: Bundle, stage: str, device: str, threads: int, profile: Path | None = None
 ) -> OnnxRuntimeEngine:
     """Load one stage as every analyzer does; see `OnnxRuntimeEngine`."""
-    many_rows = stage != "language_decoder"
-    return OnnxRuntimeEngine(bundle.graph(stage), device, threads, many_rows, profile)
+    key = graph_keys(bundle).get(stage) if device == "cpu" else None
+    prepared = load_prepared(bundle, key) if key else None
+    return _load_either(bundle, stage, device, threads, prepared, profile)
+
+
+def _load_either(
+    bundle: Bundle,
+    stage: str,
+    device: str,
+    threads: int,
+    prepared: BundleGraph | None,
+    profile: Path | None = None,
+) -> OnnxRuntimeEngine:
+    """Load a stage's prepared graph; the bundle's own where there is none, or it does not load."""
+    if prepared:
+        try:
+            made = OnnxRuntimeEngine(prepared, device, threads, many_rows(stage), profile)
+            bundle.unread.pop(bundle.manifest.stages[stage].graph, None)
+            return made
+        except (EngineLoadError, BundleFileAlteredError) as error:
+            _log.warning("%s is loaded from the bundle: %s", stage, error)
+    return OnnxRuntimeEngine(bundle.graph(stage), device, threads, many_rows(stage), profile)
 
 
 def _on_host(manifest: Manifest) -> Preprocessing:

@@ -26,6 +26,7 @@ from ftsdk.engines.contract import (
 )
 from ftsdk.engines.graph_source import loadable
 from ftsdk.engines.provider import find_device
+from ftsdk.engines.session_options import as_prepared, session_options
 from ftsdk.errors import (
     BundleError,
     DeviceUnavailableError,
@@ -33,14 +34,10 @@ from ftsdk.errors import (
     EngineNotInstalledError,
     EngineRunError,
 )
-from ftsdk.machine import has_vnni, is_x86, release_freed_memory
+from ftsdk.machine import release_freed_memory
 from ftsdk.verified import BundleGraph
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-#: Microseconds for which a thread stays awake without work, as the runtime reads it. Each graph has
-#: its own threads: awake for the runtime's default they would take the cores from the next graph,
-#: asleep at once a large decoder's second thread misses most of its products.
-SPIN_US = "20"
 #: numpy's names of the runtime's data types.
 TYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
@@ -120,8 +117,11 @@ class OnnxRuntimeEngine(Engine):
         # A provider's package takes arrays of the host and brings its results back there.
         self.on_host, self.in_place = kind != "cuda", kind in _PROVIDERS
         self._place = ("cuda", int(index or 0)) if kind == "cuda" else ("cpu", 0)
-        options = _session_options(runtime, threads, many_rows, profile)
-        self._session = _open_session(runtime, graph, device, threads, options)
+        options = session_options(runtime, threads, many_rows, profile)
+        self.is_prepared = isinstance(graph, BundleGraph) and graph.is_prepared
+        if self.is_prepared:
+            as_prepared(runtime, options)
+        self._session = open_session(runtime, graph, device, threads, options)
         # Loading packs the weights and frees as much again, which glibc would keep. What a small
         # graph leaves, the next one takes, without page faults; who loads several frees the rest.
         if not (isinstance(graph, BundleGraph) and graph.is_small):
@@ -298,13 +298,14 @@ def _failed(name: str, found: str) -> EngineRunError:
     )
 
 
-def _open_session(
+def open_session(
     runtime: ModuleType,
     graph: Path | BundleGraph,
     device: str,
     threads: int,
     options: Any,
 ) -> Any:
+    """Return a session on exactly that device; see `OnnxRuntimeEngine` for what it raises."""
     provider, arguments = _choose_provider(runtime, device, options, threads)
     try:
         with loadable(graph, options) as model:
@@ -325,30 +326,6 @@ def _open_session(
     if not arguments:
         _require_all_there(session, provider, graph.name, device)
     return session
-
-
-def _session_options(
-    runtime: ModuleType, threads: int, many_rows: bool, profile: Path | None
-) -> Any:
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
-    # Without VNNI, 8-bit products in their fastest form overflow 16 bits: nano's image embeddings
-    # were four times as far from float32. With it they are exact, and this form three times slower.
-    if not has_vnni():
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    # A plan of a run's memory is made at the first run and taken anew at the second; it holds for
-    # inputs of one shape, and texts and batches differ.
-    options.enable_mem_pattern = False
-    # For a step of one row the runtime rounds what meets 4-bit weights to 8 bits, and keeps scales
-    # and sums beside the weights for that, half their size again. Without VNNI that is no faster
-    # where there are many rows.
-    if many_rows and is_x86() and not has_vnni():
-        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    options.log_severity_level = 3
-    if profile:
-        options.enable_profiling, options.profile_file_prefix = True, str(profile)
-    return options
 
 
 def _choose_provider(
