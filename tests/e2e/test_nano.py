@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from exports import FLOAT32
 
 import ftsdk
 from ftsdk.trust import NANO
@@ -45,25 +44,6 @@ def test_the_portrait_itself_is_left_alone(nano: ftsdk.Analyzer) -> None:
     assert not result.mask.any()
     assert result.report is not None
     assert result.report.startswith("No manipulation was found")
-
-
-def test_the_committed_weights_export_to_the_shipped_bundle(
-    nano: ftsdk.Analyzer, tmp_path: Path
-) -> None:
-    from ft_export.exporter import export_bundle
-    from ft_export.model.architecture import load_architecture
-    from ft_export.plan import plan_export
-
-    weights = ROOT / "training" / "nano"
-    architecture = load_architecture(str(weights / "architecture.json"))
-    plan = plan_export(weights, architecture, "nano")
-    bundle = export_bundle(plan, tmp_path / "nano.bundle", lambda *_: None, FLOAT32)
-    picture = PICTURES / "portrait_forged.jpg"
-    with ftsdk.Analyzer(bundle.path, device="cpu") as again:
-        expected, found = nano.trace(picture), again.trace(picture)
-    assert found["report"] == expected["report"]
-    for name in ("region_logits", "mask_logits", "score_logits", "encoder_output"):
-        assert np.abs(found[name] - expected[name]).max() < 1e-3
 
 
 @pytest.mark.parametrize("graph", sorted(NANO.rglob("*.onnx")), ids=lambda path: path.stem)

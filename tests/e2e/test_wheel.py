@@ -22,6 +22,7 @@ import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import REPOSITORY
 from serving import free_port
@@ -35,6 +36,7 @@ NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache", ".hypothesis"
 )
 PACKAGE_FOLDERS = ("sdk", "export", "calibration")
+NANO_WEIGHTS = REPOSITORY / "training" / "nano"
 PICTURE = REPOSITORY / "examples" / "pictures" / "portrait_forged.jpg"
 JUNK = ("sdk/ftsdk/left.orig", "export/ft_export/left.tmp", "sdk/ftsdk/_native/left.so")
 DATA = "sdk/ftsdk/models/another_kind/of.data"
@@ -179,15 +181,23 @@ def test_the_doctor_finds_the_installation_healthy(installed: Path, tmp_path: Pa
     assert json.loads(run(installed, "ft-doctor", "--json", cwd=tmp_path))["healthy"]
 
 
-def test_a_bundle_is_exported_and_analyses(
-    installed: Path, parity: Path, mini_weights: Path, tmp_path: Path
+def test_the_committed_weights_export_to_the_shipped_bundle(
+    installed: Path, tmp_path: Path
 ) -> None:
-    weights = [mini_weights, "--architecture", parity / "architecture.json"]
-    options = ["--language", "float32", "--out", "mini.bundle"]
+    weights = [NANO_WEIGHTS, "--architecture", NANO_WEIGHTS / "architecture.json"]
+    options = ["--language", "float32", "--out", "nano.bundle"]
     run(installed, "ft-export", *weights, *options, cwd=tmp_path)
-    for bundle in ([], ["--bundle", "mini.bundle"]):
-        answer = run(installed, "ft-analyze", PICTURE, "--json", *bundle, cwd=tmp_path)
-        assert json.loads(answer)["report"]
+    shipped = json.loads(run(installed, "ft-analyze", PICTURE, "--json", cwd=tmp_path))
+    options = ["--json", "--bundle", "nano.bundle"]
+    exported = json.loads(run(installed, "ft-analyze", PICTURE, *options, cwd=tmp_path))
+    assert exported["report"] == shipped["report"] != ""
+    with ftsdk.Analyzer(device="cpu") as nano:
+        expected = nano.trace(PICTURE)
+    with ftsdk.Analyzer(tmp_path / "nano.bundle", device="cpu") as again:
+        found = again.trace(PICTURE)
+    assert found["report"] == expected["report"]
+    for name in ("region_logits", "mask_logits", "score_logits", "encoder_output"):
+        assert np.abs(found[name] - expected[name]).max() < 1e-3
 
 
 def test_the_service_answers(installed: Path, tmp_path: Path) -> None:
