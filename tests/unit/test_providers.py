@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from ftsdk.engines.device_name import require_device_name
 from ftsdk.engines.difference import Difference
 from ftsdk.engines.loading import LoadedEngines, load_engines
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime
-from ftsdk.engines.provider import find_device, installed_providers
+from ftsdk.engines.provider import find_device, installed_providers, is_provider_device
 from ftsdk.errors import (
     DeviceUnavailableError,
     EngineAnswerError,
@@ -114,6 +115,24 @@ def test_what_names_no_installed_provider_is_refused(name: str) -> None:
     with pytest.raises(OptionError) as caught:
         require_device_name(name)
     assert "openvino" in caught.value.expected
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto", "cuda", "cuda:1"])
+def test_a_device_of_the_runtimes_own_asks_for_no_package(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def distributions(path: list[str]) -> list[metadata.Distribution]:
+        asked.append(path)
+        return []
+
+    monkeypatch.setattr(metadata, "distributions", distributions)
+    monkeypatch.syspath_prepend(tmp_path)  # what is there was not looked up yet
+    assert not is_provider_device(device)
+    assert not asked
+    assert not is_provider_device("later:gpu")
+    assert asked
 
 
 @pytest.mark.usefixtures("openvino")

@@ -20,6 +20,9 @@ from ftsdk.errors import DeviceUnavailableError
 
 _PREFIX = "onnxruntime-ep-"
 _DEVICE = re.compile(r"([a-z][a-z0-9-]*)(?::(cpu|gpu|npu))?(?::(\d{1,3}))?", re.ASCII)
+#: The runtime's own devices. To ask what is installed reads every package's metadata: a third of a
+#: second where there are 160.
+_BUILT_IN = ("cpu", "cuda", "auto")
 #: Providers whose package has a longer name than users give them.
 _SHORT = {"nv-tensorrt-rtx": "trt-rtx"}
 _REGISTERED: set[str] = set()
@@ -94,7 +97,7 @@ def installed_providers() -> dict[str, ProviderPackage]:
 
 @cache
 def _packages(path: tuple[str, ...]) -> tuple[ProviderPackage, ...]:
-    from importlib import metadata  # milliseconds, which no other device has to pay
+    from importlib import metadata  # milliseconds, which no built-in device has to pay
 
     found = []
     for installed in metadata.distributions(path=[*path]):
@@ -116,7 +119,7 @@ def _packages(path: tuple[str, ...]) -> tuple[ProviderPackage, ...]:
 def is_provider_device(device: str) -> bool:
     """Tell whether `device` names an installed provider, whatever it finds here."""
     named = _DEVICE.fullmatch(device)
-    return named is not None and named[1] in installed_providers()
+    return named is not None and named[1] not in _BUILT_IN and named[1] in installed_providers()
 
 
 def find_device(device: str, runtime: ModuleType) -> ProviderDevice:
