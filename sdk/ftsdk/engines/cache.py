@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Annotated
 
 from ftsdk.bundle import Bundle
-from ftsdk.engines.folder import EngineFolder
+from ftsdk.engines.folder import EngineFolder, key_name
 from ftsdk.errors import EngineCacheError, EngineMismatchError, EngineMissingError
 from ftsdk.files import open_regular, read_regular, write_atomically
-from ftsdk.strict import Matching, StrictError, Within, parsed, written
+from ftsdk.strict import Matching, StrictError, Within, parsed
 
 #: Raised when the way plans are built, or providers compared, changes: older ones do not count.
 RECIPE = 1
@@ -56,7 +56,7 @@ class EngineKey:
     @property
     def name(self) -> str:
         """The plan's file name without its suffix."""
-        return f"{self.stage}-{hashlib.sha256(written(self)).hexdigest()[:20]}"
+        return key_name(self.stage, self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Acceptance:
     @property
     def name(self) -> str:
         """The note's file name without its suffix."""
-        return f"accepted-{hashlib.sha256(written(self)).hexdigest()[:20]}"
+        return key_name("accepted", self)
 
 
 def graph_sha256(bundle: Bundle, stage: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
-from ftsdk.engines.provider import installed_providers, is_provider_device
+from ftsdk.engines.provider import (
+    installed_providers,
+    is_built_in_device,
+    is_provider_device,
+)
 from ftsdk.errors import OptionError
-
-_BUILT_IN = re.compile(r"cpu|auto|cuda(?::\d+)?", re.ASCII)
 
 
 def require_device_name(device: str) -> None:
     """Raise OptionError unless `device` is `cpu`, `auto`, `cuda`, `cuda:N` or a provider's."""
-    if _BUILT_IN.fullmatch(device) or is_provider_device(device):
+    if is_built_in_device(device) or is_provider_device(device):
         return
     installed = ", ".join(sorted(installed_providers())) or "none is installed"
     raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -13,6 +14,11 @@ from ftsdk.files import read_regular, write_atomically
 from ftsdk.strict import StrictError, parsed, written
 
 Record = TypeVar("Record")
+
+
+def key_name(prefix: str, key: object) -> str:
+    """Return the name, without a suffix, of the files that are kept under `key`, a dataclass."""
+    return f"{prefix}-{hashlib.sha256(written(key)).hexdigest()[:20]}"
 
 
 class EngineFolder:

@@ -15,8 +15,9 @@ from ftsdk.engines.cuda_preprocess import CudaPreprocessing, load_kernels
 from ftsdk.engines.device_name import require_device_name
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime, require_provider
 from ftsdk.engines.plans import load_plans, was_built_for
-from ftsdk.engines.preparing import graph_keys, load_prepared, many_rows, prepare_graphs
+from ftsdk.engines.preparing import graph_keys, load_prepared, prepare_graphs
 from ftsdk.engines.provider import find_device, is_provider_device
+from ftsdk.engines.session_options import many_rows
 from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
 from ftsdk.errors import BundleFileAlteredError, DeviceUnavailableError, EngineLoadError
 from ftsdk.imaging.preprocess import Preprocessing

@@ -12,7 +12,6 @@ file bears it, it is the one that was hashed; else it is hashed again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,11 +22,11 @@ from pathlib import Path
 from typing import Annotated
 
 from ftsdk.bundle import Bundle, sha256_of
-from ftsdk.engines.folder import EngineFolder
+from ftsdk.engines.folder import EngineFolder, key_name
 from ftsdk.errors import BundleFileAlteredError, EngineCacheError
 from ftsdk.files import open_regular, sync
 from ftsdk.manifest import FileEntry
-from ftsdk.strict import Matching, Within, written
+from ftsdk.strict import Matching, Within
 from ftsdk.verified import (
     BundleGraph,
     Seal,
@@ -66,7 +65,7 @@ class GraphKey:
     @property
     def name(self) -> str:
         """The files' name without its suffix."""
-        return f"{self.stage}-{hashlib.sha256(written(self)).hexdigest()[:20]}"
+        return key_name(self.stage, self)
 
 
 @dataclass(frozen=True, kw_only=True)

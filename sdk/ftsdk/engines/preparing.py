@@ -12,7 +12,12 @@ from ftsdk.bundle import Bundle
 from ftsdk.engines.cache import graph_sha256
 from ftsdk.engines.onnxruntime import OnnxRuntimeEngine, load_runtime, open_session
 from ftsdk.engines.prepared import GraphKey, PreparedGraphs
-from ftsdk.engines.session_options import arithmetic, saving_prepared, session_options
+from ftsdk.engines.session_options import (
+    arithmetic,
+    many_rows,
+    saving_prepared,
+    session_options,
+)
 from ftsdk.errors import EngineCacheError, FtsdkError
 from ftsdk.files import open_regular
 from ftsdk.machine import has_vnni, is_x86, processor, release_freed_memory
@@ -23,11 +28,6 @@ _log = logging.getLogger(__name__)
 LEAST_BYTES = 16 << 20
 #: A prepared graph has 2.2 times the bytes of its graph; the disk keeps about as many free.
 _ROOM = 4
-
-
-def many_rows(stage: str) -> bool:
-    """Return whether a stage's products have dozens of rows."""
-    return stage != "language_decoder"
 
 
 def prepare_graphs(bundle: Bundle) -> dict[str, BundleGraph]:

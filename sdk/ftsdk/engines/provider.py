@@ -20,9 +20,7 @@ from ftsdk.errors import DeviceUnavailableError
 
 _PREFIX = "onnxruntime-ep-"
 _DEVICE = re.compile(r"([a-z][a-z0-9-]*)(?::(cpu|gpu|npu))?(?::(\d{1,3}))?", re.ASCII)
-#: The runtime's own devices. To ask what is installed reads every package's metadata: a third of a
-#: second where there are 160.
-_BUILT_IN = ("cpu", "cuda", "auto")
+_BUILT_IN = re.compile(r"cpu|auto|cuda(?::\d+)?", re.ASCII)
 #: Providers whose package has a longer name than users give them.
 _SHORT = {"nv-tensorrt-rtx": "trt-rtx"}
 _REGISTERED: set[str] = set()
@@ -116,10 +114,17 @@ def _packages(path: tuple[str, ...]) -> tuple[ProviderPackage, ...]:
     return tuple(found)
 
 
+def is_built_in_device(device: str) -> bool:
+    """Tell whether `device` is one of the runtime's own: `cpu`, `auto`, `cuda`, `cuda:N`."""
+    return _BUILT_IN.fullmatch(device) is not None
+
+
 def is_provider_device(device: str) -> bool:
     """Tell whether `device` names an installed provider, whatever it finds here."""
+    if is_built_in_device(device):  # what is installed is read from every package's metadata
+        return False
     named = _DEVICE.fullmatch(device)
-    return named is not None and named[1] not in _BUILT_IN and named[1] in installed_providers()
+    return named is not None and named[1] in installed_providers()
 
 
 def find_device(device: str, runtime: ModuleType) -> ProviderDevice:

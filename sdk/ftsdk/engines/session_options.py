@@ -14,6 +14,11 @@ from ftsdk.machine import has_vnni, is_x86
 SPIN_US = "20"
 
 
+def many_rows(stage: str) -> bool:
+    """Return whether a stage's products have dozens of rows."""
+    return stage != "language_decoder"
+
+
 def session_options(
     runtime: ModuleType, threads: int, many_rows: bool, profile: Path | None = None
 ) -> Any:
