@@ -42,6 +42,22 @@ def _screenshot(image: Pixels) -> Pixels:
     return np.asarray(shown, np.uint8)
 
 
+def _grey(image: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR))
+
+
+def _denoised(image: Pixels) -> Pixels:
+    """Smooth noise away by non-local means, as telephones and editors do to the whole picture."""
+    return np.asarray(cv2.fastNlMeansDenoisingColored(image, None, 4, 4, 5, 11), np.uint8)
+
+
+def _contrast(image: Pixels) -> Pixels:
+    """Equalise the lightness place by place, as an editor's automatic enhancement does."""
+    lab = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)
+    lab[..., 0] = cv2.createCLAHE(2.0, (8, 8)).apply(lab[..., 0])
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), np.uint8)
+
+
 #: By name: a function of a picture [H, W, 3] uint8 BGR that returns another, of its size but for
 #: the half size and the screenshot.
 DISTORTIONS: dict[str, Distortion] = {
@@ -54,12 +70,15 @@ DISTORTIONS: dict[str, Distortion] = {
     "noise_5": lambda image, rng: add_noise(image, NOISE, rng),
     "half_size_jpeg_80": lambda image, _: jpeg(_half(image), 80),
     "screenshot_0.8": lambda image, _: _screenshot(image),
+    "grey": lambda image, _: _grey(image),
+    "contrast": lambda image, _: _contrast(image),
+    "denoised": lambda image, _: _denoised(image),
 }
 
 
 def distort(image: Pixels, name: str, seed: int) -> Pixels:
     """Return a picture [H, W, 3] uint8 BGR after the distortion `name`; a seed makes one noise.
 
-    Its size stays, but for `screenshot_0.8`.
+    Its size stays, but for `half_size_jpeg_80` and `screenshot_0.8`.
     """
     return DISTORTIONS[name](image, np.random.default_rng(seed))

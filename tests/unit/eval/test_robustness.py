@@ -70,3 +70,28 @@ def test_lower_jpeg_quality_loses_more() -> None:
     losses = [cv2.norm(picture, distort(picture, f"jpeg_{q}", 0)) for q in (90, 70, 50)]
     assert losses == sorted(losses)
     assert losses[0] > 0
+
+
+def test_grey_leaves_the_lightness_and_no_colour() -> None:
+    picture = scene()
+    harmed = distort(picture, "grey", 0)
+    assert (harmed == harmed[..., :1]).all()
+    assert (harmed[..., 0] == cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)).all()
+
+
+def test_contrast_grows_where_there_was_little_and_colours_stay() -> None:
+    grain = 128 + 2 * np.random.default_rng(0).standard_normal((128, 128, 1))
+    picture = np.repeat(np.round(grain), 3, axis=2).astype(np.uint8)
+    harmed = distort(picture, "contrast", 0)
+    assert harmed.std() > 1.5 * picture.std()
+    assert np.ptp(harmed.astype(int), axis=2).max() <= 2
+
+
+def test_denoising_takes_noise_away_and_leaves_edges() -> None:
+    plain = np.full((96, 96, 3), 90, np.uint8)
+    plain[:, 48:] = 160
+    noisy = distort(plain, "noise_5", 0)
+    harmed = distort(noisy, "denoised", 0)
+    away = np.abs(harmed.astype(int) - plain).mean(), np.abs(noisy.astype(int) - plain).mean()
+    assert away[0] < 0.6 * away[1]
+    assert int(harmed[:, 52:].min()) - int(harmed[:, :44].max()) > 40
