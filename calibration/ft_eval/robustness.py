@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_noise, jpeg, rescale
+from ft_forge.degrade import add_noise, grey, jpeg, rescale
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, np.random.Generator], Pixels]
@@ -42,10 +42,6 @@ def _screenshot(image: Pixels) -> Pixels:
     return np.asarray(shown, np.uint8)
 
 
-def _grey(image: Pixels) -> Pixels:
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR))
-
-
 def _denoised(image: Pixels) -> Pixels:
     """Smooth noise away by non-local means, as telephones and editors do to the whole picture."""
     return np.asarray(cv2.fastNlMeansDenoisingColored(image, None, 4, 4, 5, 11), np.uint8)
@@ -70,7 +66,7 @@ DISTORTIONS: dict[str, Distortion] = {
     "noise_5": lambda image, rng: add_noise(image, NOISE, rng),
     "half_size_jpeg_80": lambda image, _: jpeg(_half(image), 80),
     "screenshot_0.8": lambda image, _: _screenshot(image),
-    "grey": lambda image, _: _grey(image),
+    "grey": lambda image, _: grey(image),
     "contrast": lambda image, _: _contrast(image),
     "denoised": lambda image, _: _denoised(image),
 }

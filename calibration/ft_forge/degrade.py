@@ -20,6 +20,11 @@ def jpeg(image: Image, quality: int) -> Image:
     return decoded
 
 
+def grey(image: Image) -> Image:
+    """Return `image` [H, W, 3] uint8 without its colours."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
 def add_noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
     """Return `image` [H, W, 3] uint8 with Gaussian noise of `sigma` grey levels of 255."""
     noise = rng.standard_normal(image.shape, dtype=np.float32) * sigma

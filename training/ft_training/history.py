@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_grain, add_noise, jpeg
+from ft_forge.degrade import add_grain, add_noise, grey, jpeg
 from ft_forge.picture import Image
 
 #: One step of a history, from a picture [H, W, 3] uint8 to the next.
@@ -35,13 +35,9 @@ def _toned(image: Image, gain: NDArray[Any], bias: float) -> Image:
     return np.clip(np.round(image * gain + bias), 0, 255).astype(np.uint8)
 
 
-def _grey(image: Image) -> Image:
-    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-
-
 def _saturated(image: Image, factor: float) -> Image:
-    grey = _grey(image).astype(np.float32)
-    return np.clip(np.round(grey + factor * (image - grey)), 0, 255).astype(np.uint8)
+    plain = grey(image).astype(np.float32)
+    return np.clip(np.round(plain + factor * (image - plain)), 0, 255).astype(np.uint8)
 
 
 def _sharpened(image: Image, strength: float) -> Image:
@@ -53,7 +49,7 @@ def colour_steps(rng: np.random.Generator) -> list[Step]:
     """Draw a change of light, of saturation, or none; now and then to grey."""
     draw = rng.random()
     if draw < 0.08:
-        return [_grey]
+        return [grey]
     if draw < 0.25:
         gain = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, 3)
         bias = float(rng.uniform(-20, 20))
