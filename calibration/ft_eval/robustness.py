@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_noise, grey, jpeg, rescale
+from ft_forge.degrade import add_noise, denoise, enhance, grey, jpeg, rescale
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, np.random.Generator], Pixels]
@@ -42,18 +42,6 @@ def _screenshot(image: Pixels) -> Pixels:
     return np.asarray(shown, np.uint8)
 
 
-def _denoised(image: Pixels) -> Pixels:
-    """Smooth noise away by non-local means, as telephones and editors do to the whole picture."""
-    return np.asarray(cv2.fastNlMeansDenoisingColored(image, None, 4, 4, 5, 11), np.uint8)
-
-
-def _contrast(image: Pixels) -> Pixels:
-    """Equalise the lightness place by place, as an editor's automatic enhancement does."""
-    lab = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)
-    lab[..., 0] = cv2.createCLAHE(2.0, (8, 8)).apply(lab[..., 0])
-    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), np.uint8)
-
-
 #: By name: a function of a picture [H, W, 3] uint8 BGR that returns another, of its size but for
 #: the half size and the screenshot.
 DISTORTIONS: dict[str, Distortion] = {
@@ -67,8 +55,8 @@ DISTORTIONS: dict[str, Distortion] = {
     "half_size_jpeg_80": lambda image, _: jpeg(_half(image), 80),
     "screenshot_0.8": lambda image, _: _screenshot(image),
     "grey": lambda image, _: grey(image),
-    "contrast": lambda image, _: _contrast(image),
-    "denoised": lambda image, _: _denoised(image),
+    "contrast": lambda image, _: enhance(image, 2.0),
+    "denoised": lambda image, _: denoise(image, 4.0),
 }
 
 

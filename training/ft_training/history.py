@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_grain, add_noise, grey, jpeg
+from ft_forge.degrade import add_grain, add_noise, denoise, enhance, grey, jpeg, rescale
 from ft_forge.picture import Image
 
 #: One step of a history, from a picture [H, W, 3] uint8 to the next.
@@ -23,6 +23,9 @@ _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 _QUALITY = (45, 99)
 #: Faces are not made smaller than this many px of their square's side.
 _LEAST_SIDE = 110.0
+#: How often a whole picture is smoothed, its contrast enhanced, or made smaller by the nearest
+#: pixel and restored, as telephones, editors and crude programs do: none of it forges anything.
+_DENOISED, _ENHANCED, _NEAREST = 0.09, 0.05, 0.06
 #: How often noise comes last, on the saved picture: it hides no forgery and is none.
 _NOISE_LAST = 0.15
 
@@ -83,6 +86,30 @@ def _texture_steps(rng: np.random.Generator, often: float) -> list[Step]:
     return steps
 
 
+def _smoothing_step(rng: np.random.Generator) -> Step:
+    """Draw what takes noise away: non-local means, a bilateral filter or a median."""
+    draw, level = rng.random(), float(rng.uniform(2.0, 6.0))
+    if draw < 0.5:
+        return lambda image: denoise(image, level)
+    if draw < 0.8:
+        return lambda image: cv2.bilateralFilter(image, 5, 6 * level, 3)
+    return lambda image: cv2.medianBlur(image, 3)
+
+
+def _program_steps(rng: np.random.Generator) -> list[Step]:
+    """Draw what programs do to whole pictures: smoothing, enhancing, crude resizing."""
+    steps: list[Step] = []
+    if rng.random() < _DENOISED:
+        steps.append(_smoothing_step(rng))
+    if rng.random() < _ENHANCED:
+        limit = float(rng.uniform(1.0, 3.0))
+        steps.append(lambda image: enhance(image, limit))
+    if rng.random() < _NEAREST:
+        factor = float(rng.uniform(0.6, 0.97))
+        steps.append(lambda image: rescale(image, factor, cv2.INTER_NEAREST, cv2.INTER_NEAREST))
+    return steps
+
+
 def _noise_step(rng: np.random.Generator) -> Step:
     """Draw noise of 0.5 to 7 grey levels, each pixel's own or in grains."""
     noise, level = int(rng.integers(2**31)), float(np.exp(rng.uniform(-0.7, 1.9)))
@@ -106,6 +133,7 @@ def draw_history(side: float, rng: np.random.Generator, varied: bool = False) ->
     if rng.random() < 0.12:
         return last
     steps = colour_steps(rng) if varied or rng.random() < 0.5 else []
+    steps += _program_steps(rng)
     if rng.random() < 0.55:
         steps.append(resize_step(side, rng))
     steps += _texture_steps(rng, 1.6 if varied else 1.0)

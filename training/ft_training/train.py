@@ -25,7 +25,7 @@ from ft_training.samples import training_samples
 from ft_training.text import CHECKPOINT as TEXT_CHECKPOINT
 from ft_training.text import CONTINUED_RATE, FIRST_RATE, TextModel, train_text
 from ft_training.vision import CHECKPOINT as VISION_CHECKPOINT
-from ft_training.vision import VisionTraining
+from ft_training.vision import RATE, VisionTraining
 from ft_training.weights import read_reporter, write_weights
 
 SEED = 1
@@ -113,6 +113,9 @@ def main(
         float, typer.Option(help="Wall time to train the autoencoders.")
     ] = 60,
     vision_minutes: Annotated[float, typer.Option(help="Wall time of the vision stage.")] = 240,
+    vision_rate: Annotated[
+        float, typer.Option(help="Highest learning rate of vision at 16 pictures a step.")
+    ] = RATE,
     text_minutes: Annotated[float, typer.Option(help="Wall time of the text stage.")] = 10,
     text_pictures: Annotated[int, typer.Option(help="Pictures of the text stage.")] = 4000,
     threads: Annotated[int, typer.Option(help="Threads for PyTorch.")] = 2,
@@ -128,7 +131,9 @@ def main(
         autoencoders.train(faces, run, regenerate_minutes, device, workers)
         autoencoders.regenerate(faces, run, device, workers)
     if part in (Part.ALL, Part.VISION):
-        VisionTraining(faces, run, vision_minutes, start, batch, device, workers).train()
+        VisionTraining(
+            faces, run, vision_minutes, start, batch, device, workers, vision_rate
+        ).train()
     if part in (Part.ALL, Part.CALIBRATE):
         calibration_stage(run, faces)
     if part in (Part.ALL, Part.TEXT):

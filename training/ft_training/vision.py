@@ -21,10 +21,11 @@ from ft_training.weights import read_vision
 
 CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
-#: time; then whole pictures. A GPU waits for pictures anyway, and sees whole ones. Sides in px.
+#: time; then whole pictures. A GPU waits for pictures anyway, and a run that goes on from weights
+#: knows the traces: they see whole ones. Sides in px.
 WINDOWS, WHOLE = 256, 384
 WINDOWS_SHARE = {"cpu": 0.65, "cuda": 0.0}
-#: Learning rate at 16 pictures a step.
+#: Highest learning rate of a run that begins with ImageNet's trunk, at 16 pictures a step.
 RATE = 1.2e-3
 #: Seconds that a step counts for at the most: a machine put to sleep does not use up the budget.
 LONGEST_STEP = 20.0
@@ -95,15 +96,17 @@ class VisionTraining:
         batch: pictures a step; the learning rate grows with its root.
         device: where the model is trained, "cpu" or "cuda".
         workers: processes that make pictures.
+        rate: the highest learning rate, at 16 pictures a step.
     """
 
     def __init__(
         self, faces: list[Path], run: Path, minutes: float, start: Path | None = None,
-        batch: int = 16, device: str = "cpu", workers: int = 1,
+        batch: int = 16, device: str = "cpu", workers: int = 1, rate: float = RATE,
     ) -> None:  # fmt: skip
         torch.manual_seed(0)
-        self.run, self.budget, self.rate = run, minutes * 60, RATE * math.sqrt(batch / 16)
+        self.run, self.budget, self.rate = run, minutes * 60, rate * math.sqrt(batch / 16)
         self.device, self.workers = torch.device(device), workers
+        self.windows = WINDOWS_SHARE[device] if start is None else 0.0
         self.model = Nano()
         if start is None:
             load_lite0(self.model.vision_encoder.trunk)
@@ -137,7 +140,7 @@ class VisionTraining:
 
     def _batches(self) -> Iterator[Batch]:
         """Yield batches of windows, then of whole pictures."""
-        for side, until in ((WINDOWS, WINDOWS_SHARE[self.device.type]), (WHOLE, 1.0)):
+        for side, until in ((WINDOWS, self.windows), (WHOLE, 1.0)):
             if self.elapsed >= until * self.budget:
                 continue
             stream = TrainingBatches(self.faces, self.batch, 7 + self.step, side)

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_forge import LABELS, UNTOUCHED, FaceSet, Forge
+from ft_forge.degrade import add_noise
 from ft_forge.framing import face_box
 from ft_forge.geometry import Geometry
 from ft_forge.words import all_sentences
+from ft_training import history
 from ft_training.batches import _corner, view
 from ft_training.calibration import (
     calibrate,
@@ -23,7 +25,7 @@ from ft_training.calibration import (
 )
 from ft_training.features import covered_regions
 from ft_training.fitting import _QUIET, Judged, _gains, lowest_quality
-from ft_training.history import apply, draw_history
+from ft_training.history import _program_steps, apply, draw_history
 from ft_training.language import build_tokenizer, prompt_for
 from ft_training.model import Nano, Seen, conditioning, keep_exact, normalised
 from ft_training.samples import Sample, training_samples, untouched, validation_forgeries
@@ -214,6 +216,22 @@ def test_a_history_is_the_same_for_both_halves(seed: int, varied: bool) -> None:
     assert np.array_equal(once, again)
     assert once.dtype == np.uint8
     assert once.shape[2] == 3
+
+
+@pytest.mark.parametrize("share", ["_DENOISED", "_ENHANCED", "_NEAREST"])
+def test_what_programs_do_to_whole_pictures_is_drawn_and_keeps_their_size(
+    share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_DENOISED", "_ENHANCED", "_NEAREST"):
+        monkeypatch.setattr(history, name, float(name == share))
+    picture = add_noise(np.full((96, 80, 3), 128, np.uint8), 4.0, np.random.default_rng(0))
+    for seed in range(12):
+        (step,) = _program_steps(np.random.default_rng(seed))
+        changed = apply([step], picture)
+        assert changed.shape == picture.shape
+        assert (changed != picture).any()
+        if share == "_DENOISED":
+            assert changed.std() < picture.std()
 
 
 def test_samples_keep_people_apart_and_come_back_the_same(faces: FaceSet) -> None:
