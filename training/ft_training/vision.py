@@ -106,7 +106,7 @@ class VisionTraining:
         torch.manual_seed(0)
         self.run, self.budget, self.rate = run, minutes * 60, rate * math.sqrt(batch / 16)
         self.device, self.workers = torch.device(device), workers
-        self.windows = WINDOWS_SHARE[device] if start is None else 0.0
+        self.windows = WINDOWS_SHARE[self.device.type] if start is None else 0.0
         self.model = Nano()
         if start is None:
             load_lite0(self.model.vision_encoder.trunk)
