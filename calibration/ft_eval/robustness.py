@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_noise, denoise, enhance, grey, jpeg, rescale
+from ft_forge.degrade import add_noise, clahe, denoise, grey, jpeg, rescale
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, np.random.Generator], Pixels]
@@ -69,7 +69,7 @@ DISTORTIONS: dict[str, Distortion] = {
     "half_size_jpeg_80": lambda image, _: jpeg(_half(image), 80),
     "screenshot_0.8": lambda image, _: _screenshot(image),
     "grey": lambda image, _: grey(image),
-    "contrast": lambda image, _: enhance(image, 2.0),
+    "contrast": lambda image, _: clahe(image, 2.0),
     "denoised": lambda image, _: denoise(image, 4.0),
     "total_variation": lambda image, _: _total_variation(image),
 }

@@ -52,10 +52,11 @@ def denoise(image: Image, level: float) -> Image:
     return cv2.fastNlMeansDenoisingColored(image, None, level, level, 5, 11)
 
 
-def enhance(image: Image, limit: float) -> Image:
+def clahe(image: Image, limit: float) -> Image:
     """Return `image` [H, W, 3] uint8 with its lightness equalised place by place.
 
-    CLAHE on 8x8 tiles, as an editor's automatic enhancement does; `limit` caps the contrast.
+    Contrast-limited adaptive histogram equalisation (Zuiderveld, 1994) on 8x8 tiles, as an editor's
+    automatic enhancement does; `limit` caps the contrast.
     """
     lab = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)
     lab[..., 0] = cv2.createCLAHE(limit, (8, 8)).apply(lab[..., 0])

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_grain, add_noise, denoise, enhance, grey, jpeg, rescale
+from ft_forge.degrade import add_grain, add_noise, clahe, denoise, grey, jpeg, rescale
 from ft_forge.picture import Image
 
 #: One step of a history, from a picture [H, W, 3] uint8 to the next.
@@ -23,7 +23,7 @@ _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 _QUALITY = (45, 99)
 #: Faces are not made smaller than this many px of their square's side.
 _LEAST_SIDE = 110.0
-#: How often a whole picture is smoothed, its contrast enhanced, or made smaller by the nearest
+#: How often a whole picture is denoised, its contrast enhanced, or made smaller by the nearest
 #: pixel and restored, as telephones, editors and crude programs do: none of it forges anything.
 _DENOISED, _ENHANCED, _NEAREST = 0.09, 0.05, 0.06
 #: How often noise comes last, on the saved picture: it hides no forgery and is none.
@@ -86,7 +86,7 @@ def _texture_steps(rng: np.random.Generator, often: float) -> list[Step]:
     return steps
 
 
-def _smoothing_step(rng: np.random.Generator) -> Step:
+def _denoising_step(rng: np.random.Generator) -> Step:
     """Draw what takes noise away: non-local means, a bilateral filter or a median."""
     draw, level = rng.random(), float(rng.uniform(2.0, 6.0))
     if draw < 0.5:
@@ -97,13 +97,13 @@ def _smoothing_step(rng: np.random.Generator) -> Step:
 
 
 def _program_steps(rng: np.random.Generator) -> list[Step]:
-    """Draw what programs do to whole pictures: smoothing, enhancing, crude resizing."""
+    """Draw what programs do to whole pictures: denoising, enhancing contrast, crude resizing."""
     steps: list[Step] = []
     if rng.random() < _DENOISED:
-        steps.append(_smoothing_step(rng))
+        steps.append(_denoising_step(rng))
     if rng.random() < _ENHANCED:
         limit = float(rng.uniform(1.0, 3.0))
-        steps.append(lambda image: enhance(image, limit))
+        steps.append(lambda image: clahe(image, limit))
     if rng.random() < _NEAREST:
         factor = float(rng.uniform(0.6, 0.97))
         steps.append(lambda image: rescale(image, factor, cv2.INTER_NEAREST, cv2.INTER_NEAREST))
