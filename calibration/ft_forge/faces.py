@@ -24,6 +24,7 @@ class Face:
     `image` is `[H, W, 3]` uint8 BGR, `geometry` its landmarks; `attribute` and `level` name the
     step of a GAN attribute edit and are empty and 0 for a plain face. `save_seed` is that of
     the earlier save that the picture went through, 0 for none, `source` who made the picture.
+    `faceless` pictures show no face: their landmarks are somebody else's, and say where to forge.
     """
 
     image: Image
@@ -34,6 +35,7 @@ class Face:
     level: int = 0
     save_seed: int = 0
     source: str = ""
+    faceless: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Entry:
     level: int
     source: str = ""
     split: str = ""
+    faceless: bool = False
 
 
 @dataclass
@@ -54,7 +57,8 @@ class FaceSet:
     """A folder of faces: `index.json`, `landmarks.npz` and the pictures.
 
     Pictures need not be of one size. An index may name each picture's `source`, and its `split`,
-    "train" or "validation". Raises ImageNotFoundError when the folder lacks its index.
+    "train" or "validation", and say that it is `faceless`. Raises ImageNotFoundError when the
+    folder lacks its index.
     """
 
     root: Path
@@ -74,7 +78,7 @@ class FaceSet:
         self.entries = [
             Entry(
                 row, item["file"], item["identity"], item["attribute"], int(item["level"]),
-                item.get("source", ""), item.get("split", ""),
+                item.get("source", ""), item.get("split", ""), item.get("faceless", False),
             )
             for row, item in enumerate(index)
         ]
@@ -99,7 +103,7 @@ class FaceSet:
             image = earlier_save(image, save_seed)
         return Face(
             image, geometry, entry.identity, entry.file, entry.attribute, entry.level, save_seed,
-            entry.source,
+            entry.source, entry.faceless,
         )  # fmt: skip
 
     def split(self, validation_share: float = 0.1) -> tuple[list[Entry], list[Entry]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,15 +67,33 @@ def is_grey(image: Image) -> bool:
     return bool(np.abs(values - values.mean(2, keepdims=True)).mean() < _GREY)
 
 
-def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
-    """Write the crops of every face of `sources` with `index.json` and `landmarks.npz`.
+def write_face_folder(
+    out: Path, faces: Iterable[tuple[Image, NDArray[np.float32], dict[str, Any]]]
+) -> int:
+    """Write crops [H, W, 3] uint8 with their points [478, 2] and facts; returns how many.
 
-    Of grey pictures one in `grey_of` is kept, chosen by its name in the index. A file that cannot
-    be read is named on standard error and left out. Returns the number of faces.
+    The facts are `identity`, `source` and `split`, and `faceless` where there is no face.
     """
     (out / "faces").mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     marks: list[NDArray[np.float32]] = []
+    for crop, points, facts in faces:
+        name = f"faces/{len(entries):05d}.png"
+        if not cv2.imwrite(str(out / name), crop, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise ImageFormatError(
+                "A crop cannot be written", expected="a writable folder",
+                found=str(out / name), cure="check the folder and the space on its disk",
+            )  # fmt: skip
+        entries.append({"file": name, "attribute": "", "level": 0, **facts})
+        marks.append(points)
+    (out / "index.json").write_text(json.dumps(entries, indent=0) + "\n", encoding="utf-8")
+    np.savez(out / "landmarks.npz", points=np.array(marks, np.float32))
+    return len(entries)
+
+
+def _crops(
+    sources: list[Path], grey_of: int
+) -> Iterator[tuple[Image, NDArray[np.float32], dict[str, Any]]]:
     for photos in sources:
         for facts, points in _faces(photos):
             image = cv2.imread(str(photos / facts["file"]), cv2.IMREAD_COLOR)
@@ -84,21 +102,18 @@ def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
                 continue
             if zlib.crc32(facts["file"].encode()) % grey_of and is_grey(image):
                 continue
-            crop, moved = crop_face(image, points)
-            name = f"faces/{len(entries):05d}.png"
-            if not cv2.imwrite(str(out / name), crop, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-                raise ImageFormatError(
-                    "A crop cannot be written", expected="a writable folder",
-                    found=str(out / name), cure="check the folder and the space on its disk",
-                )  # fmt: skip
-            entries.append({
-                "file": name, "identity": f"{facts['source']}/{facts['person']}", "attribute": "",
-                "level": 0, "source": facts["source"], "split": facts["split"],
-            })  # fmt: skip
-            marks.append(moved)
-    (out / "index.json").write_text(json.dumps(entries, indent=0) + "\n", encoding="utf-8")
-    np.savez(out / "landmarks.npz", points=np.array(marks, np.float32))
-    return len(entries)
+            source = facts["source"]
+            identity = {"identity": f"{source}/{facts['person']}", "source": source}
+            yield *crop_face(image, points), {**identity, "split": facts["split"]}
+
+
+def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
+    """Write the crops of every face of `sources` with `index.json` and `landmarks.npz`.
+
+    Of grey pictures one in `grey_of` is kept, chosen by its name in the index. A file that cannot
+    be read is named on standard error and left out. Returns the number of faces.
+    """
+    return write_face_folder(out, _crops(sources, grey_of))
 
 
 def main(

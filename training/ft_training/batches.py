@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ft_forge import UNTOUCHED, FaceSet, Forge, Forgery
+from ft_forge import UNTOUCHED, Forge, Forgery
+from ft_forge.faces import Entry
 from ft_training.history import apply, draw_history
 from ft_training.model import STRIDE
+from ft_training.variations import VariedFaces
 from ft_training.views import (
     SIDE,
     Target,
@@ -42,6 +45,8 @@ TRAINING_MIX = {
 }  # fmt: skip
 #: Share of draws that give a forgery and its original, and only another untouched picture.
 PAIRS, UNTOUCHED_ONLY = 0.75, 0.17
+#: What a folder of pictures without a face weighs beside one of faces.
+FACELESS = 0.5
 #: How often one forgery is seen, each time with another history: making it costs the most.
 VIEWS = 2
 
@@ -78,15 +83,15 @@ class TrainingBatches(IterableDataset[Batch]):
         worker = get_worker_info()
         number, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         rng = np.random.default_rng([self.seed, number])
-        sets = [FaceSet(folder) for folder in self.faces]
+        sets = [VariedFaces(folder) for folder in self.faces]
         forges = [Forge(one, one.split()[0], TRAINING_MIX, self.seed) for one in sets]
-        # By the root: many people of one source teach less than as many of all.
-        sizes = np.array([len({entry.identity for entry in one.entries}) for one in forges]) ** 0.5
+        shares = np.array([_weight(forge.entries) for forge in forges])
         waiting: list[Window] = []
         while True:
             while len(waiting) < 4 * self.batch:
-                forge = forges[int(rng.choice(len(forges), p=sizes / sizes.sum()))]
-                waiting += self._draw(forge, number, rng)
+                chosen = int(rng.choice(len(forges), p=shares / shares.sum()))
+                sets[chosen].turn(number)
+                waiting += self._draw(forges[chosen], number, rng)
                 number += stride
             rng.shuffle(waiting)
             ready, waiting = waiting[: self.batch], waiting[self.batch :]
@@ -102,6 +107,15 @@ class TrainingBatches(IterableDataset[Batch]):
         return [one for _ in range(VIEWS) for one in view(made, halves, self.side, rng)]
 
 
+def _weight(entries: list[Entry]) -> float:
+    """Return how often a folder's pictures are drawn, beside those of others.
+
+    By the root of its people: many of one source teach less than as many of all.
+    """
+    people = len({entry.identity for entry in entries})
+    return math.sqrt(people) * (FACELESS if entries[0].faceless else 1.0)
+
+
 def view(
     made: Forgery, halves: tuple[bool, ...], side: int, rng: np.random.Generator
 ) -> list[Window]:
@@ -111,6 +125,8 @@ def view(
     steps = draw_history(box.side, rng, varied=halves == (False,))
     mirrored = rng.random() < 0.5
     mask, maps, labels = truth(made.mask, seen_geometry(points, box), box)
+    if made.face.faceless:
+        maps, labels = np.zeros_like(maps), np.zeros_like(labels)
     wholes = []
     for forged in halves:
         image = apply(steps, made.image if forged else made.face.image)

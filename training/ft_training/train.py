@@ -106,6 +106,9 @@ def main(
     faces: Annotated[list[Path], typer.Option(help="A face folder; give several one by one.")],
     run: Annotated[Path, typer.Option(help="Where checkpoints and weights go.")],
     part: Annotated[Part, typer.Option(help="Which step to run.")] = Part.ALL,
+    faceless: Annotated[
+        list[Path] | None, typer.Option(help="A folder of ft_forge.faceless, for vision.")
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Weights folder to go on from, not from ImageNet.")
     ] = None,
@@ -132,8 +135,9 @@ def main(
         autoencoders.regenerate(faces, run, device, workers)
     if part in (Part.ALL, Part.VISION):
         VisionTraining(
-            faces, run, vision_minutes, start, batch, device, workers, vision_rate
-        ).train()
+            [*faces, *(faceless or [])], run, vision_minutes, start, batch, device, workers,
+            vision_rate,
+        ).train()  # fmt: skip
     if part in (Part.ALL, Part.CALIBRATE):
         calibration_stage(run, faces)
     if part in (Part.ALL, Part.TEXT):

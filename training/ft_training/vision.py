@@ -89,7 +89,7 @@ class VisionTraining:
     """A resumable run; its state is one file, replaced whole.
 
     Args:
-        faces: the face folders.
+        faces: the face folders, and those of pictures without a face.
         run: the run's folder.
         minutes: wall time at which the learning rate reaches zero.
         start: a weights folder to go on from; None begins with ImageNet's trunk.
