@@ -92,12 +92,14 @@ def text_stage(
     train_text(model, Features.load(run / "features.pt"), minutes, run, rate)
 
 
-def export(faces: list[Path], run: Path, out: Path) -> None:
-    """Write the weights folder from the latest checkpoints."""
+def export(faces: list[Path], run: Path, out: Path, start: Path | None = None) -> None:
+    """Write the weights folder from the latest checkpoints; without any of words, `start`'s."""
     nano, fitted = load_calibrated(run)
     model = TextModel(nano)
     if (run / TEXT_CHECKPOINT).exists():
         model.load_state_dict(torch.load(run / TEXT_CHECKPOINT, weights_only=True))
+    elif start is not None:
+        read_reporter(model.reporter, start)
     write_weights(nano, model.eval().reporter, fitted, out)
     write_validation_reports(model, nano, faces, fitted, out / REPORTS, SEED)
 
@@ -143,7 +145,7 @@ def main(
     if part in (Part.ALL, Part.TEXT):
         text_stage(faces, run, text_minutes, text_pictures, start)
     if part in (Part.ALL, Part.EXPORT):
-        export(faces, run, run / "weights")
+        export(faces, run, run / "weights", start)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 from skimage import data
 
+from ft_forge import FaceSet
+from ft_forge.faces import Entry
+from ft_forge.framing import face_box
 from ft_forge.geometry import PARTS
+from ft_forge.regenerated import FOLDER
+from ftsdk.imaging.framing import Box
 
 SIDE = 192
 #: Part name to centre and radii, in shares of the picture's side.
@@ -42,6 +48,18 @@ def landmarks(jitter: float = 0.0, seed: int = 0) -> np.ndarray:
         points[PARTS[part]] = [x, y] + np.stack([np.cos(angles), np.sin(angles)], 1) * [w, h]
     points[[61, 291]] = [[0.4, 0.68], [0.6, 0.68]]  # the mouth's corners
     return (SIDE * (points + jitter * rng.standard_normal(points.shape))).astype(np.float32)
+
+
+def write_regenerated(folder: Path, made: Callable[[FaceSet, Entry, Box], np.ndarray]) -> None:
+    """Lay beside each face of `folder` the square that `made` returns for its box."""
+    faces, index = FaceSet(folder), []
+    (folder / FOLDER).mkdir()
+    for entry in faces.entries:
+        box = face_box(faces.points[entry.row])
+        cv2.imwrite(str(folder / FOLDER / f"{entry.row}.png"), made(faces, entry, box))
+        place = [box.x, box.y, box.side, box.angle]
+        index.append({"file": f"{entry.row}.png", "of": entry.file, "box": place})
+    (folder / FOLDER / "index.json").write_text(json.dumps(index))
 
 
 def write_faces(folder: Path, people: int = 6) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -8,10 +7,9 @@ import numpy as np
 import pytest
 
 from ft_forge import FaceSet, Forge
-from ft_forge.framing import face_box
-from ft_forge.regenerated import FOLDER, Regenerated, put_back
+from ft_forge.regenerated import Regenerated, put_back
 from ftsdk.imaging.framing import Box, cut_out
-from tests.unit.forge.forge_faces import write_faces
+from tests.unit.forge.forge_faces import write_faces, write_regenerated
 
 
 def _smooth(side: int) -> np.ndarray:
@@ -36,17 +34,9 @@ def test_a_folder_without_regenerated_faces_has_none(tmp_path: Path) -> None:
 
 def test_forgeries_take_what_the_autoencoders_made(tmp_path: Path) -> None:
     write_faces(tmp_path, 3)
+    write_regenerated(tmp_path, lambda *_: np.full((64, 64, 3), (0, 255, 0), np.uint8))
     faces = FaceSet(tmp_path)
-    (tmp_path / FOLDER).mkdir()
-    index = []
-    for entry in faces.entries:
-        box = face_box(faces.points[entry.row])
-        green = np.full((64, 64, 3), (0, 255, 0), np.uint8)
-        cv2.imwrite(str(tmp_path / FOLDER / f"{entry.row}.png"), green)
-        place = [box.x, box.y, box.side, box.angle]
-        index.append({"file": f"{entry.row}.png", "of": entry.file, "box": place})
-    (tmp_path / FOLDER / "index.json").write_text(json.dumps(index))
-    forge = Forge(FaceSet(tmp_path), faces.entries, {"resynthesis": 1.0}, seed=1)
+    forge = Forge(faces, faces.entries, {"resynthesis": 1.0}, seed=1)
     made = [forge.make(number) for number in range(12)]
     green = [one.image[one.mask].mean(0)[1] > one.image[one.mask].mean(0)[[0, 2]].max() + 60
              for one in made]  # fmt: skip

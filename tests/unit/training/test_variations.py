@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -10,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_forge import FaceSet, Forge
-from ft_forge.framing import face_box
-from ft_forge.regenerated import FOLDER
 from ft_training.variations import VariedFaces, draw_variation
 from ftsdk.imaging.framing import cut_out
-from tests.unit.forge.forge_faces import write_faces
+from tests.unit.forge.forge_faces import write_faces, write_regenerated
 
 SIDE = 192
 
@@ -75,16 +72,9 @@ def test_a_forged_face_keeps_its_landmarks_and_its_original(folder: Path) -> Non
 
 def test_what_was_regenerated_varies_with_its_face(tmp_path: Path) -> None:
     write_faces(tmp_path, 2)
-    plain = FaceSet(tmp_path)
-    (tmp_path / FOLDER).mkdir()
-    index = []
-    for entry in plain.entries:
-        box = face_box(plain.points[entry.row])
-        same = cut_out(plain.load(entry).image, box, box.side)
-        cv2.imwrite(str(tmp_path / FOLDER / f"{entry.row}.png"), same)
-        place = [box.x, box.y, box.side, box.angle]
-        index.append({"file": f"{entry.row}.png", "of": entry.file, "box": place})
-    (tmp_path / FOLDER / "index.json").write_text(json.dumps(index))
+    write_regenerated(
+        tmp_path, lambda plain, entry, box: cut_out(plain.load(entry).image, box, box.side)
+    )
     faces = VariedFaces(tmp_path)
     for number in range(10):
         faces.turn(number)
