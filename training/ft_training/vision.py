@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 from ft_training.batches import Batch, TrainingBatches
 from ft_training.model import Nano, channels_last, conditioning, keep_exact, normalised
 from ft_training.pretrained import load_lite0
-from ft_training.weights import read_vision
+from ft_training.weights import WEIGHTS, read_vision
 
 CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
@@ -85,6 +86,15 @@ def _optimizer(model: Nano, rate: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=rate, weight_decay=0.02, foreach=True)
 
 
+def _seed(start: Path) -> int:
+    """Return a seed for a run that goes on from weights: not that of the run that made them.
+
+    With one seed for all, weights that are trained again and again would see the same draws of
+    person and forgery each time.
+    """
+    return zlib.crc32((start / WEIGHTS).read_bytes())
+
+
 class VisionTraining:
     """A resumable run; its state is one file, replaced whole.
 
@@ -121,7 +131,8 @@ class VisionTraining:
         self.optimizer = _optimizer(self.model, self.rate)
         if (run / CHECKPOINT).exists():
             self._restore(torch.load(run / CHECKPOINT, self.device, weights_only=True))
-        self.generator = torch.Generator().manual_seed(self.step)
+        self.seed = 7 if start is None else _seed(start)
+        self.generator = torch.Generator().manual_seed(self.seed + self.step)
         self.faces, self.batch = faces, batch
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -143,7 +154,7 @@ class VisionTraining:
         for side, until in ((WINDOWS, self.windows), (WHOLE, 1.0)):
             if self.elapsed >= until * self.budget:
                 continue
-            stream = TrainingBatches(self.faces, self.batch, 7 + self.step, side)
+            stream = TrainingBatches(self.faces, self.batch, self.seed + self.step, side)
             loader = DataLoader(
                 stream, None, num_workers=self.workers, prefetch_factor=4,
                 multiprocessing_context="spawn",  # a fork of a process that has threads may hang

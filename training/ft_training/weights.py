@@ -15,6 +15,7 @@ from ft_training.language import PROMPT, Reporter
 from ft_training.model import DIMENSIONS, Nano
 
 FACE_DETECTOR = Path(__file__).parents[1] / "nano" / "face_detector.onnx"
+WEIGHTS = "nano.safetensors"
 MASK_SIZE = DIMENSIONS["vision_encoder"]["image_size"] // 2
 
 
@@ -49,7 +50,7 @@ def read_vision(model: Nano, folder: Path) -> None:
     """
     state = {
         name: value.float()
-        for name, value in load_file(folder / "nano.safetensors").items()
+        for name, value in load_file(folder / WEIGHTS).items()
         if not name.startswith("t5_proj.")
     }
     counted = {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
@@ -61,7 +62,7 @@ def read_vision(model: Nano, folder: Path) -> None:
 
 def read_reporter(reporter: Reporter, folder: Path) -> None:
     """Fill `reporter` from the same folder's language model and projection."""
-    projection = load_file(folder / "nano.safetensors")
+    projection = load_file(folder / WEIGHTS)
     reporter.t5_proj.load_state_dict({
         name: projection[f"t5_proj.{name}"].float() for name in reporter.t5_proj.state_dict()
     })  # fmt: skip
@@ -84,7 +85,7 @@ def write_weights(
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     (building / "architecture.json").write_text(json.dumps(architecture(), indent=2) + "\n")
-    save_file(_tensors(model, reporter), building / "nano.safetensors")
+    save_file(_tensors(model, reporter), building / WEIGHTS)
     reporter.save(building / "language")
     (building / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
     shutil.copyfile(FACE_DETECTOR, building / FACE_DETECTOR.name)
