@@ -88,7 +88,7 @@ class TrainingBatches(IterableDataset[Batch]):
         shares = np.array([_weight(forge.entries) for forge in forges])
         waiting: list[Window] = []
         while True:
-            while len(waiting) < 4 * self.batch:
+            while len(waiting) < max(2 * self.batch, 64):
                 chosen = int(rng.choice(len(forges), p=shares / shares.sum()))
                 sets[chosen].turn(number)
                 waiting += self._draw(forges[chosen], number, rng)
