@@ -32,7 +32,7 @@ from ft_export.gates.language_check import (
 )
 from ft_export.gates.text import Written, measure
 from ft_export.graph.files import data_file, load_graph, save_graph
-from ft_export.model.architecture import load_architecture
+from ft_export.model.architecture import architecture_of
 from ft_export.model.torch_engine import TorchEngine
 from ft_export.plan import plan_export
 from ft_export.precision.activations import Observations, observed
@@ -87,7 +87,7 @@ class Trials:
         self.written = self.check.write(self._engine(DECODER), REFERENCE)
 
     def _observe(self) -> None:
-        architecture = load_architecture(str(self.weights / "architecture.json"))
+        architecture = architecture_of(self.weights, None)
         plan = plan_export(self.weights, architecture, self.bundle.manifest.name)
         for stage in plan.stages:
             if stage.name not in STAGES:

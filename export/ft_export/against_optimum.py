@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ft_export.model.architecture import load_architecture
+from ft_export.model.architecture import architecture_of
 from ft_export.plan import plan_export
 from ft_export.reference import WholeReports, transformers_model
 from ft_export.weights.language_folder import config_of
@@ -27,7 +27,7 @@ FOLDER = Path("benchmarks", "optimum")
 _STAGES = ("language_encoder", "language_decoder")
 
 
-def optimum_rival(weights: Path, architecture: str, language_dtype: str) -> Rival:
+def optimum_rival(weights: Path, architecture: str | None, language_dtype: str) -> Rival:
     """Return the T5 as optimum exports and runs it, in a process of another environment.
 
     Its decoder writes the text from the encoder's output of ftsdk, whose other stages stay: an
@@ -45,7 +45,7 @@ def optimum_rival(weights: Path, architecture: str, language_dtype: str) -> Riva
             found=f"{language_dtype}, {'an' if python.exists() else 'no'} environment",
             cure="make optimum, in a checkout of ftsdk, and ft-bench from there",
         )
-    plan = plan_export(weights, load_architecture(architecture), "reference")
+    plan = plan_export(weights, architecture_of(weights, architecture), "reference")
     folder = tempfile.TemporaryDirectory()
     modules = [stage.load() for stage in plan.stages if stage.name in _STAGES]
     model = transformers_model(plan.language, plan.token_embeddings().float(), *modules)

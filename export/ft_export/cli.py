@@ -45,7 +45,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 def export(
     source: options.Source,
     out_path: options.Out = None,
-    architecture: options.ArchitectureName = "xl",
+    architecture: options.ArchitectureName = None,
     language: options.Language = options.LanguageForm.INT4,
     block_size: options.BlockSize = 32,
     rounding: options.Rounding = None,
@@ -152,7 +152,7 @@ def _written(
 
 def _export(
     weights: Path,
-    architecture: str,
+    architecture: str | None,
     stored: _Stored,
     reports: Path | None,
     waived: bool,
@@ -160,7 +160,7 @@ def _export(
     overwrite: bool,
 ) -> Bundle:
     from ft_export.exporter import ExportOptions, export_bundle
-    from ft_export.model.architecture import load_architecture
+    from ft_export.model.architecture import architecture_of
     from ft_export.plan import plan_export
     from ft_export.precision.language import LanguagePrecision
 
@@ -171,7 +171,7 @@ def _export(
             found="neither --encoders nor --engines",
             cure="pass --encoders int8 to lower it, or --engines sm_89 without --out",
         )
-    plan = plan_export(weights, load_architecture(architecture), _bundle_name(target))
+    plan = plan_export(weights, architecture_of(weights, architecture), _bundle_name(target))
     plan = replace(plan, reports=reports or plan.reports)
     rounding = stored.rounding or ("gptq" if plan.reports else "clipped")
     precision = LanguagePrecision(stored.precision, stored.block_size, rounding)

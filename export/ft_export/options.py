@@ -64,7 +64,11 @@ Out = Annotated[
     typer.Option("--out", help="The bundle directory to write; needed unless a bundle stays."),
 ]
 ArchitectureName = Annotated[
-    str, typer.Option(help="xl, base, or a JSON file with the dimensions.")
+    str | None,
+    typer.Option(
+        help="xl, base, or a JSON file with the dimensions. [default: the weights folder's own "
+        "architecture.json, else xl]"
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a bundle.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the gate as JSON.")]

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from ft_export.model.architecture import load_architecture
+from ft_export.model.architecture import architecture_of
 from ft_export.model.language import LanguageDims
 from ft_export.model.layers import Stage
 from ft_export.model.torch_engine import TorchEngine
@@ -30,7 +30,7 @@ from ftsdk.language.options import Language
 _LANGUAGE = ("language_encoder", "language_decoder")
 
 
-def torch_rival(weights: Path, architecture: str, language_dtype: str) -> Rival:
+def torch_rival(weights: Path, architecture: str | None, language_dtype: str) -> Rival:
     """Return the stages as torch modules: float32, the language model in `language_dtype`.
 
     The decoder runs step by step in ftsdk's own loop.
@@ -38,17 +38,18 @@ def torch_rival(weights: Path, architecture: str, language_dtype: str) -> Rival:
     Raises:
         ExportError: a file or tensor is missing or wrong.
     """
-    plan = plan_export(weights, load_architecture(architecture), "reference")
+    plan = plan_export(weights, architecture_of(weights, architecture), "reference")
     return Rival(_name("eager", language_dtype), partial(_prepare, plan, _dtype(language_dtype)))
 
 
-def transformers_rival(weights: Path, architecture: str, language_dtype: str) -> Rival:
+def transformers_rival(weights: Path, architecture: str | None, language_dtype: str) -> Rival:
     """Return the stages as torch modules, with Transformers' `generate` writing the text.
 
     Raises:
         ExportError: a file or tensor is missing or wrong.
     """
-    plan, dtype = plan_export(weights, load_architecture(architecture), "reference"), language_dtype
+    described, dtype = architecture_of(weights, architecture), language_dtype
+    plan = plan_export(weights, described, "reference")
 
     def prepare(analyzer: Analyzer) -> None:
         modules = _prepare(plan, _dtype(dtype), analyzer)

@@ -137,7 +137,7 @@ def test_a_rival_is_the_same_model(rival: str, beams: int) -> None:
 
 
 def test_a_rival_s_tokens_are_compared() -> None:
-    weights = ["--weights", str(WEIGHTS), "--architecture", str(WEIGHTS / "architecture.json")]
+    weights = ["--weights", str(WEIGHTS)]
     options = ["--runs", "1", "--rate-seconds", "0.05", "--device", "cpu", "--tokens", "3"]
     done = CliRunner().invoke(app, ["--against", "torch", *weights, *options])
     assert done.exit_code == 0, done.output
@@ -149,7 +149,7 @@ def test_optimum_needs_its_own_environment(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError, match="no environment") as caught:
-        against_optimum.optimum_rival(WEIGHTS, str(WEIGHTS / "architecture.json"), "float32")
+        against_optimum.optimum_rival(WEIGHTS, None, "float32")
     assert caught.value.cure.startswith("make optimum")
 
 

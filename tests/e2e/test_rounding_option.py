@@ -38,9 +38,7 @@ def _shipped_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(weights: Path, out: Path, *options: str) -> Result:
-    architecture = str(weights / "architecture.json")
-    arguments = [str(weights), "--architecture", architecture, "--out", str(out), *options]
-    return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(app, [str(weights), "--out", str(out), *options])
 
 
 def test_where_there_are_reports_gptq_is_the_default_and_is_judged_by_others(

@@ -157,6 +157,20 @@ def _published(qformer_depth: int) -> ForgeryTalkerArchitecture:
 PUBLISHED = {"xl": _published(qformer_depth=12), "base": _published(qformer_depth=6)}
 
 
+def architecture_of(weights: Path, name_or_path: str | None) -> Architecture:
+    """Return the architecture that was named, else the one that the weights folder describes.
+
+    A folder that the download script made describes none: it is the published `xl`.
+
+    Raises:
+        ArchitectureError: as :func:`load_architecture`.
+    """
+    if name_or_path is not None:
+        return load_architecture(name_or_path)
+    own = weights / "architecture.json"
+    return load_architecture(str(own) if own.is_file() else "xl")
+
+
 def load_architecture(name_or_path: str) -> Architecture:
     """Return the architecture called `xl` or `base`, or the one in a JSON file.
 

@@ -12,7 +12,7 @@ from ftsdk.errors import OptionError
 GROUP = "ftsdk.bench"
 
 
-def open_rival(name: str, weights: Path, architecture: str, language_dtype: str) -> Rival:
+def open_rival(name: str, weights: Path, architecture: str | None, language_dtype: str) -> Rival:
     """Return the runtime that a package offers under `name`.
 
     Raises:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EXAMPLE = (
     "Examples: ft-bench --runs 30 --json nano.json | ft-bench --against torch "
-    "--weights training/nano --architecture training/nano/architecture.json | "
+    "--weights training/nano | "
     "ft-bench --devices cpu,openvino:npu | ft-bench compare laptop.json jetson.json"
 )
 
@@ -70,7 +70,9 @@ def bench(
     rate_seconds: _RateSeconds = 3.0,
     against: _Against = None,
     weights: Annotated[Path | None, typer.Option(help="The weights, for --against.")] = None,
-    architecture: Annotated[str, typer.Option(help="As ft-export takes it, for --against.")] = "xl",
+    architecture: Annotated[
+        str | None, typer.Option(help="As ft-export takes it, for --against.")
+    ] = None,
     against_language: _AgainstLanguage = "float32",
     layers: Annotated[bool, typer.Option("--layers", help="Show the costliest operators.")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,

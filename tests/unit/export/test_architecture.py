@@ -9,7 +9,12 @@ import pytest
 import second_miniature
 
 from ft_export.errors import ArchitectureError
-from ft_export.model.architecture import PUBLISHED, ForgeryTalkerArchitecture, load_architecture
+from ft_export.model.architecture import (
+    PUBLISHED,
+    ForgeryTalkerArchitecture,
+    architecture_of,
+    load_architecture,
+)
 from ftsdk.regions import LABELS
 
 
@@ -29,6 +34,16 @@ def test_a_file_says_the_same_as_the_object(tmp_path: Path) -> None:
     path = tmp_path / "architecture.json"
     path.write_text(second_miniature.ARCHITECTURE.model_dump_json(), encoding="utf-8")
     assert load_architecture(str(path)) == second_miniature.ARCHITECTURE
+
+
+def test_weights_may_bring_their_own_architecture(tmp_path: Path) -> None:
+    assert architecture_of(tmp_path, None) == PUBLISHED["xl"]
+    path = tmp_path / "architecture.json"
+    path.write_text(second_miniature.ARCHITECTURE.model_dump_json(), encoding="utf-8")
+    assert architecture_of(tmp_path, None) == second_miniature.ARCHITECTURE
+    assert architecture_of(tmp_path, "base") == PUBLISHED["base"]
+    with pytest.raises(ArchitectureError, match="no known architecture"):
+        architecture_of(tmp_path, "")
 
 
 @pytest.mark.parametrize(
