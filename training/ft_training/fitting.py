@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ft_forge import UNTOUCHED
 from ft_training.calibration import (
@@ -46,7 +47,7 @@ SEEN_SHARE = 0.08
 
 @dataclass(frozen=True)
 class Judged:
-    """A sample with what the vision stages say of it."""
+    """A sample, less its picture, with what the vision stages say of it."""
 
     sample: Sample
     seen: Seen
@@ -63,17 +64,40 @@ class Judged:
         return float(self.seen.score_logits)
 
 
+def _judged(model: Nano, sample: Sample, treatment: str) -> Judged:
+    """Return what `model` says of a sample, without the picture and what no fit needs.
+
+    Thousands are kept: what a mask is made from is kept in 16 bits.
+    """
+    seen = model.see(sample.pixel_values())
+    kept = replace(
+        seen, image_embeds=torch.empty(0), evidence=torch.empty(0), detail_48=seen.detail_48.half(),
+        detail_96=seen.detail_96.half(), region_maps=seen.region_maps.half(),
+    )  # fmt: skip
+    whole = replace(sample.seen, image=np.empty((0, 0, 3), np.uint8))
+    return Judged(replace(sample, seen=whole), kept, treatment)
+
+
+def _mask_logits(model: Nano, one: Judged, labels: Tensor) -> NDArray[np.float32]:
+    """Return mask logits `[S/2, S/2]` of a judged sample under `labels` `[1, 21]`."""
+    seen = replace(
+        one.seen, detail_48=one.seen.detail_48.float(), detail_96=one.seen.detail_96.float(),
+        region_maps=one.seen.region_maps.float(),
+    )  # fmt: skip
+    logits: NDArray[np.float32] = model.mask(seen, labels)[0].numpy()
+    return logits
+
+
 @torch.no_grad()
 def judge(model: Nano, faces: list[Path], a_family: int = A_FAMILY) -> list[Judged]:
     """Let `model` see the validation people: forged, and untouched after each treatment."""
     judged = [
-        Judged(sample, model.see(sample.pixel_values()), "history")
+        _judged(model, sample, "history")
         for sample in validation_forgeries(faces, a_family, SEED)
     ]
     for treatment in (*TREATMENTS, *(f"jpeg {quality}" for quality in LOW_QUALITIES)):
         judged += [
-            Judged(sample, model.see(sample.pixel_values()), treatment)
-            for sample in untouched(faces, treatment)
+            _judged(model, sample, treatment) for sample in untouched(faces, treatment)
         ]
     return judged
 
@@ -118,7 +142,7 @@ def _best_quiet(model: Nano, judged: list[Judged], threshold: float, cut: float)
         suspected = float(one.score_logit > cut)
         labels = (one.seen.region_logits.sigmoid() > threshold).float() * suspected
         doubt = float(model.mask_decoder.doubt(labels, one.seen.score_logits))
-        gain = _gains(model.mask(one.seen, labels)[0].numpy(), one.sample)
+        gain = _gains(_mask_logits(model, one, labels), one.sample)
         gains.append(np.interp(doubt * _QUIET, _QUIET, gain))
     quiet = np.array([one.untouched for one in judged])
     means = [np.mean(np.array(gains)[rows], axis=0) for rows in (quiet, ~quiet)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import zlib
 from collections.abc import Iterator
@@ -154,6 +155,8 @@ class VisionTraining:
         for side, until in ((WINDOWS, self.windows), (WHOLE, 1.0)):
             if self.elapsed >= until * self.budget:
                 continue
+            # A worker has one processor to itself; NumPy's BLAS reads this as it is loaded there.
+            os.environ["OPENBLAS_NUM_THREADS"] = "1"
             stream = TrainingBatches(self.faces, self.batch, self.seed + self.step, side)
             loader = DataLoader(
                 stream, None, num_workers=self.workers, prefetch_factor=4,
