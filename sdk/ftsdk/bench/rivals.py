@@ -8,7 +8,8 @@ from pathlib import Path
 from ftsdk.bench.run import Rival
 from ftsdk.errors import OptionError
 
-#: Each entry point is a function of (weights, architecture, language dtype) that returns a Rival.
+#: Each entry point is a function of (weights, architecture or None, language dtype) that returns
+#: a Rival.
 GROUP = "ftsdk.bench"
 
 
