@@ -49,6 +49,8 @@ PAIRS, UNTOUCHED_ONLY = 0.75, 0.17
 FACELESS = 0.5
 #: How often one forgery is seen, each time with another history: making it costs the most.
 VIEWS = 2
+#: Windows that are shuffled at the least: those of one forgery then lie in several batches.
+_SHUFFLED = 64
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class TrainingBatches(IterableDataset[Batch]):
         shares = np.array([_weight(forge.entries) for forge in forges])
         waiting: list[Window] = []
         while True:
-            while len(waiting) < max(2 * self.batch, 64):
+            while len(waiting) < max(2 * self.batch, _SHUFFLED):
                 chosen = int(rng.choice(len(forges), p=shares / shares.sum()))
                 sets[chosen].turn(number)
                 waiting += self._draw(forges[chosen], number, rng)

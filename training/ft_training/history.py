@@ -26,7 +26,7 @@ _LEAST_SIDE = 110.0
 #: How often a whole picture is denoised, its contrast enhanced, or made smaller by the nearest
 #: pixel and restored, as telephones, editors and crude programs do: none of it forges anything.
 _DENOISED, _ENHANCED, _NEAREST = 0.09, 0.05, 0.06
-#: How often denoising is by non-local means: a picture takes ten times as long as all else.
+#: How often denoising is by non-local means: a picture takes far longer than by the others.
 _NON_LOCAL = 0.25
 #: How often noise comes last, on the saved picture: it hides no forgery and is none.
 _NOISE_LAST = 0.15

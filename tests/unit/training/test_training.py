@@ -24,7 +24,7 @@ from ft_training.calibration import (
     unsure_scores,
 )
 from ft_training.features import covered_regions
-from ft_training.fitting import _QUIET, Judged, _gains, lowest_quality
+from ft_training.fitting import _QUIET, Judged, _gains, _judged, _mask_logits, lowest_quality
 from ft_training.history import _program_steps, apply, draw_history
 from ft_training.language import build_tokenizer, prompt_for
 from ft_training.model import Nano, Seen, conditioning, keep_exact, normalised
@@ -88,6 +88,24 @@ def test_a_quality_that_alarms_is_too_low() -> None:
     assert lowest_quality(judged, 1.0) == 50
     assert lowest_quality(rows(50, loud), 1.0) == 70
     assert lowest_quality(rows(50, calm) + rows(40, calm), 1.0) is None
+
+
+@torch.no_grad()
+def test_what_is_kept_of_a_judged_picture_is_small_and_makes_its_mask() -> None:
+    torch.manual_seed(0)
+    model = Nano().eval()
+    image = np.random.default_rng(0).integers(0, 256, (384, 384, 3), np.uint8)
+    maps, mask = np.zeros((11, 48, 48), np.float32), np.zeros((192, 192), np.float32)
+    sample = Sample(Target(image, mask, maps, np.zeros(21, np.float32)), UNTOUCHED, (), 0.0, "", "")
+    seen, labels = model.see(sample.pixel_values()), torch.zeros(1, 21)
+    kept = _judged(model, sample, "as it is")
+    tensors = [one for one in vars(kept.seen).values() if isinstance(one, torch.Tensor)]
+    assert sum(one.untyped_storage().nbytes() for one in tensors) < 1e6
+    assert kept.sample.seen.image.size == 0
+    assert kept.score_logit == float(seen.score_logits)
+    expected = model.mask(seen, labels)[0].numpy()
+    assert np.abs(_mask_logits(model, kept, labels) - expected).max() < 0.02
+    assert np.ptp(expected) > 0.1
 
 
 @given(st.sampled_from(all_sentences()))
