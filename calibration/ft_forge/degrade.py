@@ -10,14 +10,60 @@ import numpy as np
 
 from ft_forge.picture import Image
 
+#: OpenCV draws lines between points in 1/16 px.
+_SHIFT, _SHIFTED = 4, 16
 _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST)
+
+
+def _saved(image: Image, suffix: str, parameters: list[int]) -> Image:
+    """Return `image` as it comes back from a file of the format that `suffix` names."""
+    _, data = cv2.imencode(suffix, image, parameters)
+    decoded: Image = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+    return decoded
 
 
 def jpeg(image: Image, quality: int) -> Image:
     """Return `image` `[H, W, 3]` uint8 after JPEG at `quality` 1..100."""
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    decoded: Image = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
-    return decoded
+    return _saved(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+
+
+def webp(image: Image, quality: int) -> Image:
+    """Return `image` `[H, W, 3]` uint8 after lossy WebP at `quality` 1..100."""
+    return _saved(image, ".webp", [cv2.IMWRITE_WEBP_QUALITY, int(quality)])
+
+
+def avif(image: Image, quality: int) -> Image:
+    """Return `image` `[H, W, 3]` uint8 after AVIF at `quality` 0..100, quickly encoded."""
+    speed = [cv2.IMWRITE_AVIF_SPEED, 10]
+    return _saved(image, ".avif", [cv2.IMWRITE_AVIF_QUALITY, int(quality), *speed])
+
+
+def motion_blur(image: Image, length: float, angle: float) -> Image:
+    """Return `image` [H, W, 3] uint8 blurred along a line of `length` px, `angle` in radians."""
+    reach = int(np.ceil(length / 2)) + 1
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
+    half = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+    begin, end = (np.round(_SHIFTED * (reach + side * half)).astype(int) for side in (-1, 1))
+    cv2.line(kernel, begin.tolist(), end.tolist(), 255, 1, cv2.LINE_AA, _SHIFT)
+    weights = kernel / np.float32(kernel.sum())
+    return cv2.filter2D(image, -1, weights, borderType=cv2.BORDER_REFLECT_101)
+
+
+def chromatic_aberration(
+    image: Image, axis: tuple[float, float], scales: tuple[float, float]
+) -> Image:
+    """Return `image` [H, W, 3] uint8 through a lens that shows blue and red larger than green.
+
+    `axis` (x, y) is the lens's, in px, and `scales` how much larger blue and red are about it.
+    """
+    seen = image.copy()
+    for channel, scale in zip((0, 2), scales, strict=True):
+        x, y = ((1 - scale) * at for at in axis)
+        seen[..., channel] = cv2.warpAffine(
+            image[..., channel], np.array([[scale, 0, x], [0, scale, y]]), image.shape[1::-1],
+            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
+    return seen
 
 
 def grey(image: Image) -> Image:

@@ -12,7 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_grain, add_noise, clahe, denoise, grey, jpeg, rescale
+from ft_forge.degrade import (
+    add_grain,
+    add_noise,
+    avif,
+    clahe,
+    denoise,
+    grey,
+    jpeg,
+    motion_blur,
+    rescale,
+    webp,
+)
 from ft_forge.picture import Image
 
 #: One step of a history, from a picture [H, W, 3] uint8 to the next.
@@ -21,6 +32,9 @@ Step = Callable[[Image], Image]
 _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 #: JPEG qualities that a picture may be saved with.
 _QUALITY = (45, 99)
+#: How often a picture is saved as WebP, and as AVIF, where it is saved, and with which quality.
+_WEBP, _AVIF = 0.08, 0.08
+_NEW_QUALITY = (40, 90)
 #: Faces are not made smaller than this many px of their square's side.
 _LEAST_SIDE = 110.0
 #: How often a whole picture is denoised, its contrast enhanced, or made smaller by the nearest
@@ -77,7 +91,10 @@ def resize_step(side: float, rng: np.random.Generator) -> Step:
 def _texture_steps(rng: np.random.Generator, often: float) -> list[Step]:
     """Draw blur, sharpening and noise, each seldom; `often` scales how often."""
     steps: list[Step] = []
-    if rng.random() < 0.12 * often:
+    if rng.random() < 0.04 * often:
+        length, angle = float(rng.uniform(2, 9)), float(rng.uniform(0, np.pi))
+        steps.append(lambda image: motion_blur(image, length, angle))
+    elif rng.random() < 0.12 * often:
         sigma = float(rng.uniform(0.3, 1.2))
         steps.append(lambda image: cv2.GaussianBlur(image, (0, 0), sigma))
     elif rng.random() < 0.12 * often:
@@ -104,7 +121,7 @@ def _program_steps(rng: np.random.Generator) -> list[Step]:
     if rng.random() < _DENOISED:
         steps.append(_denoising_step(rng))
     if rng.random() < _ENHANCED:
-        limit = float(rng.uniform(1.0, 3.0))
+        limit = float(rng.uniform(1.0, 4.0))
         steps.append(lambda image: clahe(image, limit))
     if rng.random() < _NEAREST:
         factor = float(rng.uniform(0.6, 0.97))
@@ -119,8 +136,13 @@ def _noise_step(rng: np.random.Generator) -> Step:
     return _seeded(lambda image, own: add(image, level, own), noise)
 
 
-def jpeg_step(rng: np.random.Generator) -> Step:
-    """Draw a JPEG file to save to."""
+def save_step(rng: np.random.Generator) -> Step:
+    """Draw a file to save to: mostly JPEG, now and then WebP or AVIF."""
+    draw = rng.random()
+    if draw < _WEBP + _AVIF:
+        save = webp if draw < _WEBP else avif
+        quality = int(rng.integers(*_NEW_QUALITY))
+        return lambda image: save(image, quality)
     quality = int(rng.integers(*_QUALITY))
     return lambda image: jpeg(image, quality)
 
@@ -140,9 +162,9 @@ def draw_history(side: float, rng: np.random.Generator, varied: bool = False) ->
         steps.append(resize_step(side, rng))
     steps += _texture_steps(rng, 1.6 if varied else 1.0)
     if rng.random() < 0.75:
-        steps.append(jpeg_step(rng))
+        steps.append(save_step(rng))
         if rng.random() < 0.2:
-            steps += [resize_step(side, rng), jpeg_step(rng)]
+            steps += [resize_step(side, rng), save_step(rng)]
     return steps + last
 
 

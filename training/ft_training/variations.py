@@ -1,4 +1,5 @@
-"""Each time that training draws a person, another picture of them: recoloured, lit anew, slanted.
+"""Each time that training draws a person, another picture of them: recoloured, lit anew, slanted,
+through another lens, with something before the face.
 
 A model that sees the same few thousand faces again and again learns what they look like, and takes
 that for proof that they are untouched. In a face that it never sees twice it must read the traces.
@@ -16,38 +17,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft_forge import FaceSet
+from ft_forge.degrade import chromatic_aberration
 from ft_forge.faces import Entry, Face
 from ft_forge.geometry import Geometry
+from ft_forge.occluders import Occluder, draw_occluder
 from ft_forge.picture import Image
 from ft_forge.regenerated import Regenerated
 
 #: How often a face is as its file has it, and what is left alone of one that is not.
 _AS_IT_IS, _NOT_SLANTED, _NOT_RECOLOURED = 0.4, 0.3, 0.3
+#: How often something stands before the face, of pictures that are slanted: that resamples it with
+#: them. How often a lens spreads the colours, of those that vary.
+_OCCLUDED, _SPREAD = 0.15, 0.2
+#: By which share of the distance to the lens's axis blue and red may lie away from green.
+_SPREADING = 0.004
 _METHODS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What `chromatic_aberration` is given; of what was cut out, the axis may lie outside."""
+
+    axis: tuple[float, float]
+    scales: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Variation:
     """A change of a whole picture before anything is forged in it; no forgery itself.
 
-    `matrix` [2, 3] moves its points and `method` is OpenCV's interpolation, `tones` [256, 3] maps
-    its grey levels, `light` (x, y) is how much brighter the picture grows from side to side. None
-    of `matrix` and `tones` leaves that alone.
+    `occluder` stands before the face, `matrix` [2, 3] moves the picture's points and `method` is
+    OpenCV's interpolation, `lens` spreads its colours, `tones` [256, 3] maps its grey levels,
+    `light` (x, y) is how much brighter it grows from side to side. What is None changes nothing.
     """
 
+    occluder: Occluder | None
     matrix: NDArray[np.float64] | None
     method: int
+    lens: Lens | None
     tones: NDArray[np.uint8] | None
     light: tuple[float, float]
 
     def image(self, image: Image) -> Image:
         """Return `image` [H, W, 3] uint8 varied."""
+        if self.occluder is not None:
+            image = self.occluder.image(image)
         height, width = image.shape[:2]
         if self.matrix is not None:
             image = cv2.warpAffine(
                 image, self.matrix, (width, height), flags=self.method,
                 borderMode=cv2.BORDER_REFLECT_101,
             )  # fmt: skip
+        if self.lens is not None:
+            image = chromatic_aberration(image, self.lens.axis, self.lens.scales)
         if self.tones is None:
             return image
         image = cv2.LUT(image, self.tones[None])
@@ -80,14 +102,28 @@ def _tones(rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(np.round(255 * (haze + (1 - haze) * levels * gain)), 0, 255).astype(np.uint8)
 
 
-def draw_variation(size: tuple[int, int], rng: np.random.Generator) -> Variation:
-    """Draw what happens to a picture (height, width) before it is forged; often nothing."""
+def _lens(size: tuple[int, int], rng: np.random.Generator) -> Lens:
+    """Draw a lens for a picture (height, width) that may be cut out of a larger one."""
+    x, y = rng.uniform(-0.5, 1.5, 2) * size[::-1]
+    blue, red = 1 + _SPREADING * rng.uniform(-1, 1, 2)
+    return Lens((float(x), float(y)), (float(blue), float(red)))
+
+
+def draw_variation(
+    size: tuple[int, int], points: NDArray[np.float32], rng: np.random.Generator
+) -> Variation:
+    """Draw what happens to a picture (height, width) before it is forged; often nothing.
+
+    `points` [478, 2] are its landmarks.
+    """
     if rng.random() < _AS_IT_IS:
-        return Variation(None, cv2.INTER_LINEAR, None, (0.0, 0.0))
+        return Variation(None, None, cv2.INTER_LINEAR, None, None, (0.0, 0.0))
     slanted, recoloured = rng.random() > _NOT_SLANTED, rng.random() > _NOT_RECOLOURED
-    light = (float(rng.normal(0, 0.15)), float(rng.normal(0, 0.15)))
+    light = (float(rng.normal(0, 0.2)), float(rng.normal(0, 0.2)))
     return Variation(
+        draw_occluder(points, rng) if slanted and rng.random() < _OCCLUDED else None,
         _slant(size, rng) if slanted else None, int(rng.choice(_METHODS)),
+        _lens(size, rng) if rng.random() < _SPREAD else None,
         _tones(rng) if recoloured else None, light,
     )  # fmt: skip
 
@@ -122,14 +158,22 @@ class VariedFaces(FaceSet):
     def turn(self, number: int) -> None:
         """Begin picture `number`: everybody is varied anew."""
         self._number = number
+        self._drawn: dict[tuple[str, tuple[int, ...]], Variation] = {}
         self.regenerated.plain.clear()
 
     def load(self, entry: Entry, save_seed: int = 0) -> Face:
         """Read one picture as :class:`FaceSet` does, and vary it."""
         face = super().load(entry, save_seed)
-        key = [self._number, zlib.crc32(entry.identity.encode())]
-        variation = draw_variation(face.image.shape[:2], np.random.default_rng(key))
+        variation = self._variation(face)
         self.regenerated.plain[face.file] = (face.image, variation)
         image = variation.image(face.image)
         points = variation.points(face.geometry.points)
         return replace(face, image=image, geometry=Geometry(points, image.shape[:2]))
+
+    def _variation(self, face: Face) -> Variation:
+        """Return how a person's pictures of one size vary: as was drawn for the first of them."""
+        key = (face.identity, face.image.shape[:2])
+        if key not in self._drawn:
+            rng = np.random.default_rng([self._number, zlib.crc32(face.identity.encode())])
+            self._drawn[key] = draw_variation(face.image.shape[:2], face.geometry.points, rng)
+        return self._drawn[key]

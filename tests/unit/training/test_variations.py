@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from ft_forge import FaceSet, Forge
 from ft_training.variations import VariedFaces, draw_variation
 from ftsdk.imaging.framing import cut_out
-from tests.unit.forge.forge_faces import write_faces, write_regenerated
+from tests.unit.forge.forge_faces import landmarks, write_faces, write_regenerated
 
 SIDE = 192
 
@@ -25,7 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(st.integers(0, 500))
 def test_points_stay_on_what_they_mark(seed: int) -> None:
-    variation = draw_variation((160, 200), np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    variation = replace(draw_variation((160, 200), landmarks(), rng), occluder=None)
     middle = np.array([[110.0, 70.0]])
     spot = np.zeros((160, 200, 3), np.uint8)
     cv2.circle(spot, (110, 70), 3, (200, 200, 200), -1)
@@ -36,7 +38,8 @@ def test_points_stay_on_what_they_mark(seed: int) -> None:
 
 def test_some_pictures_are_left_as_they_are_and_the_rest_vary() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    drawn = [draw_variation((64, 64), np.random.default_rng(seed)) for seed in range(300)]
+    points = landmarks() / 3
+    drawn = [draw_variation((64, 64), points, np.random.default_rng(seed)) for seed in range(300)]
     same = [one for one in drawn if np.array_equal(one.image(image), image)]
     assert 0.3 < len(same) / len(drawn) < 0.6
     assert len({one.image(image).tobytes() for one in drawn}) > 100
@@ -83,3 +86,23 @@ def test_what_was_regenerated_varies_with_its_face(tmp_path: Path) -> None:
         assert made is not None
         # It was regenerated as it is, so nothing is to be seen of it but a second interpolation.
         assert np.abs(made.astype(int) - face.image).mean() < 2.5
+
+
+def test_now_and_then_something_stands_before_a_face_that_is_resampled() -> None:
+    drawn = [
+        draw_variation((192, 192), landmarks(), np.random.default_rng(seed)) for seed in range(600)
+    ]
+    occluded = [one for one in drawn if one.occluder is not None]
+    assert 0.03 < len(occluded) / len(drawn) < 0.1
+    assert all(one.matrix is not None for one in occluded)
+
+
+def test_an_edited_level_shows_the_same_object_as_its_base(folder: Path) -> None:
+    faces = VariedFaces(folder)
+    base, other = [entry for entry in faces.entries if entry.attribute][:2]
+    for number in range(60):
+        faces.turn(number)
+        faces.load(base)
+        faces.load(other)
+        variations = [faces.regenerated.plain[one.file][1] for one in (base, other)]
+        assert variations[0] is variations[1]
