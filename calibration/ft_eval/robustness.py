@@ -12,13 +12,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ft_forge.degrade import add_noise, clahe, denoise, grey, jpeg, rescale
+from ft_forge.degrade import (
+    add_noise,
+    avif,
+    chromatic_aberration,
+    clahe,
+    denoise,
+    grey,
+    jpeg,
+    motion_blur,
+    rescale,
+)
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, np.random.Generator], Pixels]
 
 #: Standard deviation of the noise in grey levels of 255.
 NOISE = 5.0
+#: How far the camera moved, as a share of the picture's longer side, and in which direction.
+MOVED, MOVED_TOWARDS = 0.01, 0.5
+#: How much larger than green a cheap lens shows blue and red about the picture's middle.
+SPREAD = (1.002, 0.998)
 #: The size at which a viewer shows the picture that is then captured.
 SCREEN = 0.8
 
@@ -56,6 +70,15 @@ def _screenshot(image: Pixels) -> Pixels:
     return np.asarray(shown, np.uint8)
 
 
+def _moved(image: Pixels) -> Pixels:
+    return motion_blur(image, MOVED * max(image.shape[:2]), MOVED_TOWARDS)
+
+
+def _spread(image: Pixels) -> Pixels:
+    height, width = image.shape[:2]
+    return chromatic_aberration(image, (width / 2, height / 2), SPREAD)
+
+
 #: By name: a function of a picture [H, W, 3] uint8 BGR that returns another, of its size but for
 #: the half size and the screenshot.
 DISTORTIONS: dict[str, Distortion] = {
@@ -72,6 +95,9 @@ DISTORTIONS: dict[str, Distortion] = {
     "contrast": lambda image, _: clahe(image, 2.0),
     "denoised": lambda image, _: denoise(image, 4.0),
     "total_variation": lambda image, _: _total_variation(image),
+    "avif_50": lambda image, _: avif(image, 50),
+    "motion_blur": lambda image, _: _moved(image),
+    "chromatic_aberration": lambda image, _: _spread(image),
 }
 
 

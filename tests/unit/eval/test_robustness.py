@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from picture_files import scene
 
 from ft_eval.robustness import DISTORTIONS, distort
@@ -96,3 +97,31 @@ def test_denoising_takes_noise_away_and_leaves_edges(name: str, left: float) -> 
     away = np.abs(harmed.astype(int) - plain).mean(), np.abs(noisy.astype(int) - plain).mean()
     assert away[0] < left * away[1]
     assert int(harmed[:, 52:].min()) - int(harmed[:, :44].max()) > 40
+
+
+def _middle(light: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return where the light of one channel [H, W] lies in the mean, (y, x)."""
+    at = np.argwhere(light)
+    return np.average(at, axis=0, weights=light[tuple(at.T)].astype(float))
+
+
+def test_motion_blurs_along_its_direction_and_keeps_the_light() -> None:
+    picture = np.zeros((400, 400, 3), np.uint8)
+    picture[196:205, 196:205] = 200
+    harmed = distort(picture, "motion_blur", 0)[..., 0]
+    assert harmed.sum() == pytest.approx(picture[..., 0].sum(), rel=0.01)
+    assert _middle(harmed) == pytest.approx([200, 200], abs=0.1)
+    at = np.argwhere(harmed) - 200
+    (y, _), (both, x) = np.cov(at.T, aweights=harmed[tuple(np.argwhere(harmed).T)])
+    assert x > y
+    assert both > 0
+
+
+def test_a_lens_shifts_blue_and_red_apart_at_the_border_and_not_in_the_middle() -> None:
+    for place, shift in (((300, 300), 0.0), ((300, 550), 0.002 * 250)):
+        picture = np.zeros((600, 600, 3), np.uint8)
+        cv2.circle(picture, place[::-1], 5, (200, 200, 200), -1)
+        harmed = distort(picture, "chromatic_aberration", 0)
+        for channel, away in ((0, shift), (1, 0.0), (2, -shift)):
+            y, x = _middle(harmed[..., channel])
+            assert (y, x) == pytest.approx((place[0], place[1] + away), abs=0.1)
