@@ -10,19 +10,18 @@ of pictures alone.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from ft_forge.faces import FaceSet
 from ft_forge.framing import face_box
-from ft_forge.photographs import crop_face, write_face_folder
+from ft_forge.photographs import Crop, crop_face, read_picture, write_face_folder
 from ft_forge.picture import Image
 
 #: A smaller picture is left out, and how large the square that the model sees is, in px.
@@ -55,20 +54,16 @@ def laid_on(
     return moved.astype(np.float32)
 
 
-def _crops(
-    faces: FaceSet, sources: list[Path], rng: np.random.Generator
-) -> Iterator[tuple[Image, NDArray[np.float32], dict[str, Any]]]:
-    for path, source in (one for photos in sources for one in _pictures(photos)):
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            print(f"cannot be read, left out: {path}", file=sys.stderr)
-        elif min(image.shape[:2]) >= _LEAST:
-            points = faces.points[int(rng.integers(len(faces.points)))]
-            facts = {
-                "identity": f"{source}/{path.name}", "source": source, "split": "train",
-                "faceless": True,
-            }  # fmt: skip
-            yield *crop_face(image, laid_on(points, image, rng)), facts
+def _crop(faces: FaceSet, path: Path, source: str, number: int) -> Crop | None:
+    image = read_picture(path)
+    if image is None or min(image.shape[:2]) < _LEAST:
+        return None
+    rng = np.random.default_rng([0, number])
+    points = faces.points[int(rng.integers(len(faces.points)))]
+    facts = {
+        "identity": f"{source}/{path.name}", "source": source, "split": "train", "faceless": True,
+    }  # fmt: skip
+    return *crop_face(image, laid_on(points, image, rng)), facts
 
 
 def write_faceless(out: Path, crops: Path, photos: list[Path]) -> int:
@@ -76,7 +71,15 @@ def write_faceless(out: Path, crops: Path, photos: list[Path]) -> int:
 
     A file that cannot be read is named on standard error and left out. Returns how many pictures.
     """
-    return write_face_folder(out, _crops(FaceSet(crops), photos, np.random.default_rng(0)))
+    faces = FaceSet(crops)
+    pictures = (one for folder in photos for one in _pictures(folder))
+    return write_face_folder(
+        out,
+        (
+            partial(_crop, faces, path, source, number)
+            for number, (path, source) in enumerate(pictures)
+        ),
+    )
 
 
 def main(

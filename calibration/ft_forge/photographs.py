@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +26,9 @@ from numpy.typing import NDArray
 from ft_forge.framing import face_box
 from ft_forge.picture import Image
 from ftsdk.errors import ImageFormatError
+
+#: A crop [H, W, 3] uint8 with its points [478, 2] and the facts of its entry in the index.
+Crop = tuple[Image, NDArray[np.float32], dict[str, Any]]
 
 #: A crop reaches this far around the square that the model sees, so that it may be moved in it.
 MARGIN = 1.3
@@ -67,44 +73,57 @@ def is_grey(image: Image) -> bool:
     return bool(np.abs(values - values.mean(2, keepdims=True)).mean() < _GREY)
 
 
-def write_face_folder(
-    out: Path, faces: Iterable[tuple[Image, NDArray[np.float32], dict[str, Any]]]
-) -> int:
-    """Write crops [H, W, 3] uint8 with their points [478, 2] and facts; returns how many.
+def write_face_folder(out: Path, crops: Iterable[Callable[[], Crop | None]]) -> int:
+    """Write the crops that `crops` return, each in one of several threads; returns how many.
 
-    The facts are `identity`, `source` and `split`, and `faceless` where there is no face.
+    None leaves one out. The facts are `identity`, `source` and `split`, and `faceless` where there
+    is no face.
     """
     (out / "faces").mkdir(parents=True, exist_ok=True)
-    entries: list[dict[str, Any]] = []
-    marks: list[NDArray[np.float32]] = []
-    for crop, points, facts in faces:
-        name = f"faces/{len(entries):05d}.png"
-        if not cv2.imwrite(str(out / name), crop, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-            raise ImageFormatError(
-                "A crop cannot be written", expected="a writable folder",
-                found=str(out / name), cure="check the folder and the space on its disk",
-            )  # fmt: skip
-        entries.append({"file": name, "attribute": "", "level": 0, **facts})
-        marks.append(points)
-    (out / "index.json").write_text(json.dumps(entries, indent=0) + "\n", encoding="utf-8")
-    np.savez(out / "landmarks.npz", points=np.array(marks, np.float32))
-    return len(entries)
+    with ThreadPoolExecutor() as threads:
+        written = [one for one in threads.map(partial(_write, out), crops, count()) if one]
+    (out / "index.json").write_text(
+        json.dumps([entry for entry, _ in written], indent=0) + "\n", encoding="utf-8"
+    )
+    points = np.array([points for _, points in written], np.float32)
+    np.savez(out / "landmarks.npz", points=points)
+    return len(written)
 
 
-def _crops(
-    sources: list[Path], grey_of: int
-) -> Iterator[tuple[Image, NDArray[np.float32], dict[str, Any]]]:
-    for photos in sources:
-        for facts, points in _faces(photos):
-            image = cv2.imread(str(photos / facts["file"]), cv2.IMREAD_COLOR)
-            if image is None:
-                print(f"cannot be read, left out: {photos / facts['file']}", file=sys.stderr)
-                continue
-            if zlib.crc32(facts["file"].encode()) % grey_of and is_grey(image):
-                continue
-            source = facts["source"]
-            identity = {"identity": f"{source}/{facts['person']}", "source": source}
-            yield *crop_face(image, points), {**identity, "split": facts["split"]}
+def _write(
+    out: Path, crop: Callable[[], Crop | None], number: int
+) -> tuple[dict[str, Any], NDArray[np.float32]] | None:
+    """Write one crop and return its entry and its points, or None where it is left out."""
+    made = crop()
+    if made is None:
+        return None
+    image, points, facts = made
+    name = f"faces/{number:05d}.png"
+    if not cv2.imwrite(str(out / name), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+        raise ImageFormatError(
+            "A crop cannot be written", expected="a writable folder", found=str(out / name),
+            cure="check the folder and the space on its disk",
+        )  # fmt: skip
+    return {"file": name, "attribute": "", "level": 0, **facts}, points
+
+
+def read_picture(path: Path) -> Image | None:
+    """Return a picture [H, W, 3] uint8, or None and say on standard error that it is left out."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        print(f"cannot be read, left out: {path}", file=sys.stderr)
+    return image
+
+
+def _crop(
+    photos: Path, facts: dict[str, Any], points: NDArray[np.float32], grey_of: int
+) -> Crop | None:
+    image = read_picture(photos / facts["file"])
+    if image is None or (zlib.crc32(facts["file"].encode()) % grey_of and is_grey(image)):
+        return None
+    source = facts["source"]
+    identity = {"identity": f"{source}/{facts['person']}", "source": source}
+    return *crop_face(image, points), {**identity, "split": facts["split"]}
 
 
 def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
@@ -113,7 +132,14 @@ def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
     Of grey pictures one in `grey_of` is kept, chosen by its name in the index. A file that cannot
     be read is named on standard error and left out. Returns the number of faces.
     """
-    return write_face_folder(out, _crops(sources, grey_of))
+    return write_face_folder(
+        out,
+        (
+            partial(_crop, photos, facts, points, grey_of)
+            for photos in sources
+            for facts, points in _faces(photos)
+        ),
+    )
 
 
 def main(
