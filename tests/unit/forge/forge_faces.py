@@ -62,12 +62,16 @@ def write_regenerated(folder: Path, made: Callable[[FaceSet, Entry, Box], np.nda
     (folder / FOLDER / "index.json").write_text(json.dumps(index))
 
 
-def write_faces(folder: Path, people: int = 6) -> None:
-    """Write a face folder: `people` relit portraits, the first two at three edit levels each."""
+def write_faces(folder: Path, people: int = 6, held_out: str | None = None) -> None:
+    """Write a face folder: `people` relit portraits, the first two at three edit levels each.
+
+    `held_out` holds the digits of the people of the validation half; None names no halves.
+    """
     portrait = cv2.cvtColor(data.astronaut()[0:220, 110:330], cv2.COLOR_RGB2BGR)
     portrait = cv2.resize(portrait, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     rng = np.random.default_rng(3)
-    index, points = [], []
+    index: list[dict[str, str | int]] = []
+    points = []
 
     def add(image: np.ndarray, identity: str, attribute: str, level: int) -> None:
         file = f"{identity}_{attribute or 'base'}_{level}.png"
@@ -85,5 +89,8 @@ def write_faces(folder: Path, people: int = 6) -> None:
         for level in range(3 if person < 2 else 0):
             shifted = np.clip(image + 14 * level, 0, 255).astype(np.uint8)
             add(shifted, str(person), "age", level)
+    if held_out is not None:
+        for item in index:
+            item["split"] = "validation" if str(item["identity"]) in held_out else "train"
     (folder / "index.json").write_text(json.dumps(index))
     np.savez(folder / "landmarks.npz", points=np.array(points, np.float16))

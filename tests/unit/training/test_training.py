@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_forge import LABELS, UNTOUCHED, FaceSet, Forge
-from ft_forge.degrade import add_noise
+from ft_forge.degrade import add_noise, jpeg
 from ft_forge.framing import face_box
 from ft_forge.geometry import Geometry
 from ft_forge.words import all_sentences
@@ -25,7 +23,7 @@ from ft_training.calibration import (
 )
 from ft_training.features import covered_regions
 from ft_training.fitting import _QUIET, Judged, _gains, _judged, _mask_logits, lowest_quality
-from ft_training.history import _program_steps, apply, draw_history
+from ft_training.history import _program_steps, apply, draw_history, save_step
 from ft_training.language import build_tokenizer, prompt_for
 from ft_training.model import Nano, Seen, conditioning, keep_exact, normalised
 from ft_training.samples import Sample, training_samples, untouched, validation_forgeries
@@ -183,16 +181,16 @@ def test_fixed_filters_keep_every_grey_level_in_bfloat16() -> None:
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     folder = tmp_path_factory.mktemp("faces")
-    write_faces(folder, 8)
-    index = json.loads((folder / "index.json").read_text())
-    for item in index:
-        item["split"] = "validation" if item["identity"] in "567" else "train"
-    (folder / "index.json").write_text(json.dumps(index))
+    write_faces(folder, 8, held_out="567")
     return FaceSet(folder)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_pair_differs_in_nothing_but_the_forgery(faces: FaceSet, seed: int) -> None:
+def test_a_pair_differs_in_nothing_but_the_forgery(
+    faces: FaceSet, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_WEBP", "_AVIF"):  # each of their blocks is predicted from those before
+        monkeypatch.setattr(history, name, 0.0)
     made = Forge(faces, faces.entries, seed=seed).make(seed, "inpainting")
     forged, original = view(made, (True, False), SIDE, np.random.default_rng(seed))
     assert forged.corner == original.corner
@@ -234,6 +232,21 @@ def test_a_history_is_the_same_for_both_halves(seed: int, varied: bool) -> None:
     assert np.array_equal(once, again)
     assert once.dtype == np.uint8
     assert once.shape[2] == 3
+
+
+@pytest.mark.parametrize("save", ["_WEBP", "_AVIF"])
+def test_a_picture_is_saved_as_other_files_too(save: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (96, 80, 3), np.uint8), (0, 0), 3
+    )
+    for name in ("_WEBP", "_AVIF"):
+        monkeypatch.setattr(history, name, float(name == save))
+    jpegs = [jpeg(picture, quality) for quality in range(*history._QUALITY)]
+    for seed in range(6):
+        saved = save_step(np.random.default_rng(seed))(picture)
+        assert saved.shape == picture.shape
+        assert 0 < np.abs(saved.astype(int) - picture).mean() < 12
+        assert not any(np.array_equal(saved, one) for one in jpegs)
 
 
 @pytest.mark.parametrize("share", ["_DENOISED", "_ENHANCED", "_NEAREST"])

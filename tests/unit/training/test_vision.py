@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -17,9 +16,7 @@ SHIPPED = Path(__file__).parents[3] / "training" / "nano"
 def faces(tmp_path: Path) -> Path:
     folder = tmp_path / "faces"
     folder.mkdir()
-    write_faces(folder)
-    index = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps([{**item, "split": "train"} for item in index]))
+    write_faces(folder, held_out="")
     return folder
 
 
