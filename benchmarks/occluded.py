@@ -1,6 +1,6 @@
 """What becomes of untouched photographs of faces behind a mask, glasses, a patch, a hat or a strap.
 
-    python -m benchmarks.occluded CROPS
+    python -m benchmarks.occluded CROPS [BUNDLE]
 
 CROPS is a face folder of `python -m ft_forge.photographs`; its validation people are taken. The
 objects are drawn with the noise of their picture, which is then made smaller as a whole: they stand
@@ -26,11 +26,11 @@ from ftsdk import Analyzer
 SMALLER = 0.75
 
 
-def main(crops: Path) -> None:
+def main(crops: Path, bundle: str = "nano") -> None:
     """Print the counts of every kind of object, those of none first."""
     faces = FaceSet(crops)
     counts = {name: Counter[str]() for name in ("nothing", *KINDS)}
-    with Analyzer(threads=1) as analyzer:
+    with Analyzer(bundle, threads=1) as analyzer:
         for entry in faces.split()[1]:
             face = faces.load(entry)
             for name, count in counts.items():
@@ -47,4 +47,4 @@ def main(crops: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:3])

@@ -1,6 +1,6 @@
 """What becomes of untouched photographs that lie on their side or upside down, or are mirrored.
 
-    python -m benchmarks.turned untouched.json
+    python -m benchmarks.turned untouched.json [BUNDLE]
 
 The records are those that `python -m ft_eval.photographs` writes. Prints, turn by turn, how many
 pictures are called manipulated, and how many get no answer for want of a face or of certainty.
@@ -39,10 +39,10 @@ def outcome(analyzer: Analyzer, pixels: Pixels) -> str:
     return "manipulated" if result.score >= result.score_threshold else "nothing found"
 
 
-def main(records: Path) -> None:
+def main(records: Path, bundle: str = "nano") -> None:
     """Print the counts of every turn."""
     data, counts = MmttData(records), {name: Counter[str]() for name in TURNS}
-    with Analyzer(threads=1) as analyzer:
+    with Analyzer(bundle, threads=1) as analyzer:
         for record in data.records:
             pixels = data.picture(record).pixels
             for name, turn in TURNS.items():
@@ -52,4 +52,4 @@ def main(records: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:3])
