@@ -10,8 +10,8 @@ import numpy as np
 
 from ft_forge.picture import Image
 
-#: OpenCV draws lines between points in 1/16 px.
-_SHIFT, _SHIFTED = 4, 16
+#: Bits of a pixel's fraction in the ends of the lines that OpenCV draws.
+_FRACTION = 4
 _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST)
 
 
@@ -43,8 +43,8 @@ def motion_blur(image: Image, length: float, angle: float) -> Image:
     reach = int(np.ceil(length / 2)) + 1
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
     half = np.array([np.cos(angle), np.sin(angle)]) * length / 2
-    begin, end = (np.round(_SHIFTED * (reach + side * half)).astype(int) for side in (-1, 1))
-    cv2.line(kernel, begin.tolist(), end.tolist(), 255, 1, cv2.LINE_AA, _SHIFT)
+    ends = np.round(np.stack([reach - half, reach + half]) * (1 << _FRACTION)).astype(int)
+    cv2.line(kernel, ends[0].tolist(), ends[1].tolist(), 255, 1, cv2.LINE_AA, _FRACTION)
     weights = kernel / np.float32(kernel.sum())
     return cv2.filter2D(image, -1, weights, borderType=cv2.BORDER_REFLECT_101)
 

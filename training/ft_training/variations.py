@@ -1,6 +1,6 @@
-"""Each time that training draws a person, another picture of them: recoloured, lit anew, slanted,
-through another lens, with something before the face.
+"""Each time that training draws a person, another picture of them, of which nothing is forged.
 
+Recoloured, lit anew, slanted, seen through another lens, with something before the face.
 A model that sees the same few thousand faces again and again learns what they look like, and takes
 that for proof that they are untouched. In a face that it never sees twice it must read the traces.
 """
