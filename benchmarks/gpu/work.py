@@ -19,7 +19,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.bench.run import WARM_UP, times
 from ftsdk.bench.timed import Bench
 from ftsdk.bundle import open_bundle
-from ftsdk.decision import mask_iou, predicted_mask, suspected_regions
+from ftsdk.decision import mask_overlap, predicted_mask, suspected_regions
 from ftsdk.engines.difference import Difference, device_limit, relative
 from ftsdk.language.options import Language
 from ftsdk.machine import device_mib, host_peak_mib
@@ -124,7 +124,7 @@ def _compare(analyzer: Analyzer, stored: Stored, same_model: bool) -> list[Diffe
         differences.append(Difference(name, largest, limit))
     if not (manifest.encoder_gate and manifest.encoder_gate.waived):
         overlap = min(
-            mask_iou(*(predicted_mask(_of(n, side), manifest) for side in (found, stored)))
+            mask_overlap(*(predicted_mask(_of(n, side), manifest) for side in (found, stored)))
             for n in every
         )
         differences.append(Difference("mask IoU", overlap, MIN_MASK_IOU["float16"], at_least=True))

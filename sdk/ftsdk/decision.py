@@ -120,3 +120,11 @@ def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """Return intersection over union of two masks [H, W] bool; 1 where both are empty."""
     union = np.count_nonzero(one | other)
     return np.count_nonzero(one & other) / union if union else 1.0
+
+
+def mask_overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return how well two answers' masks [H, W] bool agree: their IoU.
+
+    Masks that are both as good as empty agree fully: neither is a sign of anything.
+    """
+    return 1.0 if (one | other).mean() < EMPTY_SHARE else mask_iou(one, other)

@@ -168,7 +168,7 @@ class EncoderGateEntry:
 
     Attributes:
         pictures: how many were judged, none of which INT8 ranges were observed on.
-        mean_mask_iou, min_mask_iou: masks against float32's.
+        mean_mask_iou, min_mask_iou: masks against float32's; 1 where both are as good as empty.
         region_agreement: share of (picture, region) pairs with the same answer.
         kept_layers: by stage, the layers that had to stay in a higher precision.
         waived: the export was told not to fail on it, as for weights that mean nothing.

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk.decision import (
+    EMPTY_SHARE,
     manipulation_score,
     mask_iou,
+    mask_overlap,
     predicted_mask,
     score_threshold,
     sigmoid,
@@ -103,3 +105,19 @@ def test_iou_is_symmetric_and_one_only_of_equals(one: list[bool], other: list[bo
     a, b = np.array(one), np.array(other)
     assert mask_iou(a, b) == mask_iou(b, a)
     assert (mask_iou(a, b) == 1.0) == (one == other)
+
+
+@given(st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1))
+def test_overlap_is_symmetric_and_full_with_itself(one: int, other: int) -> None:
+    a, b = (np.array([[n >> i & 1 for i in range(16)]], bool) for n in (one, other))
+    assert mask_overlap(a, a) == 1.0
+    assert mask_overlap(a, b) == mask_overlap(b, a)
+    assert 0 <= mask_overlap(a, b) <= 1
+
+
+def test_masks_that_are_both_as_good_as_empty_agree() -> None:
+    few, none = np.zeros((100, 100), bool), np.zeros((100, 100), bool)
+    few[0, : round(100 * 100 * EMPTY_SHARE) - 1] = True
+    assert mask_overlap(few, none) == 1.0
+    few[0, :20] = True
+    assert mask_overlap(few, none) == 0.0

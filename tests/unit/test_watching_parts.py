@@ -17,7 +17,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.errors import OptionError, SourceLostError, SourceNotFoundError
 from ftsdk.imaging.faces import FaceFramer
 from ftsdk.imaging.framing import Box
-from ftsdk.streaming.change import ChangeDetector, overlap
+from ftsdk.streaming.change import ChangeDetector
 from ftsdk.streaming.following import FaceFollower, steadied
 from ftsdk.streaming.journal import Journal
 from ftsdk.streaming.sources import Capture, Frames, LiveFrames, Pictures, open_source
@@ -170,11 +170,3 @@ def test_only_other_regions_or_another_mask_are_a_change() -> None:
         )
     ]  # fmt: skip
     assert seen == [True, False, False, True, False, True, True, False]
-
-
-@given(st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1))
-def test_overlap_is_symmetric_and_full_with_itself(one: int, other: int) -> None:
-    a, b = (np.array([[n >> i & 1 for i in range(16)]], bool) for n in (one, other))
-    assert overlap(a, a) == 1.0
-    assert overlap(a, b) == overlap(b, a)
-    assert 0 <= overlap(a, b) <= 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from ft_export.errors import GateError
 from ft_export.gates.stage import Tensors, compare
-from ftsdk.decision import mask_iou, predicted_mask, suspected_regions
+from ftsdk.decision import mask_overlap, predicted_mask, suspected_regions
 from ftsdk.manifest import EncoderGateEntry, GateEntry, Manifest, Precision
 
 #: Largest relative difference of a lowered stage's tensors in Euclidean norm, mean over pictures.
@@ -57,7 +57,7 @@ def measure_masks(
     overlaps, differing = [], 0
     for picture in judged:
         sides = (picture.lowered, picture.reference)
-        overlaps.append(mask_iou(*(predicted_mask(side, manifest) for side in sides)))
+        overlaps.append(mask_overlap(*(predicted_mask(side, manifest) for side in sides)))
         found, expected = (set(suspected_regions(side, manifest)) for side in sides)
         differing += len(found ^ expected)
     pairs = len(judged) * len(manifest.labels)

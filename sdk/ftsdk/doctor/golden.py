@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.bundle import Bundle
-from ftsdk.decision import mask_iou, predicted_mask
+from ftsdk.decision import mask_overlap, predicted_mask
 from ftsdk.doctor.findings import Findings
 from ftsdk.engines.difference import GATE_FACTOR, Difference, device_limit, relative
 from ftsdk.errors import EngineAnswerError
@@ -79,7 +79,7 @@ def differences_of(
             yield Difference(name, relative(trace[name], expected), allowed)
     if not (manifest.encoder_gate and manifest.encoder_gate.waived):
         masks = (predicted_mask(side, manifest) for side in (trace, reference))
-        yield Difference("mask IoU", mask_iou(*masks), MIN_MASK_IOU, at_least=True)
+        yield Difference("mask IoU", mask_overlap(*masks), MIN_MASK_IOU, at_least=True)
     if not (manifest.text_gate and manifest.text_gate.waived):
         found, expected = (side["report_ids"][0].tolist() for side in (trace, reference))
         ratio = SequenceMatcher(None, found, expected, autojunk=False).ratio()

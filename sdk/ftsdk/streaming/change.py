@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ftsdk.decision import EMPTY_SHARE, cut_mask, mask_iou
+from ftsdk.decision import cut_mask, mask_overlap
 from ftsdk.result import Result
 
 #: Masks that overlap less (intersection over union) are of different places.
@@ -26,18 +26,10 @@ class ChangeDetector:
         """Tell whether `result` shows other regions or another mask; if so, remember it."""
         regions = frozenset(region.name for region in result.regions)
         mask = _small_mask(result)
-        if regions == self._regions and overlap(mask, self._mask) >= _SAME_OVERLAP:
+        if regions == self._regions and mask_overlap(mask, self._mask) >= _SAME_OVERLAP:
             return False
         self._regions, self._mask = regions, mask
         return True
-
-
-def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return intersection over union of two masks [H, W] bool.
-
-    Masks that are both as good as empty overlap fully.
-    """
-    return 1.0 if (one | other).mean() < EMPTY_SHARE else mask_iou(one, other)
 
 
 def _small_mask(result: Result) -> NDArray[np.bool_]:
