@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ft_forge import UNTOUCHED
+from ft_forge import LABELS, UNTOUCHED
 from ft_training.calibration import (
     Scores,
     best_region_threshold,
@@ -28,14 +28,13 @@ from ft_training.samples import (
     untouched,
     validation_forgeries,
 )
-from ftsdk.decision import EMPTY_SHARE, mask_iou
+from ftsdk.decision import EMPTY_SHARE
 
 #: Forgeries a family and face folder.
 A_FAMILY = 14
-#: How far mask logits may fall.
-_QUIET = np.arange(0.0, 8.1, 0.5)
-#: What an untouched picture's empty mask weighs beside a forgery's IoU.
-UNTOUCHED_WEIGHT = 0.5
+#: Of the untouched pictures in which nothing is found, the share that may have a mask all the same.
+MARKED_SHARE = 0.001
+_NO_LABEL = torch.zeros(1, len(LABELS))
 SEED = 5
 #: Px across of the smallest frame of which an answer is given.
 _SMALLEST_FACE = 64
@@ -119,35 +118,27 @@ def _share(rows: list[Judged], cut: float) -> float:
     return round(float(np.mean([one.score_logit > cut for one in rows])), 4) if rows else 0.0
 
 
-def _iou_and_area(logits: NDArray[Any], mask: NDArray[np.floating]) -> tuple[float, float]:
-    """Return IoU and predicted share; logits are resized to the truth's size and cut at 0."""
-    size = mask.shape[1::-1]
-    found = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR) > 0
-    return mask_iou(np.asarray(found), mask > 0.5), float(found.mean())
-
-
-def _gains(logits: NDArray[Any], sample: Sample) -> list[float]:
-    """Return IoU, or 1 for an untouched picture's empty mask, after a fall by each of `_QUIET`."""
-    after = [_iou_and_area(logits - fall, sample.seen.mask) for fall in _QUIET]
-    if sample.family == UNTOUCHED:
-        return [float(area < EMPTY_SHARE) for _, area in after]
-    return [iou for iou, _ in after]
+def _needed_fall(logits: NDArray[Any], size: tuple[int, int]) -> float:
+    """Return how far mask logits must fall for the mask to be empty at a picture's size [W, H]."""
+    seen = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR)
+    return float(np.quantile(seen, 1 - EMPTY_SHARE))
 
 
 @torch.no_grad()
-def _best_quiet(model: Nano, judged: list[Judged], threshold: float, cut: float) -> float:
-    """Return how far the mask logits of doubtful pictures should fall, given `certain`."""
-    gains = []
-    for one in judged:
-        suspected = float(one.score_logit > cut)
-        labels = (one.seen.region_logits.sigmoid() > threshold).float() * suspected
-        doubt = float(model.mask_decoder.doubt(labels, one.seen.score_logits))
-        gain = _gains(_mask_logits(model, one, labels), one.sample)
-        gains.append(np.interp(doubt * _QUIET, _QUIET, gain))
-    quiet = np.array([one.untouched for one in judged])
-    means = [np.mean(np.array(gains)[rows], axis=0) for rows in (quiet, ~quiet)]
-    both = np.average(means, axis=0, weights=[UNTOUCHED_WEIGHT, 1 - UNTOUCHED_WEIGHT])
-    return float(_QUIET[int(both.argmax())])
+def silencing_fall(model: Nano, judged: list[Judged], low: float) -> float:
+    """Return how far mask logits must fall so that where nothing is found nothing is marked.
+
+    Args:
+        model: the model, its mask decoder's `quiet` at 0.
+        judged: of these the untouched with a score logit below `low` count.
+        low: from this score logit on another answer is given.
+    """
+    falls = [
+        _needed_fall(_mask_logits(model, one, _NO_LABEL), one.sample.seen.mask.shape[1::-1])
+        for one in judged
+        if one.untouched and one.score_logit < low
+    ]
+    return max(float(np.quantile(falls or [0.0], 1 - MARKED_SHARE, method="higher")), 0.0)
 
 
 @torch.no_grad()
@@ -165,16 +156,17 @@ def fit_calibration(model: Nano, judged: list[Judged]) -> dict[str, Any]:
     regions = np.concatenate([one.seen.region_logits.numpy() for one in judged])
     labels = np.array([one.sample.seen.labels for one in judged])
     threshold = best_region_threshold(regions, labels)
+    unsure = unsure_scores(_scores(quiet), score)
     decoder = model.mask_decoder
     decoder.certain.fill_(cut)
     decoder.quiet.fill_(0.0)
-    decoder.quiet.fill_(_best_quiet(model, judged, threshold, cut))
+    decoder.quiet.fill_(silencing_fall(model, judged, logit_of(unsure[0], score)))
     return {
         "score": score,
         "validity": {
             "needs_face": True,
             "smallest_face": _SMALLEST_FACE,
-            "unsure_scores": unsure_scores(_scores(quiet), score),
+            "unsure_scores": unsure,
             "lowest_jpeg_quality": lowest_quality(own, cut),
         },
         "region_threshold": threshold,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -22,13 +24,14 @@ from ft_training.calibration import (
     unsure_scores,
 )
 from ft_training.features import covered_regions
-from ft_training.fitting import _QUIET, Judged, _gains, _judged, _mask_logits, lowest_quality
+from ft_training.fitting import Judged, _judged, _mask_logits, lowest_quality, silencing_fall
 from ft_training.history import _program_steps, apply, draw_history, save_step
 from ft_training.language import build_tokenizer, prompt_for
 from ft_training.model import Nano, Seen, conditioning, keep_exact, normalised
 from ft_training.samples import Sample, training_samples, untouched, validation_forgeries
 from ft_training.text import sentence
 from ft_training.views import SIDE, Target, see, seen_geometry, truth, window
+from ftsdk.decision import EMPTY_SHARE
 from ftsdk.imaging.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.unit.forge.forge_faces import landmarks, write_faces
 
@@ -149,22 +152,33 @@ def test_one_covered_side_names_a_pair() -> None:
     assert covered_regions(mask, maps) == ["eye"]
 
 
-@pytest.mark.parametrize("family", ["splice", "untouched"])
-def test_a_falling_mask_is_worth_its_overlap_or_its_emptiness(family: str) -> None:
-    logits = np.full((96, 96), -4.0, np.float32)
-    logits[:48, :48] = 1.1
-    mask = np.zeros((192, 192), np.uint8)
-    if family != "untouched":
-        mask[:96, :96] = 1
-    seen = Target(mask, mask.astype(np.float32), mask, mask)
-    gains = np.array(_gains(logits, Sample(seen, family, (), 9.0, "someone", "somewhere")))
-    shown = _QUIET < 1.1
-    if family == "untouched":
-        assert not gains[shown].any()
-        assert (gains[~shown] > 0).all()
-    else:
-        assert (gains[shown] > 0.95).all()
-        assert not gains[~shown].any()
+@torch.no_grad()
+def test_where_nothing_is_found_nothing_is_marked() -> None:
+    torch.manual_seed(0)
+    model, rng = Nano().eval(), np.random.default_rng(0)
+    maps, mask = np.zeros((11, 48, 48), np.float32), np.zeros((192, 192), np.float32)
+
+    def judged(family: str, score: float) -> Judged:
+        image = rng.integers(0, 256, (384, 384, 3), np.uint8)
+        seen = Target(image, mask, maps, np.zeros(21, np.float32))
+        one = _judged(model, Sample(seen, family, (), 0.0, "", ""), "as it is")
+        return replace(one, seen=replace(one.seen, score_logits=torch.tensor([[score]])))
+
+    model.mask_decoder.head.bias.fill_(6.0)
+    model.mask_decoder.certain.fill_(3.0)
+    found = [judged(UNTOUCHED, score) for score in (-2.0, -1.0, 0.0)]
+    others = [judged(UNTOUCHED, 2.5), judged("splice", 0.0)]
+    fall = silencing_fall(model, found + others, 1.0)
+    assert fall > 1
+    assert silencing_fall(model, others, 1.0) == 0
+
+    def marked(quiet: float) -> list[float]:
+        model.mask_decoder.quiet.fill_(quiet)
+        logits = [_mask_logits(model, one, torch.zeros(1, 21)) for one in found]
+        return [float((cv2.resize(one, (192, 192)) > 0).mean()) for one in logits]
+
+    assert max(marked(fall + 0.01)) <= EMPTY_SHARE
+    assert max(marked(fall - 0.1)) > EMPTY_SHARE
 
 
 def test_fixed_filters_keep_every_grey_level_in_bfloat16() -> None:
