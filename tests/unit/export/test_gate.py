@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
 from ft_export.errors import GateError
+from ft_export.gates.encoders import Judged, measure_masks
 from ft_export.gates.stage import (
     MAX_ABSOLUTE,
     MAX_RELATIVE,
@@ -13,6 +17,7 @@ from ft_export.gates.stage import (
     require_equal_text,
     require_passed,
 )
+from ftsdk.manifest import Manifest
 
 REFERENCE = np.linspace(-1, 1, 1000, dtype=np.float32).reshape(1, 10, 100)
 
@@ -77,3 +82,16 @@ def test_another_text_fails() -> None:
             require_equal_text(other, [0, 4, 1])
         assert str([0, 4, 1]) in caught.value.expected
         assert str(other) in caught.value.found
+
+
+@pytest.mark.parametrize(("marked", "expected"), [(3, 1.0), (60, 1 / 30)])
+def test_a_mask_of_a_few_pixels_fails_no_encoder(marked: int, expected: float) -> None:
+    def masked(pixels: int) -> dict[str, np.ndarray]:
+        logits = np.full((1, 192, 192), -5, np.float32)
+        logits[0, 0, :pixels] = 5
+        return {"mask_logits": logits, "region_logits": np.zeros((1, 1), np.float32)}
+
+    stands_for = {"labels": ("eye",), "region_threshold": 0.5, "mask_threshold": 0.5, "score": None}
+    manifest = cast(Manifest, SimpleNamespace(**stands_for))
+    gate = measure_masks([Judged(masked(marked), masked(2))], manifest, {}, waived=False)
+    assert gate.mean_mask_iou == pytest.approx(expected)
