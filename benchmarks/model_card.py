@@ -27,7 +27,7 @@ _MASKS = {"IoU": "iou", "precision": "precision", "recall": "recall", "F1": "f1"
 _HARMED = {"IoU": "iou", "AUC": "auc", "found": "found", "false positives": "false_positive_rate",
            "region F1": "region_f1"}  # fmt: skip
 _UNTOUCHED = {"false positives": "false_positive_rate", "with a mask": "false_mask_rate",
-              "cannot tell": "cannot_tell"}
+              "cannot tell": "cannot_tell"}  # fmt: skip
 _WORDS = {"CIDEr": "cider", "BLEU-1": "bleu_1", "BLEU-2": "bleu_2", "BLEU-3": "bleu_3",
           "BLEU-4": "bleu_4", "ROUGE-L": "rouge_l", "METEOR": "meteor"}  # fmt: skip
 

@@ -125,9 +125,7 @@ class _Run:
         )
 
 
-def _by_source(
-    outcomes: Sequence[Outcome], frequencies: DocumentFrequencies
-) -> dict[str, Summary]:
+def _by_source(outcomes: Sequence[Outcome], frequencies: DocumentFrequencies) -> dict[str, Summary]:
     untouched = [outcome for outcome in outcomes if not outcome.forged and outcome.source]
     names = sorted({outcome.source for outcome in untouched})
     summaries = {

@@ -77,8 +77,14 @@ class FaceSet:
         index = json.loads((self.root / "index.json").read_text())
         self.entries = [
             Entry(
-                row, item["file"], item["identity"], item["attribute"], int(item["level"]),
-                item.get("source", ""), item.get("split", ""), item.get("faceless", False),
+                row,
+                item["file"],
+                item["identity"],
+                item["attribute"],
+                int(item["level"]),
+                item.get("source", ""),
+                item.get("split", ""),
+                item.get("faceless", False),
             )
             for row, item in enumerate(index)
         ]

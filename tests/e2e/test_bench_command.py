@@ -144,9 +144,7 @@ def test_a_rival_s_tokens_are_compared() -> None:
     assert "times as long**, with the same tokens." in done.stdout
 
 
-def test_optimum_needs_its_own_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_optimum_needs_its_own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError, match="no environment") as caught:
         against_optimum.optimum_rival(WEIGHTS, None, "float32")

@@ -99,7 +99,6 @@ def test_the_deployment_fits_the_schemas_of_kubernetes() -> None:
         validator.validate(documents[0], validator.latest_version(), strict=True)
 
 
-
 def test_probes_ask_what_is_answered(server: Server) -> None:
     probes = [
         probe["httpGet"]["path"]

@@ -162,9 +162,7 @@ def test_small_faces_are_found_at_the_second_look(
     assert np.abs(np.array(eyes) - expected).max() < 6
 
 
-def test_no_more_is_looked_at_than_it_takes(
-    detector: FaceDetector, astronaut: np.ndarray
-) -> None:
+def test_no_more_is_looked_at_than_it_takes(detector: FaceDetector, astronaut: np.ndarray) -> None:
     sizes: list[tuple[int, ...]] = []
 
     def infer(inputs: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:

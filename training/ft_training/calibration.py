@@ -61,9 +61,7 @@ _UNSURE = 0.02
 
 def threshold_of(groups: Iterable[tuple[Scores, float]]) -> float:
     """Return the lowest score that no group of scores exceeds more often than its share."""
-    return max(
-        float(np.quantile(scores, 1 - share, method="higher")) for scores, share in groups
-    )
+    return max(float(np.quantile(scores, 1 - share, method="higher")) for scores, share in groups)
 
 
 def calibrate(

@@ -91,13 +91,10 @@ def _mask_logits(model: Nano, one: Judged, labels: Tensor) -> NDArray[np.float32
 def judge(model: Nano, faces: list[Path], a_family: int = A_FAMILY) -> list[Judged]:
     """Let `model` see the validation people: forged, and untouched after each treatment."""
     judged = [
-        _judged(model, sample, "history")
-        for sample in validation_forgeries(faces, a_family, SEED)
+        _judged(model, sample, "history") for sample in validation_forgeries(faces, a_family, SEED)
     ]
     for treatment in (*TREATMENTS, *(f"jpeg {quality}" for quality in LOW_QUALITIES)):
-        judged += [
-            _judged(model, sample, treatment) for sample in untouched(faces, treatment)
-        ]
+        judged += [_judged(model, sample, treatment) for sample in untouched(faces, treatment)]
     return judged
 
 
@@ -183,9 +180,7 @@ def _telling(judged: list[Judged]) -> list[Judged]:
     for one in judged:
         people.setdefault(one.sample.source, set()).add(one.sample.identity)
     return [
-        one
-        for one in judged
-        if not one.untouched or len(people[one.sample.source]) >= LEAST_PEOPLE
+        one for one in judged if not one.untouched or len(people[one.sample.source]) >= LEAST_PEOPLE
     ]
 
 
