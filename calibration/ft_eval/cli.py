@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ftsdk.cli.console import BundleOption, err, out, run_app, shown
+from ftsdk.cli.console import BundleOption, VersionOption, err, out, run_app, shown
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, print_json
 from ftsdk.errors import OptionError
 from ftsdk.trust import BundleName
@@ -64,6 +64,7 @@ def evaluate(
     ] = None,
     report: Annotated[bool, typer.Option(help="Write reports, or stop at the masks.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    _version: VersionOption = False,
 ) -> None:
     """Hold a bundle's masks, scores, regions and reports against the truth.
 

@@ -19,6 +19,7 @@ from ft_forge.faces import Entry, FaceSet
 from ft_forge.recipe import DEFAULT_MIX, UNTOUCHED, Forge, Forgery
 from ft_forge.records import write_records
 from ft_forge.sheet import contact_sheet
+from ftsdk.cli.console import VersionOption
 from ftsdk.errors import FtsdkError, OptionError
 
 app = typer.Typer(add_completion=False)
@@ -102,6 +103,7 @@ def forge(
         ),
     ] = 1.0,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here.")] = None,
+    _version: VersionOption = False,
 ) -> None:
     """Make forgeries of real faces, for example: ft-forge faces/ set/ --count 500 --sheet s.png"""
     try:

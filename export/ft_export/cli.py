@@ -22,7 +22,7 @@ from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
 from ft_export.triton.command import show_model
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
-from ftsdk.cli.console import err
+from ftsdk.cli.console import VersionOption, err
 from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import OptionError
 from ftsdk.manifest import Precision, Rounding
@@ -62,6 +62,7 @@ def export(
     sign: options.Sign = None,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
+    _version: VersionOption = False,
 ) -> None:
     """Turn published weights into a bundle, or lower the precision of a bundle.
 

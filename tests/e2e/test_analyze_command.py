@@ -98,6 +98,23 @@ def test_beams_are_used(mini_bundle: Path, parity: Path) -> None:
     assert answer["report"] == case["beam5"]
 
 
+def test_a_picture_is_read_from_a_pipe(
+    mini: Analyzer, mini_bundle: Path, face: Path, tmp_path: Path
+) -> None:
+    options = ["--bundle", str(mini_bundle), "--device", "cpu", "--no-report"]
+    arguments = [*options, "--save", str(tmp_path), "--report", str(tmp_path / "report.html"), "-"]
+    done = CliRunner().invoke(app, arguments, input=face.read_bytes())
+    assert done.exit_code == 0, done.output
+    assert mini.analyze(face, report=False).finding in done.stdout
+    saved = json.loads((tmp_path / "stdin.json").read_text(encoding="utf-8"))
+    assert saved["picture"]["name"] == "stdin"
+    assert saved["picture"]["sha256"] == mini.analyze(face, report=False).picture.sha256
+    assert "stdin" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    empty = CliRunner().invoke(app, [*options, "-"], input=b"")
+    assert empty.exit_code == 1
+    assert "no bytes at all" in empty.stderr
+
+
 def test_saved_files_do_not_overwrite_one_another(
     mini_bundle: Path, face: Path, tmp_path: Path
 ) -> None:

@@ -154,6 +154,14 @@ def scripts() -> dict[str, str]:
     return names
 
 
+@pytest.mark.parametrize("name", scripts())
+def test_every_command_tells_its_version(name: str) -> None:
+    command = [Path(sys.executable).parent / name, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == (f"{name} {ftsdk.__version__}\n", "")
+    assert done.returncode == 0
+
+
 def parse(command: Any, name: str, arguments: list[str]) -> None:
     """Let a command read its arguments, without running it."""
     inner = getattr(command, "commands", {}).get(arguments[0] if arguments else "")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ftsdk.cli.answers import Asked, answer
-from ftsdk.cli.console import BundleOption
+from ftsdk.cli.console import BundleOption, VersionOption
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
 
 _EXAMPLE = "Examples: ft-analyze face.jpg --save answers/ | ft-analyze video.mp4 --save out.mp4"
@@ -19,7 +19,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(epilog=_EXAMPLE)
 def analyze(
     pictures: Annotated[
-        list[Path], typer.Argument(help="Pictures of any common format, or one video.")
+        list[Path],
+        typer.Argument(
+            help="Pictures of any common format, or one video; - reads a picture from a pipe."
+        ),
     ],
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
@@ -45,6 +48,7 @@ def analyze(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a picture, nothing else.")
     ] = False,
+    _version: VersionOption = False,
 ) -> None:
     """Say where face pictures may have been manipulated, and why."""
     chosen = [name.strip() for name in regions.split(",") if name.strip()] if regions else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +30,18 @@ if TYPE_CHECKING:
     from ftsdk.events import MaskReady
 
 
+class _Piped(BytesIO):
+    """What came through standard input, under the name that its answer bears."""
+
+    name = "stdin"
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a command line asks for.
 
     Attributes:
-        pictures: as they are named; or one video.
+        pictures: as they are named, `-` for what comes in a pipe; or one video.
         bundle, device: see `ftsdk.Analyzer`.
         regions: names to use in place of those that the model finds.
         beams: for beam search; None is as the bundle says.
@@ -83,10 +91,12 @@ def _answer_pictures(analyzer: Analyzer, asked: Asked, inputs: Inputs) -> int:
     used: set[str] = set()
     failed = False
     for picture in asked.pictures:
+        piped = _Piped(sys.stdin.buffer.read()) if str(picture) == "-" else None
         try:
-            result = _answer_one(analyzer, picture, asked)
+            result = _answer_one(analyzer, picture, piped or picture, asked)
             if asked.report:
-                _write_report(result, picture, asked.regions, asked.report)
+                original = piped.getvalue() if piped else picture
+                _write_report(result, original, asked.regions, asked.report)
             if asked.save:
                 _save(result, asked.save, used, inputs, quiet=asked.as_json)
             if asked.as_json:
@@ -117,12 +127,12 @@ def _open(asked: Asked) -> Analyzer:
     return analyzer
 
 
-def _answer_one(analyzer: Analyzer, picture: Path, asked: Asked) -> Result:
+def _answer_one(analyzer: Analyzer, named: Path, picture: Path | _Piped, asked: Asked) -> Result:
     if asked.as_json:
         return analyzer.analyze(picture, regions=asked.regions, report=asked.words)
     from ftsdk.events import Finished, MaskReady, ReportToken
 
-    say(picture, "bold")
+    say(named, "bold")
     for event in analyzer.stream(picture, regions=asked.regions, report=asked.words):
         if isinstance(event, MaskReady):
             _show_regions(event)
@@ -168,11 +178,13 @@ def _save(result: Result, directory: Path, used: set[str], inputs: Inputs, quiet
         say("saved " + ", ".join(map(str, paths.values())) + "\n", "dim")
 
 
-def _write_report(result: Result, picture: Path, chosen: Sequence[str] | None, path: Path) -> None:
+def _write_report(
+    result: Result, original: bytes | Path, chosen: Sequence[str] | None, path: Path
+) -> None:
     from ftsdk.report.edits import Edit, now
 
     edits = () if chosen is None else (Edit(now(), None, tuple(chosen), mask=False),)
-    result.to_html(path, edits=edits, original=picture)
+    result.to_html(path, edits=edits, original=original)
 
 
 def _show_failure(picture: Path, error: FtsdkError, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from ftsdk.batch.rows import Counts
-from ftsdk.cli.console import BundleOption, err, run_app, shown
+from ftsdk.cli.console import BundleOption, VersionOption, err, run_app, shown
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, show_error
 from ftsdk.text import json_text
 from ftsdk.trust import BundleName
@@ -65,6 +65,7 @@ def batch(
     ray: _Ray = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Stop at the mask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+    _version: VersionOption = False,
 ) -> None:
     """Analyse a million pictures: started again, it goes on where it was; none ends it.
 

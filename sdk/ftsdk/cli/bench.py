@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ftsdk.cli.console import BundleOption, err, out, run_app
+from ftsdk.cli.console import BundleOption, VersionOption, err, out, run_app
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error
 from ftsdk.files import Inputs, saving
 from ftsdk.text import json_text, visible
@@ -78,6 +78,7 @@ def bench(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers.")] = None,
     markdown_path: Annotated[Path | None, typer.Option("--markdown", help="Write tables.")] = None,
     plot_path: _PlotPath = None,
+    _version: VersionOption = False,
 ) -> None:
     """Time a bundle by stage and end to end, and hold it against what this machine can do."""
     if context.invoked_subcommand:

@@ -16,6 +16,7 @@ from ftsdk.cli.terminal import error_document, prepare
 from ftsdk.errors import OptionError
 from ftsdk.text import visible
 from ftsdk.trust import BundleName
+from ftsdk.version import __version__
 
 if TYPE_CHECKING:
     from ftsdk.streaming.answers import FrameAnswer
@@ -40,6 +41,21 @@ BundleOption = Annotated[
         help="A bundle directory, or nano: the model in the package (./nano is a directory). "
         "BUNDLE@sha256:HEX takes only the one whose manifest.json has that hash.",
         show_default="nano",
+    ),
+]
+
+
+def _print_version(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        out.print(f"{context.info_name} {__version__}")
+        raise typer.Exit
+
+
+#: The option of every command.
+VersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version, and stop."
     ),
 ]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ftsdk.cli.console import BundleOption, err, out, run_app, shown
+from ftsdk.cli.console import BundleOption, VersionOption, err, out, run_app, shown
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, print_json, show_error
 from ftsdk.doctor.examination import examine
 from ftsdk.doctor.findings import Findings
@@ -35,6 +35,7 @@ def doctor(
         typer.Option("--clear-engines", help="Delete the bundle's built engines, and stop."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    _version: VersionOption = False,
 ) -> None:
     """Examine this machine and this installation; exit code 1 where something is wrong."""
     with exit_on_error():

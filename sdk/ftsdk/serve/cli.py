@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftsdk.cli.console import BundleOption, out
+from ftsdk.cli.console import BundleOption, VersionOption, out
 from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import EngineNotInstalledError, OptionError
 from ftsdk.serve.hosts import HostName
@@ -61,6 +61,7 @@ def serve(
     allow_host: _AllowHost = None,
     proxy: _Proxy = None,
     connections: _Connections = 512,
+    _version: VersionOption = False,
 ) -> None:
     """Serve the analyst's page and the HTTP API."""
     with exit_on_error():
