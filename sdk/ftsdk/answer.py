@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -52,11 +52,12 @@ class Provenance:
     created: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answer:
     """Where a picture may have been manipulated, and why.
 
     Of several faces this is the most suspicious one's answer, but `mask` and `score` are of all.
+    Two answers are equal where they are one; `Result.to_dict` compares what they say.
 
     Attributes:
         picture: the picture as it was analysed, EXIF orientation applied.
@@ -96,10 +97,14 @@ class Answer:
     limits: tuple[str, ...]
     timings: Mapping[str, float]
     provenance: Provenance
-    image_tensors: Mapping[str, NDArray[np.generic]] = field(repr=False, compare=False)
+    image_tensors: Mapping[str, NDArray[np.generic]]
     others: tuple[Answer, ...] = ()
     operating_point: str | None = None
     cannot_tell: CannotTell | None = None
+
+    def __repr__(self) -> str:
+        """Return the picture's name and the finding; the arrays would hide both."""
+        return f"<{type(self).__name__} of {self.picture.name!r}: {self.finding}>"
 
     @cached_property
     def heatmap(self) -> NDArray[np.float32]:

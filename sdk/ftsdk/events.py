@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class RegionsFound:
     regions: tuple[Region, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskReady:
     """The model has said where, in every face, before it says why.
 
@@ -42,7 +42,7 @@ class MaskReady:
         ...         print(event.score, (event.probabilities > 0.5).mean())
     """
 
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float32] = field(repr=False)
     regions: tuple[Region, ...]
     score: float | None
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(Answer):
     """Where a picture may have been manipulated, and why, to be kept or shown.
 

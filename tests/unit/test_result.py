@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from ftsdk.analyzer import Analyzer
+from ftsdk.events import Finished
 from ftsdk.result import Result, run_lengths
 
 CLAIMS = re.compile(r"authentic(?!at)|genuine|real photo|untampered|not manipulated", re.IGNORECASE)
@@ -108,6 +109,23 @@ def test_a_result_cannot_be_changed(result: Result) -> None:
         result.report = "another"  # type: ignore[misc]
     with pytest.raises(ValueError, match="read-only"):
         result.picture.pixels[0, 0, 0] = 1
+
+
+def test_whatever_holds_arrays_can_be_compared_kept_in_sets_and_printed(
+    mini: Analyzer, face: Path
+) -> None:
+    events = [*mini.stream(face)]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    said = [*events, finished.result, finished.result.picture]
+    for one in said:
+        again = dataclasses.replace(one)
+        assert one in [again, one]
+        assert len({one, again}) in (1, 2)
+        assert "array(" not in repr(one)
+        assert len(repr(one)) < 2000
+    assert repr(finished.result) == f"<Result of 'face.png': {finished.result.finding}>"
+    assert repr(finished.result.picture) == "<Picture 'face.png', 120 x 90 px>"
 
 
 scores = st.one_of(st.none(), st.floats(0, 1))

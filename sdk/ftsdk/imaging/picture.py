@@ -18,7 +18,7 @@ MAX_SIDE = 65_535
 """What the largest JPEG may have."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """A picture as the models read it.
 
@@ -40,6 +40,10 @@ class Picture:
     path: Path | None = None
     damaged: bool = False
     jpeg_quality: int | None = None
+
+    def __repr__(self) -> str:
+        """Return name and size; the pixels would hide both."""
+        return f"<Picture {self.name!r}, {self.width} x {self.height} px>"
 
     @property
     def height(self) -> int:
