@@ -24,7 +24,7 @@ from ftsdk.chain import Chain
 from ftsdk.engines.contract import arrays
 from ftsdk.errors import FtsdkError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound
-from ftsdk.imaging.decode import Color
+from ftsdk.imaging.decode import Color, several
 from ftsdk.imaging.faces import Framer
 from ftsdk.imaging.picture import MAX_PIXELS
 from ftsdk.imaging.reader import PictureReader
@@ -232,11 +232,11 @@ class Analyzer:
         """Yield a Result a picture, in order, or a Failure where one could not be analysed.
 
         Args:
-            images: what `analyze` takes, one after the other; read as the answers are.
+            images: several of what `analyze` takes, read as answers are; one alone is refused.
             color: channel order of arrays.
             report: False stops after each mask.
         """
-        for index, image in enumerate(images):
+        for index, image in enumerate(several(images)):
             try:
                 yield self.analyze(image, color=color, report=report)
             except FtsdkError as error:

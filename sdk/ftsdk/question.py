@@ -94,13 +94,13 @@ def known_regions(regions: Sequence[str] | None, manifest: Manifest) -> list[str
     if regions is None:
         return None
     labels = manifest.labels
-    unknown = [name for name in regions if name not in labels]
+    unknown = [] if isinstance(regions, str) else [name for name in regions if name not in labels]
     if unknown or isinstance(regions, str):
         raise RegionError(
             "the model does not know every region",
             expected=f"a list of names among {', '.join(labels)}",
-            found=", ".join(unknown) or f"the string {regions!r}",
-            cure="choose among the names above",
+            found=", ".join(map(str, unknown)) or f"the string {regions!r}",
+            cure="pass a list of names above",
         )
     return [label for label in labels if label in regions]
 
@@ -118,10 +118,10 @@ def _mask_logits(mask: NDArray[np.bool_], result: Result, size: int) -> NDArray[
 
 def _check_mask(mask: NDArray[np.bool_], result: Result) -> None:
     expected = (result.picture.height, result.picture.width)
-    if mask.dtype != np.bool_ or mask.shape != expected:
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != expected:
         raise ArrayError(
             "the painted mask does not fit the picture",
             expected=f"bool {list(expected)}",
-            found=f"{mask.dtype} {list(mask.shape)}",
+            found=f"{getattr(mask, 'dtype', type(mask).__name__)} {list(np.shape(mask))}",
             cure="paint at the picture's own size, as result.mask has it",
         )

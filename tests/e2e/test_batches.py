@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import ftsdk
 from ftsdk.analyzer import Analyzer
-from ftsdk.errors import InputError
+from ftsdk.errors import ImageFormatError, InputError, OptionError
 
 
 def test_one_bad_picture_does_not_end_a_batch(mini: Analyzer, face: Path, tmp_path: Path) -> None:
@@ -26,6 +27,19 @@ def test_one_bad_picture_does_not_end_a_batch(mini: Analyzer, face: Path, tmp_pa
         str(tmp_path / "bad.png"), "picture 2", "picture 3",
     ]  # fmt: skip
     assert all(isinstance(failure.error, InputError) for failure in failures)
+
+
+def test_one_picture_is_no_batch(mini: Analyzer, face: Path) -> None:
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    for one in (str(face), face, face.read_bytes(), face.open("rb"), pixels, pixels[..., 0]):
+        with pytest.raises(OptionError, match="several are expected"):
+            next(mini.analyze_many(one))
+    with pytest.raises(ImageFormatError) as caught:
+        mini.analyze([face])
+    assert "analyze_many" in caught.value.cure
+    stack = np.stack([pixels, pixels])
+    assert len([*mini.analyze_many(stack, report=False)]) == 2
+    assert len([*mini.analyze_many(stack[..., 0], report=False)]) == 2
 
 
 def test_a_batch_reads_its_pictures_one_at_a_time(mini: Analyzer, face: Path) -> None:

@@ -32,12 +32,26 @@ def test_regions_come_in_label_order_and_once(mini: Analyzer, face: Path) -> Non
     assert mini.analyze(face, regions=(), report=False).regions == ()
 
 
-@pytest.mark.parametrize("regions", [["nose", "snout"], ["Nose"], "nose", [""]])
+@pytest.mark.parametrize("regions", [["nose", "snout"], ["Nose"], "nose", ["snout"]])
 def test_unknown_regions_are_refused(mini: Analyzer, face: Path, regions: Any) -> None:
     with pytest.raises(RegionError) as caught:
         mini.analyze(face, regions=regions)
     assert "dimple" in caught.value.expected
-    assert caught.value.found
+    assert caught.value.found == ("the string 'nose'" if regions == "nose" else regions[-1])
+
+
+@pytest.mark.parametrize("device", [0, None, "CPU", "gpu", "cuda:-1"])
+def test_what_is_no_device_is_refused(device: Any) -> None:
+    with pytest.raises(OptionError, match="is no device") as caught:
+        Analyzer(device=device)
+    assert caught.value.found == repr(device)
+
+
+@pytest.mark.parametrize("threads", [-1, 1.5, "2"])
+def test_what_is_no_number_of_threads_is_refused(threads: Any) -> None:
+    with pytest.raises(OptionError, match="threads") as caught:
+        Analyzer(device="cpu", threads=threads)
+    assert caught.value.found == repr(threads)
 
 
 def test_without_a_report_the_language_model_does_not_run(mini: Analyzer, face: Path) -> None:

@@ -215,8 +215,9 @@ def test_paths_that_hold_no_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (tmp_path / "none.jpg", tmp_path, pipe, "", "a\0b", "x" * 5000, "https://a/b.jpg"):
-        with pytest.raises(ImageNotFoundError):
+        with pytest.raises(ImageNotFoundError) as caught:
             decode(path)
+        assert ("ft-batch" in caught.value.cure) == (path in (tmp_path, ""))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -12,7 +12,7 @@ from ftsdk.errors import OptionError
 
 def require_device_name(device: str) -> None:
     """Raise OptionError unless `device` is `cpu`, `auto`, `cuda`, `cuda:N` or a provider's."""
-    if is_built_in_device(device) or is_provider_device(device):
+    if isinstance(device, str) and (is_built_in_device(device) or is_provider_device(device)):
         return
     installed = ", ".join(sorted(installed_providers())) or "none is installed"
     raise OptionError(

@@ -19,7 +19,12 @@ from ftsdk.engines.preparing import graph_keys, load_prepared, prepare_graphs
 from ftsdk.engines.provider import find_device, is_provider_device
 from ftsdk.engines.session_options import many_rows
 from ftsdk.engines.tensorrt import cuda, load_tensorrt, runtime_name, this_gpu
-from ftsdk.errors import BundleFileAlteredError, DeviceUnavailableError, EngineLoadError
+from ftsdk.errors import (
+    BundleFileAlteredError,
+    DeviceUnavailableError,
+    EngineLoadError,
+    OptionError,
+)
 from ftsdk.imaging.preprocess import Preprocessing
 from ftsdk.machine import cores, release_freed_memory
 from ftsdk.manifest import Manifest
@@ -64,19 +69,31 @@ def load_engines(bundle: Bundle, device: str, threads: int) -> LoadedEngines:
             for the others.
 
     Raises:
-        OptionError: another device name.
+        OptionError: another device name, or fewer than no threads.
         DeviceUnavailableError: the device was asked for and cannot be used.
         EngineLoadError: the runtime refused a graph.
         EngineMismatchError, EngineCacheError: engines lie beside the bundle for this GPU and are
             of something else, or damaged.
     """
     require_device_name(device)
+    _require_threads(threads)
     if device != "auto":
         return _load_on(bundle, device, threads)
     try:
         return _load_on(bundle, "cuda:0", threads)
     except (DeviceUnavailableError, EngineLoadError):
         return _load_on(bundle, "cpu", threads)
+
+
+def _require_threads(threads: int) -> None:
+    if isinstance(threads, int) and threads >= 0:
+        return
+    raise OptionError(
+        "the number of threads is outside its range",
+        expected="a whole number, 0 or more",
+        found=repr(threads),
+        cure="pass threads=0 to have it chosen by stage",
+    )
 
 
 def _load_on(bundle: Bundle, device: str, threads: int) -> LoadedEngines:

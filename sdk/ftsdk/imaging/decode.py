@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Union
@@ -28,13 +28,15 @@ from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
 from ftsdk.imaging.pillow import is_16_bit, is_translucent, orientation_of, pixels_of
 from ftsdk.text import name_of, visible
 
-__all__ = ["PICTURE_SUFFIXES", "Picture", "decode"]
+__all__ = ["PICTURE_SUFFIXES", "Picture", "decode", "several"]
 
 Color = Literal["bgr", "rgb"]
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[Any], Any]
 #: Bytes and the pixel limit to pixels; `decode_file` here, or the same in another process.
 FileDecoder = Callable[[bytes, int], Decoded]
 
+#: What the last axis of an array may hold: grey, BGR or RGB, and either with alpha.
+_CHANNELS = (1, 3, 4)
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
     "PNG": {".png", ".apng"},
@@ -98,6 +100,26 @@ def decode(
     raise _no_source(source)
 
 
+def several(sources: Iterable[Source]) -> Iterable[Source]:
+    """Return what `decode` takes one after the other.
+
+    Raises:
+        OptionError: it is one picture, whose letters, bytes or rows would each be taken for one.
+    """
+    one = isinstance(sources, str | os.PathLike | bytes | bytearray | memoryview)
+    one = one or hasattr(sources, "read") or hasattr(sources, "getexif")
+    if isinstance(sources, np.ndarray):
+        one = sources.ndim < 3 or (sources.ndim == 3 and sources.shape[2] in _CHANNELS)
+    if not one:
+        return sources
+    raise OptionError(
+        "One picture was passed where several are expected.",
+        expected="a list, or anything else that gives one picture after the other",
+        found=type(sources).__name__,
+        cure="Pass [picture]; a folder's pictures are sorted(Path(folder).iterdir()).",
+    )
+
+
 def _check_options(color: str, max_pixels: int) -> None:
     if color not in ("bgr", "rgb"):
         raise OptionError(
@@ -116,11 +138,14 @@ def _check_options(color: str, max_pixels: int) -> None:
 
 
 def _no_source(source: object) -> ImageFormatError:
+    cure = "Pass the picture's path, or numpy.asarray(...) of it as uint8."
+    if isinstance(source, list | tuple):
+        cure = "Pass one picture; Analyzer.analyze_many takes several."
     return ImageFormatError(
         "This object is no source of a picture.",
         expected="a path, bytes, binary file object, Pillow picture or uint8 array",
         found=type(source).__name__,
-        cure="Pass the picture's path, or numpy.asarray(...) of it as uint8.",
+        cure=cure,
     )
 
 
@@ -142,8 +167,10 @@ def _read_path(path: Path, max_pixels: int) -> bytes:
     except (OSError, ValueError) as error:
         raise _not_found(str(path), getattr(error, "strerror", None) or str(error)) from error
     if file is None:
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise _not_found(str(path), kind)
+        if stat.S_ISDIR(status.st_mode):
+            cure = "Name its pictures one by one, or hand the folder to ft-batch."
+            raise _not_found(str(path), "a directory", cure)
+        raise _not_found(str(path), "no regular file")
     with file:
         if status.st_size > _max_bytes(max_pixels):
             raise _too_many_bytes(status.st_size, max_pixels)
@@ -169,12 +196,16 @@ def _read_file(file: BinaryIO, max_pixels: int) -> bytes:
     return data
 
 
-def _not_found(path: str, found: str) -> ImageNotFoundError:
+def _not_found(
+    path: str,
+    found: str,
+    cure: str = "Check the path and its permissions; a URL must be downloaded first.",
+) -> ImageNotFoundError:
     return ImageNotFoundError(
         f"No picture can be read from {path!r}.",
         expected="a readable file",
         found=found,
-        cure="Check the path and its permissions; a URL must be downloaded first.",
+        cure=cure,
     )
 
 
@@ -221,7 +252,7 @@ def _which_frame(header: Header) -> str:
 
 def _decode_array(array: NDArray[Any], color: Color, max_pixels: int) -> Picture:
     channels = 1 if array.ndim == 2 else array.shape[2] if array.ndim == 3 else 0
-    if array.dtype != np.uint8 or channels not in (1, 3, 4):
+    if array.dtype != np.uint8 or channels not in _CHANNELS:
         raise _wrong_array(array)
     check_size(array.shape[1], array.shape[0], max_pixels)
     pixels = array.reshape(*array.shape[:2], channels)
