@@ -143,10 +143,27 @@ def test_a_face_that_trembles_keeps_its_box_and_a_cut_moves_it(
 def test_a_face_that_is_hidden_for_a_moment_is_waited_for(
     framer: FaceFramer, astronaut: np.ndarray
 ) -> None:
-    follow, nothing = FaceFollower(framer), np.full((512, 512, 3), 90, np.uint8)
+    follow = FaceFollower(framer)
     first = follow(astronaut).box
-    hidden = [follow(nothing).box for _ in range(7)]
+    assert first is not None
+    blurred = cv2.GaussianBlur(astronaut, (0, 0), 0.08 * first.side)
+    assert framer.boxes(blurred) == []
+    hidden = [follow(blurred).box for _ in range(7)]
     assert hidden == [first] * 5 + [None] * 2
+    assert follow(astronaut).box == first
+
+
+def test_after_a_cut_no_face_is_where_one_was(framer: FaceFramer, astronaut: np.ndarray) -> None:
+    scenes = [
+        np.full_like(astronaut, 90),
+        np.zeros_like(astronaut),
+        cv2.resize(cv2.cvtColor(skimage.data.coffee(), cv2.COLOR_RGB2BGR), (512, 512)),
+    ]
+    for scene in scenes:
+        follow = FaceFollower(framer)
+        assert follow(astronaut).box is not None
+        assert follow(scene).box is None
+        assert follow(astronaut).box is not None
 
 
 def answer(names: list[str], mask: np.ndarray) -> Any:
