@@ -107,9 +107,7 @@ def judge(record: Record, result: Result, truth: Mask | None) -> Outcome:
 def _suspected(result: Result, marked: bool) -> bool:
     if result.cannot_tell is not None:
         return False
-    if result.score is None or result.score_threshold is None:
-        return marked
-    return result.score >= result.score_threshold
+    return marked if result.suspected is None else result.suspected
 
 
 def _mask_scores(result: Result, truth: Mask) -> MaskScores:

@@ -141,6 +141,13 @@ class Answer:
         return (*self.limits, unborne) if unborne else self.limits
 
     @property
+    def suspected(self) -> bool | None:
+        """Whether the score reaches its threshold; None without a score, and so of no answer."""
+        if self.score is None or self.score_threshold is None:
+            return None
+        return self.score >= self.score_threshold
+
+    @property
     def finding(self) -> str:
         """One plain sentence that claims no more than the model does."""
         if self.cannot_tell:
@@ -149,7 +156,7 @@ class Answer:
         where = f"the mask covers {share:.1%} of the picture" if share else "the mask is empty"
         if self.score is None or self.score_threshold is None:
             return f"This model gives no overall score; {where}."
-        if self.score >= self.score_threshold:
+        if self.suspected:
             return f"Manipulation suspected (score {self.score:.2f}); {where}."
         below = f"score {self.score:.2f}, below the threshold of {self.score_threshold:.2f}"
         if share >= EMPTY_SHARE:

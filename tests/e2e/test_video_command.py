@@ -32,6 +32,29 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_video_ends_with_how_often_and_when_something_is_suspected(tmp_path: Path) -> None:
+    forged, plain = (
+        cv2.imread(str(PICTURES / name)) for name in ("portrait_forged.jpg", "portrait.jpg")
+    )
+    faceless = np.full((512, 512, 3), 90, np.uint8)
+    path = tmp_path / "in.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 8, (512, 512))
+    for frame in [plain] * 3 + [forged] * 4 + [faceless] * 2 + [forged]:
+        assert frame is not None
+        writer.write(frame)
+    writer.release()
+    printed = run(path, "--no-report").stdout.splitlines()
+    assert printed[0] == "10 frames: manipulation suspected in 5, cannot tell of 2"
+    assert printed[1].startswith("  from 0.38 s to 0.75 s (4 frames, score up to ")
+    assert printed[2].startswith("  from 1.12 s to 1.12 s (1 frame, score up to ")
+    assert "a hint, not as proof" in printed[3]
+
+
+def test_without_a_score_the_frames_with_a_mask_are_counted(video: Path, mini_bundle: Path) -> None:
+    printed = run(video, "--no-report", "--bundle", mini_bundle, "--device", "cpu").stdout
+    assert printed.startswith("4 frames: a mask in 4\n  from 0.00 s to 0.38 s (4 frames)\n")
+
+
 def frames(path: Path) -> list[np.ndarray]:
     capture = cv2.VideoCapture(str(path))
     assert capture.get(cv2.CAP_PROP_FPS) == 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import Progress
@@ -13,23 +13,14 @@ from rich.progress import Progress
 from ftsdk.analyzer import Analyzer
 from ftsdk.cli.console import Stop, answer_document, err, out, shown
 from ftsdk.cli.terminal import WORK_FAILED, print_json, show_error
-from ftsdk.errors import FtsdkError, OptionError, SourceEmptyError
+from ftsdk.cli.video_summary import VideoSummary
+from ftsdk.errors import OptionError, SourceEmptyError
 from ftsdk.files import Inputs, saving
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.recording import open_recording
 from ftsdk.streaming.sources import Capture, VideoFacts, open_source
 from ftsdk.streaming.watching import watch_with
-
-
-@dataclass
-class _Account:
-    """What became of the frames so far."""
-
-    masked: int = 0
-    failed: int = 0
-    notes: tuple[str, ...] = ()
-    failure: FtsdkError | None = None
 
 
 def analyze_video(
@@ -48,34 +39,32 @@ def analyze_video(
         raise _no_mp4(save)
     source = open_source(path)
     assert isinstance(source, Capture)
-    facts, account, saved = source.facts(), _Account(), None
+    facts, summary, saved = source.facts(), VideoSummary(), None
     with _progress(facts.frames) as progress:
         answers = watch_with(
             analyzer, source, WatchOptions(report="on change" if report else "never")
         )
-        told = _told(answers, account, progress, as_json)
+        told = _told(answers, summary, progress, as_json)
         if save:
-            saved = _save(told, save, path, facts, account)
+            saved = _save(told, save, path, facts, summary)
         else:
             deque(told, maxlen=0)
-    if not account.masked:
-        raise _empty(path, account)
-    _conclude(account, saved, as_json)
+    if not summary.masked:
+        raise _empty(path, summary)
+    _conclude(summary, saved, as_json)
 
 
 def _told(
-    answers: Iterable[FrameAnswer], account: _Account, progress: Progress, as_json: bool
+    answers: Iterable[FrameAnswer], summary: VideoSummary, progress: Progress, as_json: bool
 ) -> Iterator[FrameMasked]:
-    """Print every answer, keep account of it, and yield those that are a mask."""
+    """Print every answer, add it to the summary, and yield those that are a mask."""
     for answer in answers:
         _show(answer, as_json)
         if isinstance(answer, FrameReported):
             continue
         progress.advance(progress.task_ids[0])
-        if isinstance(answer, FrameFailed):
-            account.failed, account.failure = account.failed + 1, answer.error
-        else:
-            account.masked, account.notes = account.masked + 1, answer.result.picture.notes
+        summary.add(answer)
+        if isinstance(answer, FrameMasked):
             yield answer
 
 
@@ -85,12 +74,13 @@ def _show(answer: FrameAnswer, as_json: bool) -> None:
     elif isinstance(answer, FrameFailed):
         show_error(answer.error, answer.frame.name)
     elif isinstance(answer, FrameReported):
-        out.print(f"[bold]{answer.frame.seconds:.2f} s[/]  {shown(answer.result.finding)}")
+        finding = shown(answer.result.finding)
+        out.print(f"[bold]{answer.frame.seconds:.2f} s[/]  {finding}", soft_wrap=True)
         out.print(shown(answer.result.report or ""), soft_wrap=True)
 
 
 def _save(
-    answers: Iterator[FrameMasked], save: Path, path: Path, facts: VideoFacts, account: _Account
+    answers: Iterator[FrameMasked], save: Path, path: Path, facts: VideoFacts, summary: VideoSummary
 ) -> str:
     """Write the overlays to `save` and return what to say of it; a signal ends it early.
 
@@ -106,7 +96,7 @@ def _save(
                     seconds = answer.frame.seconds
                     recording.write(answer.result.plot(), seconds)
         if seconds is None:
-            raise SystemExit(stop.code) if stop.code else _empty(path, account)
+            raise SystemExit(stop.code) if stop.code else _empty(path, summary)
         recording.finish(0 if stop.code else facts.seconds)
     said = f"saved {save} in {recording.codec}, {recording.sound}"
     if not stop.code:
@@ -115,13 +105,15 @@ def _save(
     raise SystemExit(stop.code)
 
 
-def _conclude(account: _Account, saved: str | None, as_json: bool) -> None:
+def _conclude(summary: VideoSummary, saved: str | None, as_json: bool) -> None:
     if not as_json:
-        for line in (*(f"note: {note}" for note in account.notes), *([saved] if saved else ())):
+        for line in summary.lines():
+            out.print(shown(line), soft_wrap=True)
+        for line in (*(f"note: {note}" for note in summary.notes), *([saved] if saved else ())):
             out.print(f"[dim]{shown(line)}[/]", soft_wrap=True)
-    if account.failed:
-        of = account.failed + account.masked
-        err.print(f"[bold red]error[/] {account.failed} of {of} frames could not be analysed")
+    if summary.failed:
+        of = summary.failed + summary.masked
+        err.print(f"[bold red]error[/] {summary.failed} of {of} frames could not be analysed")
         raise SystemExit(WORK_FAILED)
 
 
@@ -141,11 +133,11 @@ def _no_mp4(path: Path) -> OptionError:
     )
 
 
-def _empty(path: Path, account: _Account) -> SourceEmptyError:
-    why = f", the last since {account.failure.found}" if account.failure else ""
+def _empty(path: Path, summary: VideoSummary) -> SourceEmptyError:
+    why = f", the last since {summary.failure.found}" if summary.failure else ""
     return SourceEmptyError(
         f"no frame of {path} could be analysed",
         expected="one frame or more that is a picture",
-        found=f"{account.failed} frames that are none{why}",
+        found=f"{summary.failed} frames that are none{why}",
         cure="play the video to see what is wrong with it; nothing was saved",
     )

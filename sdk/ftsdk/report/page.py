@@ -85,12 +85,11 @@ def _section(title: str, *children: Html) -> Html:
 
 
 def _head(result: Answer, analyst: str | None) -> Html:
-    suspected = result.score is not None and result.score >= (result.score_threshold or 0)
     return element(
         "header",
         element("p", "Picture analysis report", class_="kind"),
         element("h1", result.picture.name),
-        element("p", result.finding, class_="finding suspected" if suspected else "finding"),
+        element("p", result.finding, class_="finding suspected" if result.suspected else "finding"),
         _marked(result),
         element("p", CAUTION, class_="caution"),
         _facts([("Analyst", analyst or "not stated"), ("Analysed", result.provenance.created),

@@ -1,0 +1,94 @@
+"""What is said of a whole video in the end: in how many frames something is suspected, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ftsdk.errors import FtsdkError
+from ftsdk.streaming.answers import FrameFailed, FrameMasked
+
+#: Stretches that are named, the first of them.
+_SHOWN = 10
+
+
+@dataclass
+class Stretch:
+    """Frames one after the other that are suspected.
+
+    Attributes:
+        first, last: their places in the video, in s.
+        frames: how many.
+        score: the highest of them; 0 where the model has none.
+    """
+
+    first: float
+    last: float
+    frames: int = 0
+    score: float = 0.0
+
+    def add(self, seconds: float, score: float | None) -> None:
+        """Go on to a frame at `seconds`."""
+        self.last, self.frames = seconds, self.frames + 1
+        self.score = max(self.score, score or 0.0)
+
+    def __str__(self) -> str:
+        score = f", score up to {self.score:.2f}" if self.score else ""
+        return f"from {self.first:.2f} s to {self.last:.2f} s ({_frames(self.frames)}{score})"
+
+
+@dataclass
+class VideoSummary:
+    """What became of the frames so far.
+
+    Attributes:
+        masked: those that were analysed.
+        cannot_tell: those of them that the model was not made for.
+        failed: those that could not be analysed; `failure` is why the last could not.
+        notes: what was changed in the pictures on the way, and what limits every answer.
+        stretches: the suspected ones, by their score; of a model that has none, those with a mask.
+    """
+
+    masked: int = 0
+    cannot_tell: int = 0
+    failed: int = 0
+    failure: FtsdkError | None = None
+    notes: tuple[str, ...] = ()
+    stretches: list[Stretch] = field(default_factory=list)
+    _sign: str = "a mask"
+    _goes_on: bool = False
+
+    def add(self, answer: FrameMasked | FrameFailed) -> None:
+        """Count one frame more."""
+        if isinstance(answer, FrameFailed):
+            self.failed, self.failure, self._goes_on = self.failed + 1, answer.error, False
+            return
+        result = answer.result
+        self.masked, self.notes = self.masked + 1, (*result.picture.notes, *result.limits)
+        self.cannot_tell += result.cannot_tell is not None
+        if result.suspected is not None:
+            self._sign = "manipulation suspected"
+        goes_on, self._goes_on = self._goes_on, result.suspected is True or _only_mask(answer)
+        if self._goes_on:
+            if not goes_on:
+                self.stretches.append(Stretch(answer.frame.seconds, answer.frame.seconds))
+            self.stretches[-1].add(answer.frame.seconds, result.score)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is to be said, a line each."""
+        count = sum(stretch.frames for stretch in self.stretches)
+        untold = f", cannot tell of {self.cannot_tell}" if self.cannot_tell else ""
+        yield f"{_frames(self.masked)}: {self._sign} in {count}{untold}"
+        yield from (f"  {stretch}" for stretch in self.stretches[:_SHOWN])
+        if len(self.stretches) > _SHOWN:
+            yield f"  and {len(self.stretches) - _SHOWN} more times"
+
+
+def _only_mask(answer: FrameMasked) -> bool:
+    """Tell whether a model without a score marks something."""
+    result = answer.result
+    return result.suspected is None and result.cannot_tell is None and bool(result.mask.any())
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
