@@ -98,6 +98,7 @@ def watch(
 ) -> Iterator[FrameAnswer]:
     """Yield FrameMasked, FrameReported and FrameFailed for the frames of a source.
 
+    Every face of a video or camera is followed and answered, as in a picture; the more, the slower.
     Masks keep the frame rate while a report is written. Queues are bounded, so that a mask's
     latency does not grow with the source's rate; it is least with `newest only`.
 

@@ -80,6 +80,22 @@ def test_masks_of_a_video_do_not_flicker(
     assert len(faces) == 1
 
 
+def test_every_face_of_a_frame_is_answered(
+    nano: Analyzer, stills: tuple[np.ndarray, np.ndarray]
+) -> None:
+    forged, plain = stills
+    larger = cv2.resize(plain, None, fx=1.25, fy=1.25)
+    below = cv2.copyMakeBorder(forged, 0, len(larger) - len(forged), 0, 0, cv2.BORDER_REPLICATE)
+    frames = [cv2.hconcat([larger, below])] * 2
+    for answer in watch_with(nano, frames, WatchOptions(report="never")):
+        assert isinstance(answer, ftsdk.FrameMasked)
+        (other,) = answer.result.others
+        assert answer.result.suspected
+        assert answer.result.face is not None
+        assert answer.result.face.x > larger.shape[1] > other.face.x
+        assert "each was analysed" in " ".join(answer.result.warnings)
+
+
 def test_an_answer_is_the_same_as_without_a_watch(nano: Analyzer, tmp_path: Path) -> None:
     for name in ("portrait.jpg", "portrait_forged.jpg"):
         (tmp_path / name).symlink_to(PICTURES / name)

@@ -166,6 +166,27 @@ def test_after_a_cut_no_face_is_where_one_was(framer: FaceFramer, astronaut: np.
         assert follow(astronaut).box is not None
 
 
+def test_every_face_is_followed(framer: FaceFramer, astronaut: np.ndarray) -> None:
+    smaller = cv2.resize(astronaut, (320, 320), interpolation=cv2.INTER_AREA)
+    both = cv2.hconcat([astronaut, cv2.copyMakeBorder(smaller, 100, 92, 0, 0, cv2.BORDER_REFLECT)])
+    follow = FaceFollower(framer)
+    assert len(follow(astronaut).faces) == 1
+    follow = FaceFollower(framer)
+    first = [face.box for face in follow(both).faces]
+    assert len(first) == 2
+    moved = [face.box for face in follow(np.roll(both, 2, axis=1)).faces]
+    assert moved == first
+    alone = cv2.rectangle(both.copy(), (512, 0), (832, 512), (90, 90, 90), -1)
+    assert [face.box for face in follow(alone).faces] == first[:1]
+    for _ in range(40):
+        again = [face.box for face in follow(both).faces]
+    assert len(again) == 2
+    swapped = [face.box for face in follow(both[:, ::-1].copy()).faces]
+    assert sorted(box.side for box in swapped if box) == pytest.approx(
+        sorted(box.side for box in first if box), rel=0.1
+    )
+
+
 def answer(names: list[str], mask: np.ndarray) -> Any:
     regions = [SimpleNamespace(name=name) for name in names]
     return SimpleNamespace(
