@@ -187,10 +187,10 @@ def test_every_face_is_followed(framer: FaceFramer, astronaut: np.ndarray) -> No
     )
 
 
-def answer(names: list[str], mask: np.ndarray) -> Any:
+def answer(names: list[str], mask: np.ndarray, others: tuple[Any, ...] = ()) -> Any:
     regions = [SimpleNamespace(name=name) for name in names]
     return SimpleNamespace(
-        regions=regions, probabilities=mask.astype(np.float32), mask_threshold=0.5
+        regions=regions, others=others, probabilities=mask.astype(np.float32), mask_threshold=0.5
     )
 
 
@@ -208,3 +208,11 @@ def test_only_other_regions_or_another_mask_are_a_change() -> None:
         )
     ]  # fmt: skip
     assert seen == [True, False, False, True, False, True, True, False]
+
+
+def test_faces_that_change_their_order_are_no_change() -> None:
+    mask, changes = np.ones((64, 64)), ChangeDetector()
+    one, other = answer(["eye"], mask), answer(["nose"], mask)
+    assert changes.changed(answer(["eye"], mask, (other,)))
+    assert not changes.changed(answer(["nose"], mask, (one,)))
+    assert changes.changed(answer(["nose"], mask, (other,)))

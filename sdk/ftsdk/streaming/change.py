@@ -23,8 +23,9 @@ class ChangeDetector:
         self._mask = np.zeros((_SIDE, _SIDE), np.bool_)
 
     def changed(self, result: Result) -> bool:
-        """Tell whether `result` shows other regions or another mask; if so, remember it."""
-        regions = frozenset(region.name for region in result.regions)
+        """Tell whether `result` shows other regions, of any face, or another mask; then keep it."""
+        faces = (result, *result.others)  # whose order may change without anything being new
+        regions = frozenset(region.name for face in faces for region in face.regions)
         mask = _small_mask(result)
         if regions == self._regions and mask_overlap(mask, self._mask) >= _SAME_OVERLAP:
             return False

@@ -1,7 +1,7 @@
 """Frames through four lanes, a thread each: read, prepare, mask, write.
 
-    source -> [arrived] -> decode, follow the face, preprocess -> [prepared] -> mask -> [answers]
-                                                                    └> [changed] -> report ─┘
+    source -> [arrived] -> decode, follow faces, preprocess -> [prepared] -> mask -> [answers]
+                                                                 └> [changed] -> report ─┘
 
 Only `arrived` drops frames. A lane takes a frame no earlier than the next lane has room for it, so
 a frame is at most `QUEUED + 2` masks old when its own is out: `QUEUED` is 1 for `newest only`.
