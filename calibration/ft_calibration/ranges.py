@@ -18,6 +18,7 @@ from ft_forge.mmtt import MmttData
 from ftsdk.bundle import sha256_of
 from ftsdk.errors import DataNotFoundError, RangesError
 from ftsdk.files import write_atomically
+from ftsdk.imaging.decode import PICTURE_SUFFIXES
 from ftsdk.text import problems
 
 Rule = Literal["minmax", "percentile", "entropy"]
@@ -26,7 +27,6 @@ Rule = Literal["minmax", "percentile", "entropy"]
 PERCENTILE = 0.9999
 LEVELS = 128
 _BINS = 2048
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -194,14 +194,15 @@ def calibration_pictures(path: Path, limit: int) -> list[Path]:
     Raises:
         DataNotFoundError: there is no picture.
     """
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _PICTURES)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES)
     if any(path.glob("*.json")) or any(path.glob("*.jsonl")):
         data = MmttData(path)
         files = [data.picture_path(record) for record in data.records]
     if not files:
         raise DataNotFoundError(
             f"{path} holds no pictures to calibrate with",
-            expected=f"{', '.join(_PICTURES)} files, or a data set that ft-forge wrote",
+            expected=f"files ending in {', '.join(sorted(PICTURE_SUFFIXES))}, or a data set that "
+            "ft-forge wrote",
             found="no such file",
             cure="pass --calibration a folder of typical pictures; 16 to 64 are enough",
         )

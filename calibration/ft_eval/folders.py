@@ -8,11 +8,8 @@ from typing import Protocol
 
 from ft_forge.mmtt import Mask, MmttData, Record
 from ftsdk.errors import DataNotFoundError
-from ftsdk.imaging.decode import decode
+from ftsdk.imaging.decode import PICTURE_SUFFIXES, decode
 from ftsdk.imaging.picture import Picture
-
-#: What counts as a picture in a folder; everything else is passed over.
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif"))
 
 
 class PictureData(Protocol):
@@ -70,11 +67,11 @@ class FolderData:
 
 
 def _records(folder: Path, forged: bool, masks: Path | None) -> Iterator[Record]:
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES]
     if not files:
         raise DataNotFoundError(
             f"{folder} holds no picture.",
-            expected=f"files ending in {', '.join(sorted(SUFFIXES))}",
+            expected=f"files ending in {', '.join(sorted(PICTURE_SUFFIXES))}",
             found="none" if folder.is_dir() else "no such folder",
             cure="name a folder of pictures",
         )
@@ -90,5 +87,5 @@ def _records(folder: Path, forged: bool, masks: Path | None) -> Iterator[Record]
 
 def _mask_of(path: Path) -> Path | None:
     """Return the mask at `path`, whatever its suffix."""
-    found = (path.with_suffix(suffix) for suffix in (".png", *sorted(SUFFIXES)))
+    found = (path.with_suffix(suffix) for suffix in (".png", *sorted(PICTURE_SUFFIXES)))
     return next((mask for mask in found if mask.is_file()), None)

@@ -130,6 +130,7 @@ def test_pictures_are_spread_over_the_folder_and_hashed_by_content(tmp_path: Pat
     for index in range(10):
         (tmp_path / f"{index}.png").write_bytes(bytes([index]))
     (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
+    (tmp_path / "9.png").rename(tmp_path / "9.HEIC")
     chosen = calibration_pictures(tmp_path, 5)
     assert [path.stem for path in chosen] == ["0", "2", "4", "6", "8"]
     assert len(calibration_pictures(tmp_path, 100)) == 10

@@ -7,6 +7,7 @@ import pytest
 
 from ft_eval.folders import FolderData
 from ftsdk.errors import DataNotFoundError
+from ftsdk.imaging.decode import PICTURE_SUFFIXES
 from ftsdk.imaging.encode import write_png
 
 
@@ -32,6 +33,12 @@ def test_folders_say_what_a_picture_is(tmp_path: Path) -> None:
     masks = [data.mask(record) for record in data.records]
     assert [mask is not None for mask in masks] == [False, False, True, False]
     assert data.picture(data.records[0]).pixels.shape == (20, 30, 3)
+
+
+def test_no_format_that_is_read_is_passed_over(tmp_path: Path) -> None:
+    for suffix in PICTURE_SUFFIXES:
+        (tmp_path / f"a{suffix.upper()}").write_bytes(b"")
+    assert len(FolderData([tmp_path]).records) == len(PICTURE_SUFFIXES)
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])
