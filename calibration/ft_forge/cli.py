@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -19,8 +17,11 @@ from ft_forge.faces import Entry, FaceSet
 from ft_forge.recipe import DEFAULT_MIX, UNTOUCHED, Forge, Forgery
 from ft_forge.records import write_records
 from ft_forge.sheet import contact_sheet
-from ftsdk.cli.console import VersionOption
-from ftsdk.errors import FtsdkError, OptionError
+from ftsdk.cli.console import VersionOption, run_app
+from ftsdk.cli.terminal import exit_on_error
+from ftsdk.errors import OptionError
+from ftsdk.files import saving
+from ftsdk.imaging.encode import encode_png
 
 app = typer.Typer(add_completion=False)
 _console = Console()
@@ -84,7 +85,8 @@ def _make(
 
     write_records(made(), out, seed, harm)
     if sheet is not None:
-        cv2.imwrite(str(sheet), contact_sheet(kept))
+        with saving(sheet) as file:
+            file.write_bytes(encode_png(contact_sheet(kept)))
     _console.print(_summary(counts, out))
 
 
@@ -102,15 +104,25 @@ def forge(
             min=0, max=1, help="How often pictures are resized, blurred or compressed afterwards."
         ),
     ] = 1.0,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this .png.")] = None,
     _version: VersionOption = False,
 ) -> None:
     """Make forgeries of real faces, for example: ft-forge faces/ set/ --count 500 --sheet s.png"""
-    try:
+    with exit_on_error():
+        if sheet is not None and sheet.suffix.lower() != ".png":
+            raise _no_png(sheet)
         _make(faces, out, count, seed, families, split, harm, sheet)
-    except OptionError as error:
-        _console.print(str(error), style="red")
-        sys.exit(2)
-    except FtsdkError as error:
-        _console.print(str(error), style="red")
-        sys.exit(1)
+
+
+def _no_png(sheet: Path) -> OptionError:
+    return OptionError(
+        f"the contact sheet {sheet} cannot be written",
+        expected="a .png file",
+        found=sheet.suffix or "no suffix",
+        cure="pass --sheet sheet.png",
+    )
+
+
+def main() -> None:
+    """Run the command."""
+    run_app(app)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from ft_forge.degrade import earlier_save
 from ft_forge.geometry import Geometry
 from ft_forge.picture import Image
 from ft_forge.regenerated import Regenerated
-from ftsdk.errors import ImageFormatError, ImageNotFoundError
+from ftsdk.errors import DataNotFoundError, ImageFormatError, RecordError
+from ftsdk.text import problems
+
+_INDEX, _LANDMARKS = "index.json", "landmarks.npz"
+#: Points of MediaPipe's face mesh with irises.
+MESH_POINTS = 478
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class FaceSet:
     """A folder of faces: `index.json`, `landmarks.npz` and the pictures.
 
     Pictures need not be of one size. An index may name each picture's `source`, and its `split`,
-    "train" or "validation", and say that it is `faceless`. Raises ImageNotFoundError when the
-    folder lacks its index.
+    "train" or "validation", and say that it is `faceless`. Raises DataNotFoundError where the index
+    or the landmarks are missing, and RecordError where they are not as they should be.
     """
 
     root: Path
@@ -67,29 +75,17 @@ class FaceSet:
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
-        if not (self.root / "index.json").is_file():
-            raise ImageNotFoundError(
-                "The face folder has no index.json",
-                expected="index.json, landmarks.npz and pictures",
-                found=str(self.root),
-                cure="point --faces at a folder in that layout",
-            )
-        index = json.loads((self.root / "index.json").read_text())
-        self.entries = [
-            Entry(
-                row,
-                item["file"],
-                item["identity"],
-                item["attribute"],
-                int(item["level"]),
-                item.get("source", ""),
-                item.get("split", ""),
-                item.get("faceless", False),
-            )
-            for row, item in enumerate(index)
-        ]
+        for name in (_INDEX, _LANDMARKS):
+            if not (self.root / name).is_file():
+                raise DataNotFoundError(
+                    f"The face folder has no {name}",
+                    expected=f"{_INDEX}, {_LANDMARKS} and pictures",
+                    found=str(self.root),
+                    cure="name a folder in that layout; python -m ft_forge.photographs writes one",
+                )
+        self.entries = _read_index(self.root / _INDEX)
         self.regenerated = Regenerated(self.root)
-        self.points = np.load(self.root / "landmarks.npz")["points"].astype(np.float32)
+        self.points = _read_points(self.root / _LANDMARKS, len(self.entries))
 
     def load(self, entry: Entry, save_seed: int = 0) -> Face:
         """Read one picture, saved once more with seed `save_seed` unless that is 0.
@@ -128,3 +124,68 @@ class FaceSet:
         held_out = {entry.identity for entry in self.entries if held(entry)}
         train = [entry for entry in self.entries if entry.identity not in held_out]
         return train, [entry for entry in self.entries if entry.identity in held_out]
+
+
+@dataclass(frozen=True)
+class _Indexed:
+    """What an index says of a picture; it may say more."""
+
+    file: str
+    identity: str
+    attribute: str
+    level: int
+    source: str = ""
+    split: Literal["", "train", "validation"] = ""
+    faceless: bool = False
+
+
+_INDEXED = TypeAdapter(list[_Indexed])
+
+
+def _read_index(path: Path) -> list[Entry]:
+    """Return what an index lists, in its order.
+
+    Raises:
+        RecordError: it is no list of pictures, or an empty one.
+    """
+    try:
+        index = _INDEXED.validate_json(path.read_bytes())
+        found = None if index else "an empty list"
+    except (OSError, ValidationError) as error:
+        index, found = [], problems(error) if isinstance(error, ValidationError) else str(error)
+    if found:
+        raise RecordError(
+            f"{path} is no index of faces",
+            expected="a list of file, identity, attribute and level, and source, split (train or "
+            "validation) and faceless where they are known",
+            found=found[:400],
+            cure="write the face folder anew",
+        )
+    return [
+        Entry(row, one.file, one.identity, one.attribute, one.level, one.source, one.split,
+              one.faceless)
+        for row, one in enumerate(index)
+    ]  # fmt: skip
+
+
+def _read_points(path: Path, count: int) -> NDArray[np.float32]:
+    """Return the landmarks of `count` pictures [count, 478, 2], in px.
+
+    Raises:
+        RecordError: they are something else.
+    """
+    try:
+        with np.load(path) as arrays:
+            points = np.asarray(arrays["points"], np.float32)
+        found = "" if np.isfinite(points).all() else "numbers that are not finite"
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        points, found = np.empty(0, np.float32), str(error)
+    expected = (count, MESH_POINTS, 2)
+    if found or points.shape != expected:
+        raise RecordError(
+            f"{path} does not hold the landmarks of the index",
+            expected=f"an array called points, {list(expected)}",
+            found=found or f"{list(points.shape)}",
+            cure="write the face folder anew",
+        )
+    return points

@@ -67,5 +67,19 @@ def test_wrong_use_and_missing_faces_have_their_exit_codes(faces: Path, tmp_path
     assert runner.invoke(app, [str(tmp_path), str(tmp_path / "out")]).exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("out", "sheet", "code"), [("file", "s.png", 1), ("set", "no/s.png", 1), ("set", "s.jpg", 2)]
+)
+def test_what_cannot_be_written_is_an_error(
+    faces: Path, tmp_path: Path, out: str, sheet: str, code: int
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    arguments = [str(faces), str(tmp_path / out), "--count", "1", "--split", "all"]
+    done = runner.invoke(app, [*arguments, "--sheet", str(tmp_path / sheet)])
+    assert done.exit_code == code
+    assert "cure" in done.stderr
+    assert not (tmp_path / sheet).exists()
+
+
 def test_help_has_an_example() -> None:
     assert "ft-forge faces/" in runner.invoke(app, ["--help"]).output

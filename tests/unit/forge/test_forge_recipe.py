@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,14 @@ import pytest
 
 from ft_forge import DEFAULT_MIX, FAMILIES, UNTOUCHED, FaceSet, Forge
 from ft_forge.recipe import MINIMUM_AREA, MINIMUM_CHANGE
-from ftsdk.errors import ImageNotFoundError
+from ftsdk.errors import DataError, DataNotFoundError
 from tests.unit.forge.forge_faces import write_faces
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    file = BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -79,5 +86,33 @@ def test_no_identity_is_on_both_sides_of_the_split(forge: Forge) -> None:
 
 
 def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageNotFoundError, match=r"index\.json"):
+    with pytest.raises(DataNotFoundError, match=r"index\.json"):
         FaceSet(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("index.json", b"", "index"),
+        ("index.json", b"[]", "an empty list"),
+        ("index.json", b'[{"file": "a.png"}]', "identity"),
+        ("index.json", b'{"file": "a.png"}', "array"),
+        ("landmarks.npz", None, "landmarks.npz"),
+        ("landmarks.npz", b"", "data"),
+        ("landmarks.npz", b"PK\3\4", "zip"),
+        ("landmarks.npz", npz(faces=np.zeros((1, 478, 2))), "points"),
+        ("landmarks.npz", npz(points=np.zeros((1, 478, 2))), "[1, 478, 2]"),
+        ("landmarks.npz", npz(points=np.full((10, 478, 2), np.nan)), "not finite"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    write_faces(tmp_path, people=4)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        FaceSet(tmp_path)
+    assert said in f"{caught.value.what} {caught.value.found}"
+    assert caught.value.cure
