@@ -103,6 +103,10 @@ def _data(
     if data is not None:
         return MmttData(data, limit)
     folders = FolderData(untouched, forged, masks)
+    missing = len(folders.forged) - len(folders.masked)
+    if masks is not None and missing:
+        of = len(folders.forged)
+        err.print(f"note: {missing} of {of} forged pictures have no mask; IoU is of the others")
     folders.records = spread(folders.records, limit)
     return folders
 

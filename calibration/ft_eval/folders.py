@@ -37,7 +37,7 @@ class FolderData:
             has below its folder, whatever the suffix.
 
     Raises:
-        DataNotFoundError: a folder holds no picture.
+        DataNotFoundError: a folder holds no picture, or `masks` no mask of one.
 
     Example:
         >>> data = FolderData([Path("photographs")], [Path("swaps")], Path("masks"))
@@ -52,6 +52,23 @@ class FolderData:
             for folder in folders
             for record in _records(folder, is_forged, masks if is_forged else None)
         ]
+        if masks is not None and not self.masked:
+            raise DataNotFoundError(
+                f"{masks} holds no mask of a forged picture.",
+                expected="a picture at the same path below it as one has below its forged folder",
+                found=f"none for {len(self.forged)} forged pictures",
+                cure="name the masks as the pictures are named; a mask's suffix does not matter",
+            )
+
+    @property
+    def forged(self) -> list[Record]:
+        """The records of forged pictures."""
+        return [record for record in self.records if record.forged]
+
+    @property
+    def masked(self) -> list[Record]:
+        """Those of them whose mask is known."""
+        return [record for record in self.forged if record.mask_path]
 
     def picture(self, record: Record) -> Picture:
         """Return a record's picture; raises InputError where it does not decode."""

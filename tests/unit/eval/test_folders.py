@@ -33,6 +33,15 @@ def test_folders_say_what_a_picture_is(tmp_path: Path) -> None:
     masks = [data.mask(record) for record in data.records]
     assert [mask is not None for mask in masks] == [False, False, True, False]
     assert data.picture(data.records[0]).pixels.shape == (20, 30, 3)
+    assert (len(data.forged), len(data.masked)) == (2, 1)
+
+
+def test_masks_that_fit_no_picture_are_an_error(tmp_path: Path) -> None:
+    _picture(tmp_path / "forged/a.png")
+    _picture(tmp_path / "masks/a_mask.png", 255)
+    with pytest.raises(DataNotFoundError, match="masks") as caught:
+        FolderData([], [tmp_path / "forged"], tmp_path / "masks")
+    assert "1 forged" in caught.value.found
 
 
 def test_no_format_that_is_read_is_passed_over(tmp_path: Path) -> None:
