@@ -20,7 +20,7 @@ from ft_forge.sheet import contact_sheet
 from ftsdk.cli.console import VersionOption, run_app
 from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import OptionError
-from ftsdk.files import saving
+from ftsdk.files import require_place, saving
 from ftsdk.imaging.encode import encode_png
 
 app = typer.Typer(add_completion=False)
@@ -111,6 +111,8 @@ def forge(
     with exit_on_error():
         if sheet is not None and sheet.suffix.lower() != ".png":
             raise _no_png(sheet)
+        if sheet is not None:
+            require_place(sheet)
         _make(faces, out, count, seed, families, split, harm, sheet)
 
 

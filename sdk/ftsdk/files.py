@@ -5,6 +5,7 @@ And the one way to open a file that others may have put there, which may be no f
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -93,6 +94,28 @@ def saving(path: Path, inputs: Inputs | None = None) -> Iterator[Path]:
             yield temporary
     except BrokenPipeError:
         raise
+    except OSError as error:
+        raise cannot_save(path, error) from error
+
+
+def require_place(path: Path, inputs: Inputs | None = None) -> None:
+    """Find out before long work whether `saving` will be able to write at its end.
+
+    Raises:
+        OverwriteError: `path` is one of `inputs`.
+        OutputError: it cannot be written.
+    """
+    if inputs:
+        inputs.refuse(path)
+    beside = Path(os.path.realpath(path)).with_name(f".{secrets.token_hex(8)}")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.stat().st_mode):
+                return
+        beside.touch(exist_ok=False)
+        beside.unlink()
     except OSError as error:
         raise cannot_save(path, error) from error
 

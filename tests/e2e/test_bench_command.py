@@ -81,6 +81,36 @@ def test_tables_are_written_and_compared(written: Path) -> None:
     assert "| 1.00 |" in done.stdout
 
 
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_plot_is_drawn(written: Path, tmp_path: Path, suffix: str) -> None:
+    plot = tmp_path / f"plot{suffix}"
+    arguments = ["compare", *[str(written / "b.json")] * 2, "--plot", str(plot)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix]
+    assert plot.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        (["--json", "no/b.json"], 1),
+        (["--markdown", "/proc/b.md"], 1),
+        (["--plot", "no/p.png"], 1),
+        (["--plot", "p.xyz"], 2),
+        (["--json", str(PICTURE), "--picture", str(PICTURE)], 2),
+    ],
+)
+def test_what_cannot_be_written_ends_a_benchmark_before_it_begins(
+    place: list[str], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ftsdk.cli.bench._open", None)
+    done = CliRunner().invoke(app, place)
+    assert done.exit_code == code, done.output
+    assert "cure" in done.stderr
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -9,7 +9,7 @@ import pytest
 from raising import raised
 
 from ftsdk.errors import OutputError, OverwriteError
-from ftsdk.files import Inputs, read_regular, replacing, saving, write_atomically
+from ftsdk.files import Inputs, read_regular, replacing, require_place, saving, write_atomically
 
 
 def write(path: Path, content: bytes, inputs: Inputs | None = None) -> None:
@@ -77,7 +77,19 @@ def test_a_device_is_written_and_stays_one() -> None:
 def test_a_place_that_cannot_be_written_is_a_typed_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     raised(OutputError, lambda: write(tmp_path / place, b"report"))
+    raised(OutputError, lambda: require_place(tmp_path / place))
     assert {p.name for p in tmp_path.iterdir()} == {"file"}
+
+
+def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
+    old, link = tmp_path / "old", tmp_path / "link"
+    old.write_bytes(b"report")
+    link.symlink_to("new")
+    for place in (old, link, tmp_path / "new", Path("/dev/null")):
+        require_place(place)
+    assert {path.name for path in tmp_path.iterdir()} == {"old", "link"}
+    assert old.read_bytes() == b"report"
+    raised(OverwriteError, lambda: require_place(old, Inputs([old])))
 
 
 def test_a_full_disk_is_a_typed_error_with_its_cure() -> None:

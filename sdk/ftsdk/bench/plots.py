@@ -7,9 +7,36 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ftsdk.errors import OptionError
+from ftsdk.errors import OptionError, OutputFormatError
+from ftsdk.files import require_place, saving
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+#: What a plot may be called.
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def require_plot(path: Path) -> None:
+    """Find out before a benchmark whether its plot can be drawn at its end.
+
+    Raises:
+        OptionError: matplotlib is not installed.
+        OutputFormatError: `path` has another suffix than a picture's.
+        OutputError: it cannot be written.
+    """
+    _figure_class()
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputFormatError(
+            f"the plot {path} cannot be drawn",
+            expected=f"a file ending in {', '.join(SUFFIXES)}",
+            found=path.suffix or "no suffix",
+            cure="pass --plot plot.png",
+        )
+    require_place(path)
 
 
 def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:
@@ -17,7 +44,15 @@ def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:
 
     Raises:
         OptionError: matplotlib is not installed.
+        OutputError: `path` cannot be written.
     """
+    figure = _figure_class()(figsize=(10, 4), layout="constrained")
+    _draw(figure, documents)
+    with saving(path) as file:
+        figure.savefig(file, dpi=120, format=path.suffix[1:].lower())
+
+
+def _figure_class() -> type[Figure]:
     try:
         with _no_font_cache():
             from matplotlib.figure import Figure
@@ -28,7 +63,10 @@ def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:
             found="no matplotlib",
             cure='pip install "ftsdk[bench]"',
         ) from error
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    return Figure
+
+
+def _draw(figure: Figure, documents: Sequence[dict[str, Any]]) -> None:
     bars, curves = figure.subplots(1, 2)
     names = [f"{d['conditions']['bundle']}\n{d['conditions']['device']}" for d in documents]
     stages = [*documents[0]["stages"], "sdk"]
@@ -47,7 +85,6 @@ def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:
     curves.set_xlabel("pictures/s")
     curves.set_ylabel("mean latency, ms")
     curves.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 
 from ftsdk.cli.console import BundleOption, VersionOption, err, out, run_app
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error
-from ftsdk.files import Inputs, saving
+from ftsdk.files import Inputs, require_place, saving
 from ftsdk.text import json_text, visible
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _PictureOption = Annotated[
     Path | None, typer.Option(help="What is analysed. [default: the bundle's golden picture]")
 ]
 _RateSeconds = Annotated[
-    float, typer.Option(help="For how long pictures/s is measured at each concurrency.")
+    float, typer.Option(min=0.01, help="For how long pictures/s is measured at each concurrency.")
 ]
 # What it is held against.
 _Against = Annotated[
@@ -52,7 +52,7 @@ _AgainstLanguage = Annotated[
 ]
 # What is written.
 _PlotPath = Annotated[
-    Path | None, typer.Option("--plot", help="Write a picture; needs the extra bench.")
+    Path | None, typer.Option("--plot", help="Write a .png, .svg or .pdf; needs the extra bench.")
 ]
 
 
@@ -62,7 +62,9 @@ def bench(
     bundle: BundleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or a provider's.")] = "auto",
     devices: _Devices = None,
-    threads: Annotated[int, typer.Option(help="Inside one operator; 0 chooses by stage.")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Inside one operator; 0 chooses by stage.")
+    ] = 0,
     beams: Annotated[int | None, typer.Option(help="Beam search with N beams.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Exactly this many in each report.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Warm analyses that are timed.")] = 20,
@@ -86,6 +88,7 @@ def bench(
     if devices and (against or plot_path or layers):
         raise typer.BadParameter("not with --against, --plot or --layers", param_hint="--devices")
     _check_rival(against, weights, against_language)
+    _check_places(picture, json_path, markdown_path, plot_path)
     from ftsdk.bench.plots import plot
     from ftsdk.bench.rivals import open_rival
     from ftsdk.bench.run import Plan, run
@@ -115,6 +118,20 @@ def _check_rival(against: str | None, weights: Path | None, language: str) -> No
         raise typer.BadParameter("float32 or bfloat16", param_hint="--against-language")
 
 
+def _check_places(
+    picture: Path | None, json_path: Path | None, markdown_path: Path | None, plot_path: Path | None
+) -> None:
+    """End before anything is measured if it could not be written."""
+    from ftsdk.bench.plots import require_plot
+
+    with exit_on_error():
+        for path in (json_path, markdown_path):
+            if path:
+                require_place(path, Inputs([picture] if picture else []))
+        if plot_path:
+            require_plot(plot_path)
+
+
 @app.command(epilog="Example: ft-bench compare laptop.json jetson.json")
 def compare(
     first: Annotated[Path, typer.Argument(help="What `ft-bench --json` wrote.")],
@@ -122,9 +139,12 @@ def compare(
     plot_path: Annotated[Path | None, typer.Option("--plot", help="Write a picture.")] = None,
 ) -> None:
     """Set two benchmarks side by side."""
-    from ftsdk.bench.plots import plot
+    from ftsdk.bench.plots import plot, require_plot
     from ftsdk.bench.tables import compare as side_by_side
 
+    if plot_path:
+        with exit_on_error():
+            require_plot(plot_path)
     documents = [_read(path) for path in (first, second)]
     _print(visible(side_by_side(*documents), keep="\n"))
     if plot_path:
