@@ -110,9 +110,14 @@ def test_a_picture_is_read_from_a_pipe(
     assert saved["picture"]["name"] == "stdin"
     assert saved["picture"]["sha256"] == mini.analyze(face, report=False).picture.sha256
     assert "stdin" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    empty = CliRunner().invoke(app, [*options, "-"], input=b"")
-    assert empty.exit_code == 1
-    assert "no bytes at all" in empty.stderr
+
+
+@pytest.mark.parametrize("pipe", ["</dev/null", "<&-"])
+def test_a_pipe_with_nothing_in_it_is_an_error(pipe: str) -> None:
+    command = f'"{sys.executable}" -c "from ftsdk.cli.analyze import main; main()" - {pipe}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "no bytes at all" in done.stderr
 
 
 def test_saved_files_do_not_overwrite_one_another(

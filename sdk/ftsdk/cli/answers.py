@@ -35,6 +35,11 @@ class _Piped(BytesIO):
 
     name = "stdin"
 
+    @classmethod
+    def read_all(cls) -> _Piped:
+        """Wait for its end; where it is closed there is nothing."""
+        return cls(sys.stdin.buffer.read() if sys.stdin else b"")
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -91,7 +96,7 @@ def _answer_pictures(analyzer: Analyzer, asked: Asked, inputs: Inputs) -> int:
     used: set[str] = set()
     failed = False
     for picture in asked.pictures:
-        piped = _Piped(sys.stdin.buffer.read()) if str(picture) == "-" else None
+        piped = _Piped.read_all() if str(picture) == "-" else None
         try:
             result = _answer_one(analyzer, picture, piped or picture, asked)
             if asked.report:
