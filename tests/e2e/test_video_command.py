@@ -50,6 +50,21 @@ def test_a_video_ends_with_how_often_and_when_something_is_suspected(tmp_path: P
     assert "a hint, not as proof" in printed[3]
 
 
+def test_a_video_that_is_cut_short_is_told_so(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), 8, (512, 512))
+    for _ in range(20):
+        writer.write(cv2.imread(str(PICTURES / "portrait.jpg")))
+    writer.release()
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) // 2])
+    assert "frames could be read" not in run(whole, "--no-report").stderr
+    done = run(cut, "--no-report", "--json")
+    read = len(done.stdout.splitlines())
+    assert 0 < read < 15
+    assert f"note: {read} frames could be read of 20" in done.stderr
+
+
 def test_without_a_score_the_frames_with_a_mask_are_counted(video: Path, mini_bundle: Path) -> None:
     printed = run(video, "--no-report", "--bundle", mini_bundle, "--device", "cpu").stdout
     assert printed.startswith("4 frames: a mask in 4\n  from 0.00 s to 0.38 s (4 frames)\n")

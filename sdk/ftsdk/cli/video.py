@@ -51,6 +51,8 @@ def analyze_video(
             deque(told, maxlen=0)
     if not summary.masked:
         raise _empty(path, summary)
+    if missing := summary.missing(facts.frames):
+        err.print(f"note: {missing}", soft_wrap=True)
     _conclude(summary, saved, as_json)
 
 

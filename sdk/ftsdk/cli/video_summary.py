@@ -10,6 +10,8 @@ from ftsdk.streaming.answers import FrameFailed, FrameMasked
 
 #: Stretches that are named, the first of them.
 _SHOWN = 10
+#: How many frames, and which share, may be fewer than a video says: many only estimate.
+_FEWER, _FEWER_SHARE = 2, 0.05
 
 
 @dataclass
@@ -73,6 +75,13 @@ class VideoSummary:
             if not goes_on:
                 self.stretches.append(Stretch(answer.frame.seconds, answer.frame.seconds))
             self.stretches[-1].add(answer.frame.seconds, result.score)
+
+    def missing(self, said: int) -> str | None:
+        """Return what to say where far fewer frames came than the video speaks of, 0 for none."""
+        came = self.masked + self.failed
+        if said - came <= max(_FEWER, _FEWER_SHARE * said):
+            return None
+        return f"{came} frames could be read of {said}: the video is cut short or damaged"
 
     def lines(self) -> Iterator[str]:
         """Yield what is to be said, a line each."""
