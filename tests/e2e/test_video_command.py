@@ -44,10 +44,20 @@ def test_a_video_ends_with_how_often_and_when_something_is_suspected(tmp_path: P
         writer.write(frame)
     writer.release()
     printed = run(path, "--no-report").stdout.splitlines()
-    assert printed[0] == "10 frames: manipulation suspected in 5, cannot tell of 2"
+    assert printed[0] == ("10 frames: manipulation suspected in 5, cannot tell of 2 (no face in 2)")
     assert printed[1].startswith("  from 0.38 s to 0.75 s (4 frames, score up to ")
     assert printed[2].startswith("  from 1.12 s to 1.12 s (1 frame, score up to ")
     assert "a hint, not as proof" in printed[3]
+
+
+def test_a_video_without_a_face_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "in.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 8, (320, 240))
+    for _ in range(3):
+        writer.write(np.full((240, 320, 3), 90, np.uint8))
+    writer.release()
+    printed = run(path).stdout.splitlines()
+    assert printed[0] == "3 frames: cannot tell of 3 (no face in 3)"
 
 
 def test_a_video_that_is_cut_short_is_told_so(tmp_path: Path) -> None:

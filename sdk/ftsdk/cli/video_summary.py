@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -45,14 +46,14 @@ class VideoSummary:
 
     Attributes:
         masked: those that were analysed.
-        cannot_tell: those of them that the model was not made for.
+        cannot_tell: those of them that the model was not made for, by the reason.
         failed: those that could not be analysed; `failure` is why the last could not.
         notes: what was changed in the pictures on the way, and what limits every answer.
         stretches: the suspected ones, by their score; of a model that has none, those with a mask.
     """
 
     masked: int = 0
-    cannot_tell: int = 0
+    cannot_tell: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     failure: FtsdkError | None = None
     notes: tuple[str, ...] = ()
@@ -67,7 +68,8 @@ class VideoSummary:
             return
         result = answer.result
         self.masked, self.notes = self.masked + 1, (*result.picture.notes, *result.limits)
-        self.cannot_tell += result.cannot_tell is not None
+        if result.cannot_tell is not None:
+            self.cannot_tell[result.cannot_tell.reason.value] += 1
         if result.suspected is not None:
             self._sign = "manipulation suspected"
         goes_on, self._goes_on = self._goes_on, result.suspected is True or _only_mask(answer)
@@ -85,9 +87,12 @@ class VideoSummary:
 
     def lines(self) -> Iterator[str]:
         """Yield what is to be said, a line each."""
-        count = sum(stretch.frames for stretch in self.stretches)
-        untold = f", cannot tell of {self.cannot_tell}" if self.cannot_tell else ""
-        yield f"{_frames(self.masked)}: {self._sign} in {count}{untold}"
+        count, untold = sum(stretch.frames for stretch in self.stretches), self.cannot_tell.total()
+        said = [f"{self._sign} in {count}"] if untold < self.masked else []
+        if untold:
+            reasons = ", ".join(f"{reason} in {n}" for reason, n in self.cannot_tell.most_common())
+            said.append(f"cannot tell of {untold} ({reasons})")
+        yield f"{_frames(self.masked)}: {', '.join(said)}"
         yield from (f"  {stretch}" for stretch in self.stretches[:_SHOWN])
         if len(self.stretches) > _SHOWN:
             yield f"  and {len(self.stretches) - _SHOWN} more times"
