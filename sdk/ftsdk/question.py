@@ -29,12 +29,25 @@ class Question:
         mask_logits: the user's mask as the mask decoder would say it, [1, M, M] float32.
         report: whether words are wanted.
         language: how they are decoded.
+
+    Raises:
+        OptionError: `language` is something else.
     """
 
     regions: Sequence[str] | None
     mask_logits: NDArray[np.float32] | None
     report: bool
     language: Language
+
+    def __post_init__(self) -> None:
+        if isinstance(self.language, Language):
+            return
+        raise OptionError(
+            "language does not say how reports are decoded",
+            expected="a Language, such as Language(beams=5); reports are in the model's language",
+            found=repr(self.language),
+            cure="leave language out, or pass ftsdk.Language(...)",
+        )
 
     @property
     def corrections(self) -> tuple[str, ...]:

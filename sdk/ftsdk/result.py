@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.answer import Answer
-from ftsdk.errors import FtsdkError
+from ftsdk.errors import FtsdkError, ImageNotFoundError
 from ftsdk.text import json_text, path_of
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Result(Answer):
 
         Raises:
             OptionError: `original` is another file than the one that was analysed.
+            ImageNotFoundError: `original` cannot be read.
             OverwriteError: `path` is the analysed file.
             OutputError: it cannot be written.
         """
@@ -116,7 +117,7 @@ class Result(Answer):
 
         inputs = Inputs(self._files(original))
         if isinstance(original, str | Path):
-            original = Path(original).read_bytes()
+            original = _read(Path(original))
         found = NOT_HANDED_IN if original is None else credentials_of(self, original)
         document = render(self, found, analyst=analyst, edits=edits)
         if path is not None:
@@ -192,6 +193,18 @@ class Failure:
 
     name: str
     error: FtsdkError
+
+
+def _read(original: Path) -> bytes:
+    try:
+        return original.read_bytes()
+    except OSError as error:
+        raise ImageNotFoundError(
+            f"The analysed file cannot be read from {str(original)!r}.",
+            expected="the file that was analysed, to be read for Content Credentials",
+            found=error.strerror or str(error),
+            cure="Say where it is now, or leave original out.",
+        ) from error
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:

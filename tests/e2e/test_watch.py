@@ -223,8 +223,12 @@ def test_the_door_of_the_package_watches_too(video: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"policy": "fast"}, {"report": "daily"}, {"retries": -1}, {"timeout": 0}, {"resume": "done"}],
-)
+    [
+        {"policy": "fast"}, {"report": "daily"}, {"retries": -1}, {"timeout": 0},
+        {"resume": "done"}, {"color": "BGR"}, {"retries": "3"}, {"timeout": None},
+        {"retry_wait": float("nan")},
+    ],
+)  # fmt: skip
 def test_wrong_settings_are_refused_at_once(nano: Analyzer, video: Path, wrong: Any) -> None:
     with pytest.raises(OptionError):
         watch_with(nano, video, WatchOptions(**wrong))

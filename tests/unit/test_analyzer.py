@@ -54,6 +54,20 @@ def test_what_is_no_number_of_threads_is_refused(threads: Any) -> None:
     assert caught.value.found == repr(threads)
 
 
+@pytest.mark.parametrize("pixels", [0, -1, 1.5, "9"])
+def test_what_is_no_limit_of_pixels_is_refused(pixels: Any) -> None:
+    with pytest.raises(OptionError, match="pixel limit"):
+        Analyzer(device="cpu", max_pixels=pixels)
+
+
+def test_the_language_is_no_name(mini_bundle: Path, face: Path) -> None:
+    wrong: Any = "en"
+    with Analyzer(mini_bundle, device="cpu", threads=1, language=wrong) as analyzer:
+        with pytest.raises(OptionError, match="language") as caught:
+            analyzer.analyze(face)
+        assert caught.value.found == "'en'"
+
+
 def test_without_a_report_the_language_model_does_not_run(mini: Analyzer, face: Path) -> None:
     result = mini.analyze(face, report=False)
     assert result.report is None

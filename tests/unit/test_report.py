@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from picture_files import encoded
 
 from ftsdk.answer import Provenance, Region
-from ftsdk.errors import OptionError
+from ftsdk.errors import ImageNotFoundError, OptionError
 from ftsdk.imaging.decode import decode
 from ftsdk.report.edits import Edit
 from ftsdk.report.markup import element
@@ -130,6 +130,13 @@ def test_it_is_written_as_returned(result: Result, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     document = result.to_html(path)
     assert path.read_text(encoding="utf-8") == document
+
+
+def test_an_original_that_is_gone_is_an_error(result: Result, tmp_path: Path) -> None:
+    for gone in (tmp_path / "gone.jpg", str(tmp_path)):
+        with pytest.raises(ImageNotFoundError) as caught:
+            result.to_html(original=gone)
+        assert "original" in caught.value.cure
 
 
 def test_another_original_is_refused(result: Result) -> None:

@@ -85,7 +85,8 @@ def decode(
         ArrayError: an array of another dtype or shape.
         OptionError: an unknown `color` or a `max_pixels` below 1.
     """
-    _check_options(color, max_pixels)
+    check_color(color)
+    check_max_pixels(max_pixels)
     if isinstance(source, (str, os.PathLike)):
         return _decode_path(Path(os.fsdecode(source)), max_pixels, file_decoder)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -120,7 +121,8 @@ def several(sources: Iterable[Source]) -> Iterable[Source]:
     )
 
 
-def _check_options(color: str, max_pixels: int) -> None:
+def check_color(color: str) -> None:
+    """Raise OptionError unless `color` is an array's channel order."""
     if color not in ("bgr", "rgb"):
         raise OptionError(
             "The channel order is unknown.",
@@ -128,11 +130,15 @@ def _check_options(color: str, max_pixels: int) -> None:
             found=repr(color),
             cure="Leave color out for arrays from cv2.imread, say 'rgb' for all others.",
         )
-    if max_pixels < 1:
+
+
+def check_max_pixels(max_pixels: int) -> None:
+    """Raise OptionError unless `max_pixels` is a number of pixels."""
+    if not isinstance(max_pixels, int) or max_pixels < 1:
         raise OptionError(
             "The pixel limit is out of range.",
-            expected="1 or more",
-            found=str(max_pixels),
+            expected="a whole number, 1 or more",
+            found=repr(max_pixels),
             cure=f"Leave max_pixels at its default of {MAX_PIXELS}.",
         )
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from ftsdk.imaging.codec import decode_file
-from ftsdk.imaging.decode import Color, Source, decode
+from ftsdk.imaging.decode import Color, Source, check_max_pixels, decode
 from ftsdk.imaging.picture import MAX_PIXELS, Picture
 from ftsdk.report.credentials import Credentials, read_credentials
 from ftsdk.stopwatch import Stopwatch
@@ -23,10 +23,11 @@ class PictureReader:
         max_pixels: width times height that is refused when exceeded, by the header.
 
     Raises:
-        OptionError: decoding cannot be isolated here.
+        OptionError: decoding cannot be isolated here, or `max_pixels` is no number of pixels.
     """
 
     def __init__(self, isolate: bool, max_pixels: int) -> None:
+        check_max_pixels(max_pixels)
         self._pool = _decoder_pool() if isolate else None
         self._max_pixels = max_pixels
 

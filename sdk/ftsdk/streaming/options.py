@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ftsdk.errors import OptionError
-from ftsdk.imaging.decode import Color
+from ftsdk.imaging.decode import Color, check_color
 from ftsdk.streaming.queues import Policy, check_policy
 
 #: When a report is written: where something changed since the last one, always, or never.
@@ -33,12 +33,22 @@ class WatchOptions:
     def __post_init__(self) -> None:
         if self.policy is not None:
             check_policy(self.policy)
+        check_color(self.color)
         reports = get_args(Reports)
         limits = {
             "report": (self.report in (None, *reports), ", ".join(f'"{r}"' for r in reports)),
-            "retries": (self.retries >= 0, "0 or more"),
-            "retry_wait": (0 <= self.retry_wait < float("inf"), "0 or more seconds"),
-            "timeout": (self.timeout > 0, "more than 0 seconds"),
+            "retries": (
+                isinstance(self.retries, int) and self.retries >= 0,
+                "a whole number, 0 or more",
+            ),
+            "retry_wait": (
+                isinstance(self.retry_wait, int | float) and 0 <= self.retry_wait < float("inf"),
+                "0 or more seconds",
+            ),
+            "timeout": (
+                isinstance(self.timeout, int | float) and self.timeout > 0,
+                "more than 0 seconds",
+            ),
         }
         for name, (valid, expected) in limits.items():
             if not valid:
