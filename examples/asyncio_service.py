@@ -52,4 +52,6 @@ async def analyse(request: Request) -> Response:
 app = Starlette(routes=[Route("/", analyse, methods=["POST"])], lifespan=lifespan)
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]))

@@ -47,4 +47,6 @@ def main(weights: str, architecture: str, picture: str, one: str, other: str) ->
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 6:
+        sys.exit(__doc__)
     sys.exit(0 if main(*sys.argv[1:]) else 1)

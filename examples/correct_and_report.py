@@ -31,4 +31,6 @@ def main(picture: str, report: str, regions: str, analyst: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

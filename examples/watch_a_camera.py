@@ -32,6 +32,8 @@ def main(source: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     try:
         main(sys.argv[1])
     except KeyboardInterrupt:

@@ -48,6 +48,14 @@ def test_an_example_is_short_says_for_whom_and_is_run_here(path: Path) -> None:
     assert f"]({path.name})" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_without_its_arguments_an_example_says_how_it_is_called(path: Path, tmp_path: Path) -> None:
+    said = run(path.name, cwd=tmp_path, code=1)
+    assert said.startswith("Usage: ")
+    assert f"examples/{path.name} " in said
+    assert "Traceback" not in said
+
+
 def test_one_picture(tmp_path: Path) -> None:
     printed = run("one_picture.py", FORGED, "answers", cwd=tmp_path)
     assert "Manipulation suspected" in printed
