@@ -47,4 +47,6 @@ def main(crops: Path, bundle: str = "nano") -> None:
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit(__doc__)
     main(Path(sys.argv[1]), *sys.argv[2:3])

@@ -50,4 +50,6 @@ def main(records: Path, bundle: str = "nano") -> None:
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit(__doc__)
     main(Path(sys.argv[1]), *sys.argv[2:3])
