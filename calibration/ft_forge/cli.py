@@ -109,20 +109,9 @@ def forge(
 ) -> None:
     """Make forgeries of real faces, for example: ft-forge faces/ set/ --count 500 --sheet s.png"""
     with exit_on_error():
-        if sheet is not None and sheet.suffix.lower() != ".png":
-            raise _no_png(sheet)
         if sheet is not None:
-            require_place(sheet)
+            require_place(sheet, suffixes=(".png",))
         _make(faces, out, count, seed, families, split, harm, sheet)
-
-
-def _no_png(sheet: Path) -> OptionError:
-    return OptionError(
-        f"the contact sheet {sheet} cannot be written",
-        expected="a .png file",
-        found=sheet.suffix or "no suffix",
-        cure="pass --sheet sheet.png",
-    )
 
 
 def main() -> None:

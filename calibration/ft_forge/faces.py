@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from ftsdk.text import problems
 
 _INDEX, _LANDMARKS = "index.json", "landmarks.npz"
 #: Points of MediaPipe's face mesh with irises.
-MESH_POINTS = 478
+_MESH_POINTS = 478
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Entry:
     attribute: str
     level: int
     source: str = ""
-    split: str = ""
+    split: Literal["", "train", "validation"] = ""
     faceless: bool = False
 
 
@@ -126,20 +127,7 @@ class FaceSet:
         return train, [entry for entry in self.entries if entry.identity in held_out]
 
 
-@dataclass(frozen=True)
-class _Indexed:
-    """What an index says of a picture; it may say more."""
-
-    file: str
-    identity: str
-    attribute: str
-    level: int
-    source: str = ""
-    split: Literal["", "train", "validation"] = ""
-    faceless: bool = False
-
-
-_INDEXED = TypeAdapter(list[_Indexed])
+_ENTRIES = TypeAdapter(list[Entry])
 
 
 def _read_index(path: Path) -> list[Entry]:
@@ -149,10 +137,11 @@ def _read_index(path: Path) -> list[Entry]:
         RecordError: it is no list of pictures, or an empty one.
     """
     try:
-        index = _INDEXED.validate_json(path.read_bytes())
-        found = None if index else "an empty list"
-    except (OSError, ValidationError) as error:
-        index, found = [], problems(error) if isinstance(error, ValidationError) else str(error)
+        items = [{**item, "row": row} for row, item in enumerate(json.loads(path.read_bytes()))]
+        entries = _ENTRIES.validate_python(items)
+        found = "" if entries else "an empty list"
+    except (OSError, TypeError, ValueError) as error:
+        found = problems(error) if isinstance(error, ValidationError) else str(error)
     if found:
         raise RecordError(
             f"{path} is no index of faces",
@@ -161,11 +150,7 @@ def _read_index(path: Path) -> list[Entry]:
             found=found[:400],
             cure="write the face folder anew",
         )
-    return [
-        Entry(row, one.file, one.identity, one.attribute, one.level, one.source, one.split,
-              one.faceless)
-        for row, one in enumerate(index)
-    ]  # fmt: skip
+    return entries
 
 
 def _read_points(path: Path, count: int) -> NDArray[np.float32]:
@@ -180,7 +165,7 @@ def _read_points(path: Path, count: int) -> NDArray[np.float32]:
         found = "" if np.isfinite(points).all() else "numbers that are not finite"
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         points, found = np.empty(0, np.float32), str(error)
-    expected = (count, MESH_POINTS, 2)
+    expected = (count, _MESH_POINTS, 2)
     if found or points.shape != expected:
         raise RecordError(
             f"{path} does not hold the landmarks of the index",

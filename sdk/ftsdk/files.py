@@ -10,12 +10,12 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ftsdk.errors import OutputError, OverwriteError
+from ftsdk.errors import OptionError, OutputError, OverwriteError
 
 _CURES = {
     errno.ENOSPC: "free some space, or name a place on another disk",
@@ -98,13 +98,21 @@ def saving(path: Path, inputs: Inputs | None = None) -> Iterator[Path]:
         raise cannot_save(path, error) from error
 
 
-def require_place(path: Path, inputs: Inputs | None = None) -> None:
+def require_place(path: Path, inputs: Inputs | None = None, suffixes: Sequence[str] = ()) -> None:
     """Find out before long work whether `saving` will be able to write at its end.
 
     Raises:
+        OptionError: it ends in none of `suffixes`, if there are any.
         OverwriteError: `path` is one of `inputs`.
         OutputError: it cannot be written.
     """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise OptionError(
+            f"{path} cannot be written",
+            expected=f"a file ending in {', '.join(suffixes)}",
+            found=path.suffix or "no suffix",
+            cure=f"name it with {suffixes[0]} at its end",
+        )
     if inputs:
         inputs.refuse(path)
     beside = Path(os.path.realpath(path)).with_name(f".{secrets.token_hex(8)}")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftsdk.answer import Answer
-from ftsdk.errors import FtsdkError, ImageNotFoundError
+from ftsdk.errors import FtsdkError
 from ftsdk.text import json_text, path_of
 
 if TYPE_CHECKING:
@@ -112,12 +112,17 @@ class Result(Answer):
             OutputError: it cannot be written.
         """
         from ftsdk.files import Inputs, saving
+        from ftsdk.imaging.decode import not_found
         from ftsdk.report.credentials import NOT_HANDED_IN
         from ftsdk.report.page import credentials_of, render
 
         inputs = Inputs(self._files(original))
         if isinstance(original, str | Path):
-            original = _read(Path(original))
+            try:
+                original = Path(original).read_bytes()
+            except OSError as error:
+                cure = "Say where the analysed file is now, or leave original out."
+                raise not_found(str(original), error.strerror or str(error), cure) from error
         found = NOT_HANDED_IN if original is None else credentials_of(self, original)
         document = render(self, found, analyst=analyst, edits=edits)
         if path is not None:
@@ -193,18 +198,6 @@ class Failure:
 
     name: str
     error: FtsdkError
-
-
-def _read(original: Path) -> bytes:
-    try:
-        return original.read_bytes()
-    except OSError as error:
-        raise ImageNotFoundError(
-            f"The analysed file cannot be read from {str(original)!r}.",
-            expected="the file that was analysed, to be read for Content Credentials",
-            found=error.strerror or str(error),
-            cure="Say where it is now, or leave original out.",
-        ) from error
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:

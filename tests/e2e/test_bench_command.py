@@ -98,6 +98,7 @@ def test_a_plot_is_drawn(written: Path, tmp_path: Path, suffix: str) -> None:
         (["--markdown", "/proc/b.md"], 1),
         (["--plot", "no/p.png"], 1),
         (["--plot", "p.xyz"], 2),
+        (["--plot", "."], 2),
         (["--json", str(PICTURE), "--picture", str(PICTURE)], 2),
     ],
 )

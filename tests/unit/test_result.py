@@ -121,7 +121,7 @@ def test_whatever_holds_arrays_can_be_compared_kept_in_sets_and_printed(
     for one in said:
         again = dataclasses.replace(one)
         assert one in [again, one]
-        assert len({one, again}) in (1, 2)
+        assert one in {again, one}
         assert "array(" not in repr(one)
         assert len(repr(one)) < 2000
     assert repr(finished.result) == f"<Result of 'face.png': {finished.result.finding}>"

@@ -9,34 +9,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.errors import OptionError, OutputFormatError
+from ftsdk.errors import OptionError
 from ftsdk.files import require_place, saving
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 #: What a plot may be called.
-SUFFIXES = (".png", ".svg", ".pdf")
+_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def require_plot(path: Path) -> None:
     """Find out before a benchmark whether its plot can be drawn at its end.
 
     Raises:
-        OptionError: matplotlib is not installed.
-        OutputFormatError: `path` has another suffix than a picture's.
+        OptionError: matplotlib is not installed, or `path` has no suffix that it draws.
         OutputError: it cannot be written.
     """
     _figure_class()
-    if path.suffix.lower() not in SUFFIXES:
-        raise OutputFormatError(
-            f"the plot {path} cannot be drawn",
-            expected=f"a file ending in {', '.join(SUFFIXES)}",
-            found=path.suffix or "no suffix",
-            cure="pass --plot plot.png",
-        )
-    require_place(path)
+    require_place(path, suffixes=_SUFFIXES)
 
 
 def plot(documents: Sequence[dict[str, Any]], path: Path) -> None:

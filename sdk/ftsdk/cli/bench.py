@@ -102,10 +102,7 @@ def bench(
         if against and weights:
             rival = open_rival(against, weights, architecture, against_language)
         document = run(plan, lambda: _open(plan, tokens), rival)
-        if json_path:
-            _save(json_path, json_text(document, indent=1), picture)
-        if markdown_path:
-            _save(markdown_path, _tables(document, layers), picture)
+        _save(document, _tables(document, layers), json_path, markdown_path)
         if plot_path:
             plot([document], plot_path)
     _print(_tables(document, layers))
@@ -168,18 +165,19 @@ def _compare_devices(
     with exit_on_error(), err.status("measuring"):
         document = run_devices(devices, open_on, plan.runs, plan.picture, plan.threads)
         text = visible(compare_devices(document), keep="\n")
-        if json_path:
-            _save(json_path, json_text(document, indent=1), plan.picture)
-        if markdown_path:
-            _save(markdown_path, text, plan.picture)
+        _save(document, text, json_path, markdown_path)
     _print(text)
     if not document["devices"]:
         raise typer.Exit(WORK_FAILED)
 
 
-def _save(path: Path, text: str, picture: Path | None) -> None:
-    with saving(path, Inputs([picture] if picture else [])) as file:
-        file.write_text(text + "\n", encoding="utf-8")
+def _save(
+    document: dict[str, Any], tables: str, json_path: Path | None, markdown_path: Path | None
+) -> None:
+    for path, text in ((json_path, json_text(document, indent=1)), (markdown_path, tables)):
+        if path:
+            with saving(path) as file:
+                file.write_text(text + "\n", encoding="utf-8")
 
 
 def _tables(document: dict[str, Any], layers: bool) -> str:

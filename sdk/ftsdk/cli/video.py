@@ -14,8 +14,8 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.cli.console import Stop, answer_document, err, out, shown
 from ftsdk.cli.terminal import WORK_FAILED, print_json, show_error
 from ftsdk.cli.video_summary import VideoSummary
-from ftsdk.errors import OptionError, SourceEmptyError
-from ftsdk.files import Inputs, saving
+from ftsdk.errors import SourceEmptyError
+from ftsdk.files import Inputs, require_place, saving
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.recording import open_recording
@@ -35,8 +35,8 @@ def analyze_video(
         OverwriteError, OutputError: `save` is the video itself, or cannot be written.
         SystemExit: a frame could not be analysed, or a signal came.
     """
-    if save and save.suffix.lower() != ".mp4":
-        raise _no_mp4(save)
+    if save:
+        require_place(save, Inputs([path]), (".mp4",))
     source = open_source(path)
     assert isinstance(source, Capture)
     facts, summary, saved = source.facts(), VideoSummary(), None
@@ -124,15 +124,6 @@ def _progress(length: int) -> Iterator[Progress]:
     with Progress(console=err, transient=True) as progress:
         progress.add_task("frames", total=length or None)
         yield progress
-
-
-def _no_mp4(path: Path) -> OptionError:
-    return OptionError(
-        f"the video {path} cannot be written",
-        expected="a .mp4 file",
-        found="another suffix",
-        cure="pass --save out.mp4",
-    )
 
 
 def _empty(path: Path, summary: VideoSummary) -> SourceEmptyError:

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ftsdk.decision import cut_mask
 from ftsdk.errors import FtsdkError
+from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameFailed, FrameMasked
 
 #: Stretches that are named, the first of them.
@@ -72,11 +74,13 @@ class VideoSummary:
             self.cannot_tell[result.cannot_tell.reason.value] += 1
         if result.suspected is not None:
             self._sign = "manipulation suspected"
-        goes_on, self._goes_on = self._goes_on, result.suspected is True or _only_mask(answer)
-        if self._goes_on:
-            if not goes_on:
-                self.stretches.append(Stretch(answer.frame.seconds, answer.frame.seconds))
-            self.stretches[-1].add(answer.frame.seconds, result.score)
+        if not _marked(result):
+            self._goes_on = False
+            return
+        if not self._goes_on:
+            self.stretches.append(Stretch(answer.frame.seconds, answer.frame.seconds))
+        self._goes_on = True
+        self.stretches[-1].add(answer.frame.seconds, result.score)
 
     def missing(self, said: int) -> str | None:
         """Return what to say where far fewer frames came than the video speaks of, 0 for none."""
@@ -98,10 +102,11 @@ class VideoSummary:
             yield f"  and {len(self.stretches) - _SHOWN} more times"
 
 
-def _only_mask(answer: FrameMasked) -> bool:
-    """Tell whether a model without a score marks something."""
-    result = answer.result
-    return result.suspected is None and result.cannot_tell is None and bool(result.mask.any())
+def _marked(result: Result) -> bool:
+    """Tell whether a frame is suspected, or, by a model without a score, has a mask."""
+    if result.suspected is not None:
+        return result.suspected
+    return bool(cut_mask(result.probabilities, result.mask_threshold).any())
 
 
 def _frames(count: int) -> str:

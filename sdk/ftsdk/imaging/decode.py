@@ -28,7 +28,7 @@ from ftsdk.imaging.picture import MAX_PIXELS, Picture, check_size, freeze
 from ftsdk.imaging.pillow import is_16_bit, is_translucent, orientation_of, pixels_of
 from ftsdk.text import name_of, visible
 
-__all__ = ["PICTURE_SUFFIXES", "Picture", "decode", "several"]
+__all__ = ["PICTURE_SUFFIXES", "Picture", "decode"]
 
 Color = Literal["bgr", "rgb"]
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[Any], Any]
@@ -171,12 +171,12 @@ def _read_path(path: Path, max_pixels: int) -> bytes:
         status = path.stat()
         file = path.open("rb") if stat.S_ISREG(status.st_mode) else None
     except (OSError, ValueError) as error:
-        raise _not_found(str(path), getattr(error, "strerror", None) or str(error)) from error
+        raise not_found(str(path), getattr(error, "strerror", None) or str(error)) from error
     if file is None:
         if stat.S_ISDIR(status.st_mode):
             cure = "Name its pictures one by one, or hand the folder to ft-batch."
-            raise _not_found(str(path), "a directory", cure)
-        raise _not_found(str(path), "no regular file")
+            raise not_found(str(path), "a directory", cure)
+        raise not_found(str(path), "no regular file")
     with file:
         if status.st_size > _max_bytes(max_pixels):
             raise _too_many_bytes(status.st_size, max_pixels)
@@ -189,7 +189,7 @@ def _read_file(file: BinaryIO, max_pixels: int) -> bytes:
         data = file.read(limit + 1)
     except Exception as error:  # an archive's or a network's file object raises its own
         found = str(error) or type(error).__name__
-        raise _not_found(str(getattr(file, "name", "the file object")), found) from error
+        raise not_found(str(getattr(file, "name", "the file object")), found) from error
     if not isinstance(data, bytes):
         raise ImageFormatError(
             "The file object does not give bytes.",
@@ -202,11 +202,12 @@ def _read_file(file: BinaryIO, max_pixels: int) -> bytes:
     return data
 
 
-def _not_found(
+def not_found(
     path: str,
     found: str,
     cure: str = "Check the path and its permissions; a URL must be downloaded first.",
 ) -> ImageNotFoundError:
+    """Return the error of a file that cannot be read, whose `path` is shown."""
     return ImageNotFoundError(
         f"No picture can be read from {path!r}.",
         expected="a readable file",

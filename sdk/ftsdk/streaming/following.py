@@ -18,8 +18,8 @@ _STILL_PLACE, _STILL_SIDE, _STILL_ANGLE = 0.03, 0.12, 5.0
 #: Frames after which the whole picture is searched again, for a face that came in.
 _SEARCH_EVERY = 30
 #: Frames for which a face that is found nowhere is taken to be where it was, as long as that place
-#: looks as it did: by the correlation of grey thumbnails of so many px. Blurred by a twentieth of
-#: the box or half covered it is 0.65 to 0.98, in another picture seldom above 0.5.
+#: looks as it did: by the correlation of grey thumbnails of so many px. A face that is blurred or
+#: half covered keeps more; another scene seldom has as much.
 _PATIENCE, _SAME_LOOK, _THUMBNAIL = 5, 0.6, 16
 
 

@@ -96,7 +96,7 @@ def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:
         ("index.json", b"", "index"),
         ("index.json", b"[]", "an empty list"),
         ("index.json", b'[{"file": "a.png"}]', "identity"),
-        ("index.json", b'{"file": "a.png"}', "array"),
+        ("index.json", b'{"file": "a.png"}', "mapping"),
         ("landmarks.npz", None, "landmarks.npz"),
         ("landmarks.npz", b"", "data"),
         ("landmarks.npz", b"PK\3\4", "zip"),
