@@ -39,6 +39,12 @@ class Result(Answer):
 
     others: tuple[Result, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: finding, report and overlay."""
+        from ftsdk.report.figures import cell
+
+        return cell(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain values, in the schema of `docs/result.md`."""
         return {

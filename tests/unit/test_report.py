@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html.parser
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -130,6 +132,24 @@ def test_it_is_written_as_returned(result: Result, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     document = result.to_html(path)
     assert path.read_text(encoding="utf-8") == document
+
+
+def test_a_notebook_shows_finding_report_and_overlay(result: Result) -> None:
+    shown = result._repr_html_()
+    assert element("strong", result.finding) in shown
+    assert element("p", result.report) in shown
+    kind, data = dict(_read(shown).attributes)["src"].split(",", 1)
+    assert kind == "data:image/jpeg;base64"
+    overlay = cv2.imdecode(np.frombuffer(b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert overlay.shape == result.picture.pixels.shape
+    assert np.abs(overlay.astype(int) - result.plot()).mean() < 12
+
+
+def test_a_notebook_shows_no_empty_words_and_no_markup_of_strangers(result: Result) -> None:
+    silent = replace(result, report=None, picture=replace(result.picture, name="<b>.jpg"))
+    shown = silent._repr_html_()
+    assert shown.count("<p>") == 1
+    assert "<b>" not in shown
 
 
 def test_an_original_that_is_gone_is_an_error(result: Result, tmp_path: Path) -> None:

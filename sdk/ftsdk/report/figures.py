@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ftsdk.answer import Answer
 from ftsdk.imaging.drawing import colour_heatmap
-from ftsdk.report.markup import Html, element, join
+from ftsdk.report.markup import Html, element
 
 MAX_SIDE = 1280
 """Pixels that a figure has at most on a side; a page shows no more."""
@@ -33,9 +33,22 @@ def figures(result: Answer) -> Html:
     )
 
 
+def cell(result: Answer) -> Html:
+    """Return what a notebook shows of an answer: finding, overlay and report."""
+    return element(
+        "div",
+        element("p", element("strong", result.finding)),
+        element("p", result.report) if result.report else None,
+        _image(result.plot(), f"Overlay of {result.picture.name}"),
+    )
+
+
 def _figure(pixels: NDArray[np.uint8], caption: str, alternative: str) -> Html:
-    image = Html(element("img", src=_data_uri(pixels), alt=alternative).removesuffix("</img>"))
-    return element("figure", join(image), element("figcaption", caption))
+    return element("figure", _image(pixels, alternative), element("figcaption", caption))
+
+
+def _image(pixels: NDArray[np.uint8], alternative: str) -> Html:
+    return Html(element("img", src=_data_uri(pixels), alt=alternative).removesuffix("</img>"))
 
 
 def _data_uri(pixels: NDArray[np.uint8]) -> str:
