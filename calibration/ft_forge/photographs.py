@@ -1,7 +1,7 @@
 """Photographs of faces as a face folder: crops at their own resolution, with their landmarks.
 
 `python -m ft_forge.photographs OUT PHOTOS [PHOTOS ...] [--grey-of N]`. Each PHOTOS holds
-`index.json`, a list of `file`, `person`, `source` and `split`, and `landmarks.npz` with
+`index.json`, a list of `file`, `person` (or null), `source` and `split`, and `landmarks.npz` with
 `file_index` into it and `points` [N, 478, 2] of MediaPipe's face mesh in px
 (`training/find_landmarks.py` writes both). OUT becomes a folder that :class:`FaceSet` reads.
 """
@@ -122,7 +122,8 @@ def _crop(
     if image is None or (zlib.crc32(facts["file"].encode()) % grey_of and is_grey(image)):
         return None
     source = facts["source"]
-    identity = {"identity": f"{source}/{facts['person']}", "source": source}
+    person = facts["person"] or facts["file"]  # of a stranger no other picture is known
+    identity = {"identity": f"{source}/{person}", "source": source}
     return *crop_face(image, points), {**identity, "split": facts["split"]}
 
 

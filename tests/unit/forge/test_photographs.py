@@ -82,6 +82,20 @@ def test_photographs_become_a_face_folder_and_bad_files_are_named(
     assert made.face.source == "here"
 
 
+def test_people_without_a_name_are_not_one_person(tmp_path: Path) -> None:
+    image, points = _photograph()
+    index = []
+    for name, split in (("a.jpg", "train"), ("b.jpg", "validation"), ("c.jpg", "train")):
+        cv2.imwrite(str(tmp_path / name), image)
+        index.append({"file": name, "person": None, "source": "here", "split": split})
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    np.savez(tmp_path / "landmarks.npz", file_index=np.arange(3), points=np.array([points] * 3))
+    write_crops(tmp_path / "faces", [tmp_path])
+    train, validation = FaceSet(tmp_path / "faces").split()
+    assert [entry.identity for entry in train] == ["here/a.jpg", "here/c.jpg"]
+    assert [entry.identity for entry in validation] == ["here/b.jpg"]
+
+
 def _grey_photos(folder: Path, number: int, colour: tuple[int, int, int]) -> Path:
     """Write `number` JPEG photographs of one colour with an index."""
     folder.mkdir()
