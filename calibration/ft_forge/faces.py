@@ -21,7 +21,7 @@ from ft_forge.regenerated import Regenerated
 from ftsdk.errors import DataNotFoundError, ImageFormatError, RecordError
 from ftsdk.text import problems
 
-_INDEX, _LANDMARKS = "index.json", "landmarks.npz"
+INDEX, _LANDMARKS = "index.json", "landmarks.npz"
 #: Points of MediaPipe's face mesh with irises.
 _MESH_POINTS = 478
 
@@ -49,7 +49,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a face folder's index."""
+    """One line of a face folder's index; `photograph` is the file that the picture was cut from."""
 
     row: int
     file: str
@@ -59,6 +59,7 @@ class Entry:
     source: str = ""
     split: Literal["", "train", "validation"] = ""
     faceless: bool = False
+    photograph: str = ""
 
 
 @dataclass
@@ -76,15 +77,15 @@ class FaceSet:
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
-        for name in (_INDEX, _LANDMARKS):
+        for name in (INDEX, _LANDMARKS):
             if not (self.root / name).is_file():
                 raise DataNotFoundError(
                     f"The face folder has no {name}",
-                    expected=f"{_INDEX}, {_LANDMARKS} and pictures",
+                    expected=f"{INDEX}, {_LANDMARKS} and pictures",
                     found=str(self.root),
                     cure="name a folder in that layout; python -m ft_forge.photographs writes one",
                 )
-        self.entries = _read_index(self.root / _INDEX)
+        self.entries = _read_index(self.root / INDEX)
         self.regenerated = Regenerated(self.root)
         self.points = _read_points(self.root / _LANDMARKS, len(self.entries))
 

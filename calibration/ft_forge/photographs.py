@@ -1,8 +1,8 @@
 """Photographs of faces as a face folder: crops at their own resolution, with their landmarks.
 
-`python -m ft_forge.photographs OUT PHOTOS [PHOTOS ...] [--grey-of N]`. Each PHOTOS holds
-`index.json`, a list of `file`, `person` (or null), `source` and `split`, and `landmarks.npz` with
-`file_index` into it and `points` [N, 478, 2] of MediaPipe's face mesh in px
+`python -m ft_forge.photographs OUT PHOTOS [PHOTOS ...] [--grey-of N] [--beside FACES]`. Each PHOTOS
+holds `index.json`, a list of `file`, `person` (or null), `source` and `split`, and `landmarks.npz`
+with `file_index` into it and `points` [N, 478, 2] of MediaPipe's face mesh in px
 (`training/find_landmarks.py` writes both). OUT becomes a folder that :class:`FaceSet` reads.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -23,6 +23,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ft_forge.copies import known_to_training
+from ft_forge.faces import INDEX, FaceSet
 from ft_forge.framing import face_box
 from ft_forge.picture import Image
 from ftsdk.errors import ImageFormatError
@@ -82,12 +84,14 @@ def write_face_folder(out: Path, crops: Iterable[Callable[[], Crop | None]]) -> 
     (out / "faces").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor() as threads:
         written = [one for one in threads.map(partial(_write, out), crops, count()) if one]
-    (out / "index.json").write_text(
-        json.dumps([entry for entry, _ in written], indent=0) + "\n", encoding="utf-8"
-    )
+    _write_index(out, [entry for entry, _ in written])
     points = np.array([points for _, points in written], np.float32)
     np.savez(out / "landmarks.npz", points=points)
     return len(written)
+
+
+def _write_index(out: Path, entries: list[dict[str, Any]]) -> None:
+    (out / INDEX).write_text(json.dumps(entries, indent=0) + "\n", encoding="utf-8")
 
 
 def _write(
@@ -123,17 +127,25 @@ def _crop(
         return None
     source = facts["source"]
     person = facts["person"] or facts["file"]  # of a stranger no other picture is known
-    identity = {"identity": f"{source}/{person}", "source": source}
-    return *crop_face(image, points), {**identity, "split": facts["split"]}
+    entry = {
+        "identity": f"{source}/{person}", "source": source, "split": facts["split"],
+        "photograph": facts["file"],
+    }  # fmt: skip
+    return *crop_face(image, points), entry
 
 
-def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
+def write_crops(
+    out: Path, sources: list[Path], grey_of: int = 1, beside: Sequence[Path] = ()
+) -> int:
     """Write the crops of every face of `sources` with `index.json` and `landmarks.npz`.
 
     Of grey pictures one in `grey_of` is kept, chosen by its name in the index. A file that cannot
-    be read is named on standard error and left out. Returns the number of faces.
+    be read is named on standard error and left out. Named are also people who are moved to the
+    training half, since that has a photograph of theirs under another name: here, or in one of the
+    face folders `beside`. Returns the number of faces.
     """
-    return write_face_folder(
+    others = [FaceSet(one) for one in beside]
+    number = write_face_folder(
         out,
         (
             partial(_crop, photos, facts, points, grey_of)
@@ -141,15 +153,31 @@ def write_crops(out: Path, sources: list[Path], grey_of: int = 1) -> int:
             for facts, points in _faces(photos)
         ),
     )
+    _give_to_training(out, known_to_training(FaceSet(out), others))
+    return number
+
+
+def _give_to_training(out: Path, people: set[str]) -> None:
+    """Move people of the face folder `out` from its validation to its training half."""
+    index = json.loads((out / INDEX).read_text(encoding="utf-8"))
+    for entry in index:
+        if entry["identity"] in people:
+            entry["split"] = "train"
+    _write_index(out, index)
+    for person in sorted(people):
+        print(f"training has a photograph of theirs, moved there: {person}", file=sys.stderr)
 
 
 def main(
     out: Annotated[Path, typer.Argument(help="The face folder to write.")],
     photos: Annotated[list[Path], typer.Argument(help="Folders with index and landmarks.")],
     grey_of: Annotated[int, typer.Option(min=1, help="Keep one of N grey pictures.")] = 1,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="A face folder that is trained on too.")
+    ] = None,
 ) -> None:
     """Write a face folder, for example: CROPS PHOTOS PORTRAITS --grey-of 3"""
-    print(write_crops(out, photos, grey_of), "faces")
+    print(write_crops(out, photos, grey_of, beside or ()), "faces")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ft_eval.photographs import records
 from ft_forge import FaceSet, Forge
+from ft_forge.copies import look
+from ft_forge.degrade import jpeg
 from ft_forge.framing import face_box
 from ft_forge.geometry import PARTS
 from ft_forge.photographs import MOST_PX, crop_face, is_grey, write_crops
 from tests.unit.forge.forge_faces import SIDE, landmarks
 
 
-def _photograph(scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture whose face lies in its middle, bright at the nose's landmarks."""
+def _photograph(scale: float = 1.0, shown: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture whose face lies in its middle, bright at the nose's landmarks.
+
+    Each number `shown` is another person.
+    """
     points = landmarks() * scale + 100
-    image = np.full((round(SIDE * scale) + 200, round(SIDE * scale) + 200, 3), 90, np.uint8)
+    side = round(SIDE * scale) + 200
+    rough = np.random.default_rng(shown).uniform(60, 120, (9, 9, 3)).astype(np.float32)
+    image = cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     cv2.circle(image, [round(float(v)) for v in points[1]], 5, (255, 255, 255), -1)
     return image, points
 
@@ -61,8 +69,8 @@ def test_photographs_become_a_face_folder_and_bad_files_are_named(
 ) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    image, points = _photograph()
-    for name in ("a.jpg", "b.jpg"):
+    for shown, name in enumerate(("a.jpg", "b.jpg")):
+        image, points = _photograph(shown=shown)
         cv2.imwrite(str(photos / name), image)
     (photos / "broken.jpg").write_bytes(b"no picture")
     index = [
@@ -82,18 +90,69 @@ def test_photographs_become_a_face_folder_and_bad_files_are_named(
     assert made.face.source == "here"
 
 
+def _photos(folder: Path, rows: list[tuple[str, str | None, str, int]]) -> Path:
+    """Write photographs with an index; a row is file, person, split and who is shown."""
+    folder.mkdir()
+    index, marks = [], []
+    for name, person, split, shown in rows:
+        image, points = _photograph(shown=shown)
+        cv2.imwrite(str(folder / name), image)
+        index.append({"file": name, "person": person, "source": "here", "split": split})
+        marks.append(points)
+    (folder / "index.json").write_text(json.dumps(index))
+    np.savez(folder / "landmarks.npz", file_index=np.arange(len(rows)), points=marks)
+    return folder
+
+
+def _people(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the people of a face folder's training and validation halves."""
+    train, validation = FaceSet(folder).split()
+    return [one.identity for one in train], [one.identity for one in validation]
+
+
 def test_people_without_a_name_are_not_one_person(tmp_path: Path) -> None:
-    image, points = _photograph()
-    index = []
-    for name, split in (("a.jpg", "train"), ("b.jpg", "validation"), ("c.jpg", "train")):
-        cv2.imwrite(str(tmp_path / name), image)
-        index.append({"file": name, "person": None, "source": "here", "split": split})
-    (tmp_path / "index.json").write_text(json.dumps(index))
-    np.savez(tmp_path / "landmarks.npz", file_index=np.arange(3), points=np.array([points] * 3))
-    write_crops(tmp_path / "faces", [tmp_path])
-    train, validation = FaceSet(tmp_path / "faces").split()
-    assert [entry.identity for entry in train] == ["here/a.jpg", "here/c.jpg"]
-    assert [entry.identity for entry in validation] == ["here/b.jpg"]
+    rows = [("a.jpg", None, "train", 1), ("b.jpg", None, "validation", 2)]
+    write_crops(tmp_path / "faces", [_photos(tmp_path / "photos", rows)])
+    assert _people(tmp_path / "faces") == (["here/a.jpg"], ["here/b.jpg"])
+
+
+def test_who_is_trained_on_under_another_name_is_no_stranger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        ("ann.png", "ann", "train", 1), ("ann-lee.jpg", "ann-lee", "validation", 1),
+        ("bob.jpg", "bob", "validation", 2), ("eve.jpg", "eve", "validation", 3),
+        ("eve-at-home.jpg", "eve", "validation", 4),
+    ]  # fmt: skip
+    elsewhere = _photos(tmp_path / "elsewhere", [("0017.jpg", "0017", "train", 3)])
+    photos = _photos(tmp_path / "photos", rows)
+    write_crops(tmp_path / "beside", [elsewhere])
+    write_crops(tmp_path / "alone", [photos])
+    assert _people(tmp_path / "alone")[1] == ["here/bob", "here/eve", "here/eve"]
+    capsys.readouterr()
+    write_crops(tmp_path / "faces", [photos], beside=[tmp_path / "beside"])
+    assert _people(tmp_path / "faces")[1] == ["here/bob"]
+    assert "moved there: here/ann-lee\n" in capsys.readouterr().err
+    found = records(photos, "", "validation", tmp_path / "faces")
+    assert [one["image_id"] for one in found] == ["bob.jpg"]
+
+
+@pytest.mark.parametrize("quality", [30, 95])
+@pytest.mark.parametrize("scale", [0.3, 0.6, 1.7])
+def test_a_photograph_is_known_again_at_another_size_and_quality(
+    scale: float, quality: int
+) -> None:
+    image, points = _photograph(shown=5)
+    smaller = jpeg(cv2.resize(image, None, fx=scale, fy=scale), quality)
+    own, copy = look(image, points), look(smaller, points * scale)
+    others = [look(*_photograph(shown=shown)) for shown in range(5)]
+    assert own @ copy > 0.97
+    assert max(own @ other for other in others) < 0.9
+
+
+def test_a_face_without_any_contrast_is_like_no_other() -> None:
+    flat = look(np.full((SIDE, SIDE, 3), 128, np.uint8), landmarks())
+    assert flat @ flat < 0.01
 
 
 def _grey_photos(folder: Path, number: int, colour: tuple[int, int, int]) -> Path:
