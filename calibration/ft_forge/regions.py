@@ -30,6 +30,9 @@ _CHOICES: dict[str, tuple[tuple[str, ...], float]] = {
     "other jaw": (("right_jaw",), 0.3),
     "pupils": (("left_pupil", "right_pupil"), 0.5),
 }
+#: How often a replaced face has the outline of a frame and not of a face, and how often of those
+#: the frame holds only the lower half.
+FRAMED, _LOWER_HALF = 0.25, 0.4
 
 
 def random_parts(rng: np.random.Generator, most: int = 4) -> list[str]:
@@ -100,8 +103,40 @@ def random_patch(geometry: Geometry, rng: np.random.Generator) -> Mask:
     return canvas.astype(bool)
 
 
+def face_frame(geometry: Geometry, rng: np.random.Generator) -> Mask:
+    """Return a rectangle along the face's axes `[H, W]` bool, as programs put back what they cut.
+
+    Face swaps replace most of the face in it, lip synchronisation the half below the nose.
+    """
+    eyes = [geometry.part_points(f"{side}_eye").mean(0) for side in ("right", "left")]
+    across = (eyes[1] - eyes[0]) / max(float(np.linalg.norm(eyes[1] - eyes[0])), 1e-3)
+    axes = np.stack([across, [-across[1], across[0]]])  # to the subject's left, and down
+
+    def extent(part: str, axis: int) -> tuple[float, float]:
+        along = geometry.part_points(part) @ axes[axis]
+        return float(along.min()), float(along.max())
+
+    left, right = extent("face_oval", 0)
+    hairline, chin = extent("face_oval", 1)
+    width = right - left
+    if rng.random() < _LOWER_HALF:
+        top, least = rng.uniform(*extent("nose", 1)), 0.2
+    else:
+        brows = min(extent("left_eyebrow", 1)[0], extent("right_eyebrow", 1)[0])
+        top, least = rng.uniform(hairline, brows), 0.08
+    left += width * rng.uniform(-0.08, least)
+    right -= width * rng.uniform(-0.08, least)
+    bottom = chin + width * rng.uniform(-0.08, 0.1)
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) @ axes
+    canvas = np.zeros(geometry.size, np.uint8)
+    cv2.fillConvexPoly(canvas, np.round(corners).astype(np.int32), 1)
+    return canvas.astype(bool)
+
+
 def face_area(geometry: Geometry, rng: np.random.Generator) -> Mask:
     """Return the whole face or its inner part `[H, W]` bool, as face swaps replace it."""
+    if rng.random() < FRAMED:
+        return face_frame(geometry, rng)
     oval = geometry.hull("face_oval", 0.0)
     shrink = rng.random()
     if shrink < 0.35:

@@ -17,6 +17,7 @@ from ft_forge.faces import Face
 from ft_forge.families import Donors, Edit
 from ft_forge.geometry import Geometry
 from ft_forge.picture import Image
+from ft_forge.regions import FRAMED, face_frame
 from ft_forge.warp import apply_offset
 
 #: The largest moves of the inserted face: shares of the face's width, and of its size.
@@ -82,7 +83,10 @@ def _elastic(mask: NDArray[Any], width: float, rng: np.random.Generator) -> NDAr
 
 
 def blending_area(geometry: Geometry, rng: np.random.Generator) -> Alpha:
-    """Return where a swapped face goes in, 0..1 [H, W] float32: a soft, bent hull of some parts."""
+    """Return where a swapped face goes in, 0..1 [H, W] float32: a soft, bent hull, or a frame."""
+    width = geometry.face_width
+    if rng.random() < FRAMED:
+        return _softened(face_frame(geometry, rng).astype(np.uint8) * 255, width, rng)
     kind = rng.random()
     if kind < 0.55:
         parts = ["face_oval"]
@@ -93,11 +97,15 @@ def blending_area(geometry: Geometry, rng: np.random.Generator) -> Alpha:
     points = np.concatenate([geometry.part_points(part) for part in parts])
     canvas: NDArray[Any] = np.zeros(geometry.size, np.uint8)
     cv2.fillConvexPoly(canvas, cv2.convexHull(np.round(points).astype(np.int32)), 255)
-    width = geometry.face_width
     area = _elastic(canvas, width, rng)
     radius = max(round(width * float(rng.uniform(0.005, 0.08))), 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
     area = cv2.erode(area, kernel) if rng.random() < 0.6 else cv2.dilate(area, kernel)
+    return _softened(area, width, rng)
+
+
+def _softened(area: NDArray[Any], width: float, rng: np.random.Generator) -> Alpha:
+    """Return `area` [H, W] uint8 with soft edges, 0..1, for a face of `width` px."""
     sigma = width * float(np.exp(rng.uniform(np.log(0.004), np.log(0.06))))
     soft = cv2.GaussianBlur(area.astype(np.float32) / 255, (0, 0), max(sigma, 0.5))
     return np.clip(soft / max(float(soft.max()), 1e-3), 0, 1).astype(np.float32)
