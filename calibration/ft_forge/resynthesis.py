@@ -78,11 +78,15 @@ def coarsened(image: Image, rng: np.random.Generator) -> Image:
     return made
 
 
+def generated(face: Face, donors: Donors, rng: np.random.Generator) -> Image:
+    """Return the picture of `face` [H, W, 3] uint8 with the face as a generator returns it."""
+    made = donors.regenerated(face, rng) if rng.random() < AUTOENCODED else None
+    return coarsened(face.image, rng) if made is None else made
+
+
 def resynthesis(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | None:
     """Put a regenerated face, or regenerated parts, in place of the real one."""
-    patch = donors.regenerated(face, rng) if rng.random() < AUTOENCODED else None
-    if patch is None:
-        patch = coarsened(face.image, rng)
+    patch = generated(face, donors, rng)
     kind = rng.random()
     if kind < 0.45:
         area = face_area(face.geometry, rng)

@@ -12,9 +12,10 @@ from ft_forge.families import Donors, Edit
 from ft_forge.geometry import PARTS
 from ft_forge.picture import Image
 from ft_forge.regions import face_area, parts_mask, random_parts, random_patch
+from ft_forge.resynthesis import generated
 from ft_forge.warp import align_by_points, mesh_warp
 
-#: How often the face that comes in is a generator's, where the face folder has any.
+#: How often the face that comes in is as a generator returns it.
 _GENERATED = 0.45
 _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
@@ -71,8 +72,8 @@ def gan_edit(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | Non
 def face_swap(face: Face, donors: Donors, rng: np.random.Generator) -> Edit | None:
     """Replace the face by another identity's, moved by a mesh or a similarity."""
     donor = donors.other(rng)
-    made = donors.regenerated(donor, rng) if rng.random() < _GENERATED else None
-    patch, size = _used_donor(donor.image if made is None else made, rng), face.image.shape[:2]
+    inserted = generated(donor, donors, rng) if rng.random() < _GENERATED else donor.image
+    patch, size = _used_donor(inserted, rng), face.image.shape[:2]
     source, target = donor.geometry.points, face.geometry.points
     interpolation = int(rng.choice(_INTERPOLATIONS))
     if rng.random() < 0.6:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,10 @@ import numpy as np
 import pytest
 
 from ft_forge import FaceSet, Forge
+from ft_forge.degrade import add_noise
+from ft_forge.recipe import _Pool
 from ft_forge.regenerated import Regenerated, put_back
+from ft_forge.resynthesis import generated
 from ftsdk.imaging.framing import Box, cut_out
 from tests.unit.forge.forge_faces import write_faces, write_regenerated
 
@@ -30,6 +34,20 @@ def test_a_square_comes_back_to_where_it_was_cut_out(box: Box) -> None:
 def test_a_folder_without_regenerated_faces_has_none(tmp_path: Path) -> None:
     image = _smooth(64)
     assert Regenerated(tmp_path).of("a.png", image, np.random.default_rng(0)) is None
+
+
+def test_without_autoencoders_a_generator_s_face_is_still_the_face_and_has_lost_its_grain(
+    tmp_path: Path,
+) -> None:
+    write_faces(tmp_path, 2)
+    faces = FaceSet(tmp_path)
+    face = faces.load(faces.entries[0])
+    noisy = add_noise(face.image, 8.0, np.random.default_rng(0))
+    donors = _Pool(faces, faces.entries, faces.entries[1], 0)
+    made = generated(replace(face, image=noisy), donors, np.random.default_rng(2))
+    assert made.shape == face.image.shape
+    assert cv2.Laplacian(made, cv2.CV_32F).std() < 0.5 * cv2.Laplacian(noisy, cv2.CV_32F).std()
+    assert np.corrcoef(made.ravel(), face.image.ravel())[0, 1] > 0.9
 
 
 def test_forgeries_take_what_the_autoencoders_made(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ft_forge import FaceSet
 from ft_forge.regenerated import FOLDER
 from ft_training import autoencoders
 from ft_training.autoencoders import CHECKPOINT, DESIGNS, Autoencoder, regenerate
+from ftsdk.errors import OptionError
 from tests.unit.forge.forge_faces import write_faces
 
 
@@ -30,6 +31,7 @@ def test_training_goes_on_with_the_designs_that_are_left(
 ) -> None:
     few = [replace(design, side=32) for design in DESIGNS[:2]]
     monkeypatch.setattr(autoencoders, "DESIGNS", few[:1])
+    monkeypatch.setattr(autoencoders, "LEARNT", np.inf)
     write_faces(tmp_path, 3)
     autoencoders.train([tmp_path], tmp_path, 1e-3, "cpu", workers=0)
     first = torch.load(tmp_path / CHECKPOINT, weights_only=True)
@@ -40,6 +42,30 @@ def test_training_goes_on_with_the_designs_that_are_left(
     assert all(torch.equal(first[0][name], value) for name, value in both[0].items())
     untrained = Autoencoder(few[1]).state_dict()
     assert any(not torch.equal(untrained[name], value) for name, value in both[1].items())
+
+
+def test_an_autoencoder_that_has_not_learnt_faces_is_refused_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoders, "DESIGNS", [replace(DESIGNS[0], side=32)])
+    write_faces(tmp_path, 3)
+    with pytest.raises(OptionError, match="not learnt faces") as raised:
+        autoencoders.train([tmp_path], tmp_path, 1e-3, "cpu", workers=0)
+    assert "--regenerate-minutes" in raised.value.cure
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_an_autoencoder_that_returns_what_it_is_given_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exact(*_: object) -> torch.nn.Module:
+        return torch.nn.Identity()
+
+    monkeypatch.setattr(autoencoders, "DESIGNS", DESIGNS[:1])
+    monkeypatch.setattr(autoencoders, "fit", exact)
+    write_faces(tmp_path, 3)
+    autoencoders.train([tmp_path], tmp_path, 1.0, "cpu", workers=0)
+    assert list(torch.load(tmp_path / CHECKPOINT, weights_only=True)) == [0]
 
 
 def _ready(folder: Path, numbers: tuple[int, ...]) -> FaceSet:
