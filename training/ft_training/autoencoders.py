@@ -159,8 +159,8 @@ def _require_learnt(model: Autoencoder, design: Design, faces: Tensor, minutes: 
             "An autoencoder has not learnt faces: what it returns is seen to be none",
             expected=f"a mean difference of at most {LEARNT} (of 1) from what it is given",
             found=f"{found:.3f} after {minutes:.3g} minutes, by {design}",
-            cure="give --regenerate-minutes more, or leave this part out: the forge then makes "
-            "generators' faces through fewer numbers",
+            cure="give --regenerate-minutes more, on a GPU; or begin with --part vision: without "
+            "autoencoders the forge makes generators' faces through fewer numbers",
         )
 
 
