@@ -120,12 +120,12 @@ def face_frame(geometry: Geometry, rng: np.random.Generator) -> Mask:
     hairline, chin = extent("face_oval", 1)
     width = right - left
     if rng.random() < _LOWER_HALF:
-        top, least = rng.uniform(*extent("nose", 1)), 0.2
+        top, inset = rng.uniform(*extent("nose", 1)), 0.2
     else:
         brows = min(extent("left_eyebrow", 1)[0], extent("right_eyebrow", 1)[0])
-        top, least = rng.uniform(hairline, brows), 0.08
-    left += width * rng.uniform(-0.08, least)
-    right -= width * rng.uniform(-0.08, least)
+        top, inset = rng.uniform(hairline, brows), 0.08
+    left += width * rng.uniform(-0.08, inset)
+    right -= width * rng.uniform(-0.08, inset)
     bottom = chin + width * rng.uniform(-0.08, 0.1)
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) @ axes
     canvas = np.zeros(geometry.size, np.uint8)
