@@ -58,6 +58,7 @@ class Result(Answer):
             "face": asdict(self.face) if self.face else None,
             "finding": self.finding,
             "cannot_tell": asdict(self.cannot_tell) if self.cannot_tell else None,
+            "suspected": self.suspected,
             "score": self.score,
             "score_threshold": self.score_threshold,
             "operating_point": self.operating_point,
@@ -81,6 +82,7 @@ class Result(Answer):
         return {
             "face": asdict(self.face) if self.face else None,
             "finding": self.finding,
+            "suspected": self.suspected,
             "score": self.score,
             "regions": [asdict(region) for region in self.regions],
             "report": self.report,

@@ -98,6 +98,7 @@ def test_every_document_says_why(analyzer: Analyzer, tmp_path: Path) -> None:
     assert said["schema_version"] == 2
     assert said["cannot_tell"]["reason"] == "no face"
     assert said["score"] is said["score_threshold"] is said["report"] is None
+    assert said["suspected"] is None
     assert said["mask"]["run_lengths"] == [300 * 400]
     page = result.to_html(tmp_path / "report.html")
     assert said["cannot_tell"]["detail"] in page

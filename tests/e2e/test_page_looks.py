@@ -97,7 +97,7 @@ def test_a_model_without_a_score(axe: Any, visit: Visit, scoreless: Server) -> N
 
 def test_the_answer_and_report_of_a_model_without_a_score(scoreless: Server) -> None:
     answer = scoreless.analyze(face_png(4))
-    for name in ("score", "score_threshold", "operating_point", "face"):
+    for name in ("suspected", "score", "score_threshold", "operating_point", "face"):
         assert answer[name] is None
     assert answer["finding"].startswith("This model gives no overall score; ")
     assert scoreless.client.get("/v1/model").json()["has_score"] is False

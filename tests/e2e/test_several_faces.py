@@ -230,7 +230,10 @@ def test_giving_up_while_several_are_written_stops_them(family: np.ndarray) -> N
 def test_the_other_face_is_in_every_document(result: Result, tmp_path: Path) -> None:
     (other,) = json.loads(result.to_json())["others"]
     assert other["report"] == result.others[0].report
-    assert set(other) == {"face", "finding", "score", "regions", "report", "warnings"}
+    assert set(other) == {
+        "face", "finding", "suspected", "score", "regions", "report", "warnings",
+    }  # fmt: skip
+    assert other["suspected"] is result.others[0].suspected
     page = result.to_html(tmp_path / "report.html")
     assert "The other faces" in page
     assert f"Face at x {other['face']['x']}" in page

@@ -96,8 +96,8 @@ def test_a_real_row_comes_back_as_it_is_in_json(path: Path, report: bool) -> Non
     picture = REPOSITORY / "examples/pictures/portrait_forged.jpg"
     with Analyzer(device="cpu") as analyzer:
         row = rows.answered("p.jpg", analyzer.analyze(picture, report=report))
-    row["others"] = [{key: row[key] for key in
-                      ("face", "finding", "score", "regions", "report", "warnings")}]  # fmt: skip
+    told = ("face", "finding", "suspected", "score", "regions", "report", "warnings")
+    row["others"] = [{key: row[key] for key in told}]
     row["corrections"] = ["mask"]
     write(path, [row])
     (found,) = read(path)

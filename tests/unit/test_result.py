@@ -144,6 +144,7 @@ def test_no_finding_claims_more_than_was_measured(
     finding = changed.finding
     assert not CLAIMS.search(finding)
     assert ("the mask is empty" in finding) == (not masked)
+    assert changed.to_dict()["suspected"] is (None if score is None else score >= threshold)
     if score is None:
         assert "no overall score" in finding
     elif score >= threshold:

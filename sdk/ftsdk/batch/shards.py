@@ -176,12 +176,12 @@ def _schema() -> Schema:
             found=str(error),
             cure='pip install "ftsdk[ray]", or pass --out answers.jsonl',
         ) from error
-    text, whole, real = pa.string(), pa.int64(), pa.float64()
+    text, whole, real, truth = pa.string(), pa.int64(), pa.float64(), pa.bool_()
     face = pa.struct({"x": whole, "y": whole, "side": whole, "angle": real})
     region = pa.struct({"name": text, "probability": real, "area": real})
     other = {
-        "face": face, "finding": text, "score": real, "regions": pa.list_(region), "report": text,
-        "warnings": pa.list_(text),
+        "face": face, "finding": text, "suspected": truth, "score": real,
+        "regions": pa.list_(region), "report": text, "warnings": pa.list_(text),
     }  # fmt: skip
     made_by = (
         "ftsdk", "bundle", "bundle_sha256", "precision", "runtime", "device", "picture_sha256",
@@ -194,7 +194,7 @@ def _schema() -> Schema:
         "picture": pa.struct({"name": text, "width": whole, "height": whole, "sha256": text}),
         "face": face, "finding": text,
         "cannot_tell": pa.struct({"reason": text, "detail": text}),
-        "score": real, "score_threshold": real, "operating_point": text,
+        "suspected": truth, "score": real, "score_threshold": real, "operating_point": text,
         "regions": pa.list_(region), "region_probabilities": pa.map_(text, real),
         "mask": pa.struct({"threshold": real, "area": real, "run_lengths": pa.list_(whole)}),
         "report": text, "others": pa.list_(pa.struct(other)), "corrections": pa.list_(text),

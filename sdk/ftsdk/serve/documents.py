@@ -90,6 +90,7 @@ class OtherFaceDocument(_Closed):
 
     face: FaceDocument | None
     finding: str
+    suspected: bool | None
     score: float | None
     regions: list[RegionDocument]
     report: str | None
@@ -125,6 +126,7 @@ class AnalysisDocument(BaseModel):
     face: FaceDocument | None
     finding: str
     cannot_tell: CannotTellDocument | None
+    suspected: bool | None
     score: float | None
     score_threshold: float | None
     operating_point: str | None
