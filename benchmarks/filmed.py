@@ -47,7 +47,7 @@ def _moving(image: Pixels) -> Iterator[Pixels]:
         yield np.asarray(moved, np.uint8)
 
 
-def _fitting(image: Pixels) -> Pixels:
+def fitting(image: Pixels) -> Pixels:
     scale = _MOST_PX / max(image.shape[:2])
     if scale < 1:
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -58,12 +58,12 @@ def _fitting(image: Pixels) -> Pixels:
 
 def filmed(image: Pixels, factor: int) -> Pixels:
     """Return `image` [H, W, 3] uint8 BGR as the frame of an H.264 video at that rate factor."""
-    fitting, file = _fitting(image), io.BytesIO()
+    seen, file = fitting(image), io.BytesIO()
     with av.open(file, "w", format="mp4") as video:
         stream: Any = video.add_stream("libx264", rate=25, options={"crf": str(factor)})
-        stream.height, stream.width = fitting.shape[:2]
+        stream.height, stream.width = seen.shape[:2]
         stream.pix_fmt = "yuv420p"
-        for frame in _moving(fitting):
+        for frame in _moving(seen):
             video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
         video.mux(stream.encode())
     file.seek(0)

@@ -47,7 +47,8 @@ def test_a_video_ends_with_how_often_and_when_something_is_suspected(tmp_path: P
     assert printed[0] == ("10 frames: manipulation suspected in 5, cannot tell of 2 (no face in 2)")
     assert printed[1].startswith("  from 0.38 s to 0.75 s (4 frames, score up to ")
     assert printed[2].startswith("  from 1.12 s to 1.12 s (1 frame, score up to ")
-    assert "a hint, not as proof" in printed[3]
+    assert printed[3] == "Manipulation suspected in 5 of 8 frames that the model was made for."
+    assert "a hint, not as proof" in printed[4]
 
 
 def test_a_video_without_a_face_is_told_so(tmp_path: Path) -> None:

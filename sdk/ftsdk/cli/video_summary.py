@@ -1,4 +1,9 @@
-"""What is said of a whole video in the end: in how many frames something is suspected, and when."""
+"""What is said of a whole video in the end: in how many frames something is suspected, and when.
+
+Many frames are many chances for a false alarm. A video is called suspicious where most of its
+frames are: of untouched videos those are at most twice the share of untouched frames that are
+(Markov's inequality), however alike or unlike their frames.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from ftsdk.decision import cut_mask
 from ftsdk.errors import FtsdkError
 from ftsdk.result import Result
 from ftsdk.streaming.answers import FrameFailed, FrameMasked
+from ftsdk.validity import Reason
 
 #: Stretches that are named, the first of them.
 _SHOWN = 10
@@ -60,7 +66,7 @@ class VideoSummary:
     failure: FtsdkError | None = None
     notes: tuple[str, ...] = ()
     stretches: list[Stretch] = field(default_factory=list)
-    _sign: str = "a mask"
+    _scored: bool = False
     _goes_on: bool = False
 
     def add(self, answer: FrameMasked | FrameFailed) -> None:
@@ -72,8 +78,7 @@ class VideoSummary:
         self.masked, self.notes = self.masked + 1, (*result.picture.notes, *result.limits)
         if result.cannot_tell is not None:
             self.cannot_tell[result.cannot_tell.reason.value] += 1
-        if result.suspected is not None:
-            self._sign = "manipulation suspected"
+        self._scored |= result.suspected is not None
         if not _marked(result):
             self._goes_on = False
             return
@@ -89,10 +94,33 @@ class VideoSummary:
             return None
         return f"{came} frames could be read of {said}: the video is cut short or damaged"
 
+    @property
+    def marked(self) -> int:
+        """How many frames are in the stretches."""
+        return sum(stretch.frames for stretch in self.stretches)
+
+    @property
+    def finding(self) -> str | None:
+        """One sentence about the whole video; None where no frame has a score.
+
+        An unsure frame counts as one that is not suspected.
+        """
+        if not self._scored:
+            return None
+        beyond = self.cannot_tell.total() - self.cannot_tell[Reason.UNSURE.value]
+        judged = self.masked - beyond
+        where = f"in {self.marked} of {_frames(judged)} that the model was made for"
+        if 2 * self.marked > judged:
+            return f"Manipulation suspected {where}."
+        if self.marked:
+            return f"Weak signs only: manipulation suspected {where}, not in most of them."
+        return f"No manipulation found in {_frames(judged)} that the model was made for."
+
     def lines(self) -> Iterator[str]:
         """Yield what is to be said, a line each."""
-        count, untold = sum(stretch.frames for stretch in self.stretches), self.cannot_tell.total()
-        said = [f"{self._sign} in {count}"] if untold < self.masked else []
+        untold = self.cannot_tell.total()
+        sign = "manipulation suspected" if self._scored else "a mask"
+        said = [f"{sign} in {self.marked}"] if untold < self.masked else []
         if untold:
             reasons = ", ".join(f"{reason} in {n}" for reason, n in self.cannot_tell.most_common())
             said.append(f"cannot tell of {untold} ({reasons})")
@@ -100,6 +128,8 @@ class VideoSummary:
         yield from (f"  {stretch}" for stretch in self.stretches[:_SHOWN])
         if len(self.stretches) > _SHOWN:
             yield f"  and {len(self.stretches) - _SHOWN} more times"
+        if self.finding:
+            yield self.finding
 
 
 def _marked(result: Result) -> bool:

@@ -1,0 +1,103 @@
+"""What becomes of pictures, untouched and forged, in whole videos: many frames are many chances.
+
+    python -m benchmarks.videos RECORDS [BUNDLE] [--most N]
+
+RECORDS is what `python -m ft_eval.photographs` or `ft-forge` writes; N of its pictures are taken,
+evenly. Each, of at most 1280 px, is moved, turned and enlarged a little, to and fro, for 40 frames,
+which x264 saves as it does by default. Prints of how many pictures, of how many frames, of how many
+videos at least one frame, and of how many most frames are called manipulated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.filmed import fitting
+from benchmarks.turned import outcome
+from ft_forge.mmtt import MmttData
+from ftsdk import Analyzer, FrameMasked
+from ftsdk.cli.video_summary import VideoSummary
+from ftsdk.streaming.options import WatchOptions
+from ftsdk.streaming.watching import watch_with
+
+Pixels = NDArray[np.uint8]
+FRAMES, RATE = 40, 25
+#: How far the picture goes: of its long side, in degrees, and of its size.
+_MOVE, _TURN, _ZOOM = 0.02, 2.0, 0.04
+#: Swings a second, of moving right and down, turning and enlarging.
+_SWINGS = (0.27, 0.18, 0.11, 0.14)
+
+
+def _moving(image: Pixels, rng: np.random.Generator) -> Iterator[Pixels]:
+    """Yield the frames of `image` [H, W, 3] uint8 BGR, each swing begun anywhere."""
+    height, width = image.shape[:2]
+    begun = rng.uniform(0, 2 * math.pi, len(_SWINGS))
+    for number in range(FRAMES):
+        at = np.sin(2 * math.pi * np.array(_SWINGS) * number / RATE + begun)
+        middle, scale = (width / 2, height / 2), 1 + _ZOOM * at[3]
+        matrix: Any = cv2.getRotationMatrix2D(middle, _TURN * at[2], scale)
+        matrix[:, 2] += _MOVE * max(height, width) * at[:2]
+        moved = cv2.warpAffine(
+            image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        )
+        yield np.asarray(moved, np.uint8)
+
+
+def film(image: Pixels, path: Path, rng: np.random.Generator) -> None:
+    """Write the video of `image` [H, W, 3] uint8 BGR to `path`."""
+    seen = fitting(image)
+    with av.open(str(path), "w", format="mp4") as video:
+        stream: Any = video.add_stream("libx264", rate=RATE)
+        stream.height, stream.width = seen.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for frame in _moving(seen, rng):
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        video.mux(stream.encode())
+
+
+def summary_of(analyzer: Analyzer, path: Path) -> VideoSummary:
+    """Return what `ft-analyze` says of a video."""
+    summary = VideoSummary()
+    for answer in watch_with(analyzer, path, WatchOptions(report="never")):
+        assert isinstance(answer, FrameMasked)
+        summary.add(answer)
+    return summary
+
+
+def main(records: Path, bundle: str = "nano", most: int = 100) -> None:
+    """Print the counts of untouched and of forged pictures."""
+    data, counts = MmttData(records), {kind: Counter[str]() for kind in ("untouched", "forged")}
+    chosen = data.records[:: max(len(data.records) // most, 1)][:most]
+    with Analyzer(bundle, threads=1) as analyzer, TemporaryDirectory() as folder:
+        for number, record in enumerate(chosen):
+            pixels, path = data.picture(record).pixels, Path(folder) / "video.mp4"
+            film(pixels, path, np.random.default_rng(number))
+            summary = summary_of(analyzer, path)
+            count = counts["untouched" if data.mask(record) is None else "forged"]
+            count["videos"] += 1
+            count["as pictures"] += outcome(analyzer, pixels) == "manipulated"
+            count["frames"] += summary.marked
+            count["any frame"] += summary.marked > 0
+            count["most frames"] += (summary.finding or "").startswith("Manipulation")
+    for kind, count in counts.items():
+        if count:
+            print(f"{kind}: {dict(count)}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("records", type=Path)
+    parser.add_argument("bundle", nargs="?", default="nano")
+    parser.add_argument("--most", type=int, default=100, metavar="N")
+    main(**vars(parser.parse_args()))

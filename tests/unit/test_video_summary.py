@@ -1,0 +1,72 @@
+"""What is said of a whole video: that many frames are many chances is taken into account."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftsdk import Analyzer, FrameMasked, Result
+from ftsdk.cli.video_summary import VideoSummary
+from ftsdk.streaming.answers import Frame
+from ftsdk.validity import CannotTell, Reason
+
+MADE_FOR = "that the model was made for"
+
+
+@pytest.fixture(scope="module")
+def answered() -> Result:
+    with Analyzer(device="cpu") as analyzer:
+        picture = REPOSITORY / "examples" / "pictures" / "portrait_forged.jpg"
+        return analyzer.analyze(picture, report=False)
+
+
+def summary(answered: Result, kinds: str) -> VideoSummary:
+    """Summarise a frame a letter: Suspected, Nothing found, Unsure, Faceless, Without a score."""
+    empty = np.zeros_like(answered.probabilities)
+    untold = {"U": Reason.UNSURE, "F": Reason.NO_FACE}
+    summary = VideoSummary()
+    for number, kind in enumerate(kinds):
+        result = answered
+        if kind in "NW":
+            score = 0.1 if kind == "N" else None
+            result = dataclasses.replace(answered, score=score, probabilities=empty)
+        if kind in untold:
+            why = CannotTell(untold[kind], "...")
+            result = dataclasses.replace(
+                answered, score=None, score_threshold=None, cannot_tell=why, probabilities=empty
+            )
+        summary.add(FrameMasked(Frame(number, f"{number}", number / 25), result, 1.0, 0))
+    return summary
+
+
+@pytest.mark.parametrize(("kinds", "finding"), [
+    ("SSSN", f"Manipulation suspected in 3 of 4 frames {MADE_FOR}."),
+    ("SSNN", f"Weak signs only: manipulation suspected in 2 of 4 frames {MADE_FOR}, "
+             "not in most of them."),
+    ("SUUN", f"Weak signs only: manipulation suspected in 1 of 4 frames {MADE_FOR}, "
+             "not in most of them."),
+    ("SFFF", f"Manipulation suspected in 1 of 1 frame {MADE_FOR}."),
+    ("NNUF", f"No manipulation found in 3 frames {MADE_FOR}."),
+    ("FUFU", None),
+    ("WW", None),
+])  # fmt: skip
+def test_a_video_is_suspected_where_most_of_its_frames_are(
+    answered: Result, kinds: str, finding: str | None
+) -> None:
+    made = summary(answered, kinds)
+    assert made.finding == finding
+    assert [*made.lines()][1 + len(made.stretches) :] == ([finding] if finding else [])
+
+
+@given(videos=st.lists(st.text("SNU", min_size=1, max_size=12), min_size=1, max_size=12))
+def test_untouched_videos_are_suspected_at_most_twice_as_often_as_their_frames(
+    answered: Result, videos: list[str]
+) -> None:
+    made = [summary(answered, kinds) for kinds in videos]
+    suspected = [(one.finding or "").startswith("Manipulation") for one in made]
+    assert np.mean(suspected) <= 2 * np.mean([one.marked / one.masked for one in made])
