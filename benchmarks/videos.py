@@ -27,8 +27,8 @@ from benchmarks.filmed import fitting
 from benchmarks.turned import outcome
 from ft_forge.mmtt import MmttData
 from ftsdk import Analyzer, FrameMasked
-from ftsdk.cli.video_summary import VideoSummary
 from ftsdk.streaming.options import WatchOptions
+from ftsdk.streaming.summary import VideoSummary
 from ftsdk.streaming.watching import watch_with
 
 Pixels = NDArray[np.uint8]

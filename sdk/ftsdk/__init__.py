@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         FrameMasked,
         FrameReported,
     )
+    from ftsdk.streaming.summary import VideoSummary
 
 privacy.silence()
 
@@ -53,6 +54,7 @@ _HOMES = {
     "RegionsFound": "ftsdk.events",
     "ReportToken": "ftsdk.events",
     "Result": "ftsdk.result",
+    "VideoSummary": "ftsdk.streaming.summary",
     "analyze": "ftsdk.api",
     "stream": "ftsdk.api",
     "watch": "ftsdk.api",
@@ -76,6 +78,7 @@ __all__ = [
     "RegionsFound",
     "ReportToken",
     "Result",
+    "VideoSummary",
     "__version__",
     "analyze",
     "stream",

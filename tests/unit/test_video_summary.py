@@ -10,8 +10,7 @@ from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk import Analyzer, FrameMasked, Result
-from ftsdk.cli.video_summary import VideoSummary
+from ftsdk import Analyzer, FrameMasked, FrameReported, Result, VideoSummary
 from ftsdk.streaming.answers import Frame
 from ftsdk.validity import CannotTell, Reason
 
@@ -40,7 +39,9 @@ def summary(answered: Result, kinds: str) -> VideoSummary:
             result = dataclasses.replace(
                 answered, score=None, score_threshold=None, cannot_tell=why, probabilities=empty
             )
-        summary.add(FrameMasked(Frame(number, f"{number}", number / 25), result, 1.0, 0))
+        frame = Frame(number, f"{number}", number / 25)
+        summary.add(FrameMasked(frame, result, 1.0, 0))
+        summary.add(FrameReported(frame, result, 1.0, 0))
     return summary
 
 

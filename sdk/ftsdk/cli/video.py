@@ -13,13 +13,13 @@ from rich.progress import Progress
 from ftsdk.analyzer import Analyzer
 from ftsdk.cli.console import Stop, answer_document, err, out, shown
 from ftsdk.cli.terminal import WORK_FAILED, print_json, show_error
-from ftsdk.cli.video_summary import VideoSummary
 from ftsdk.errors import SourceEmptyError
 from ftsdk.files import Inputs, require_place, saving
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameMasked, FrameReported
 from ftsdk.streaming.options import WatchOptions
 from ftsdk.streaming.recording import open_recording
 from ftsdk.streaming.sources import Capture, VideoFacts, open_source
+from ftsdk.streaming.summary import VideoSummary
 from ftsdk.streaming.watching import watch_with
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ftsdk.decision import cut_mask
 from ftsdk.errors import FtsdkError
 from ftsdk.result import Result
-from ftsdk.streaming.answers import FrameFailed, FrameMasked
+from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameReported
 from ftsdk.validity import Reason
 
 #: Stretches that are named, the first of them.
@@ -50,14 +50,23 @@ class Stretch:
 
 @dataclass
 class VideoSummary:
-    """What became of the frames so far.
+    """What may be said of a video as a whole, from its frames so far.
+
+    Many frames are many chances for a false alarm: a video is suspected where most of them are.
 
     Attributes:
-        masked: those that were analysed.
-        cannot_tell: those of them that the model was not made for, by the reason.
-        failed: those that could not be analysed; `failure` is why the last could not.
+        masked: how many frames were analysed.
+        cannot_tell: of how many of them it cannot tell, by the reason.
+        failed: how many could not be analysed.
+        failure: why the last of those could not.
         notes: what was changed in the pictures on the way, and what limits every answer.
         stretches: the suspected ones, by their score; of a model that has none, those with a mask.
+
+    Examples:
+        >>> summary = ftsdk.VideoSummary()
+        >>> for answer in ftsdk.watch("video.mp4", report="never"):
+        ...     summary.add(answer)
+        >>> print(summary.finding, *summary.stretches)
     """
 
     masked: int = 0
@@ -69,8 +78,14 @@ class VideoSummary:
     _scored: bool = False
     _goes_on: bool = False
 
-    def add(self, answer: FrameMasked | FrameFailed) -> None:
-        """Count one frame more."""
+    def add(self, answer: FrameAnswer) -> None:
+        """Count one frame more.
+
+        Args:
+            answer: what `watch` yields; a report is about a frame that was counted with its mask.
+        """
+        if isinstance(answer, FrameReported):
+            return
         if isinstance(answer, FrameFailed):
             self.failed, self.failure, self._goes_on = self.failed + 1, answer.error, False
             return
@@ -88,7 +103,11 @@ class VideoSummary:
         self.stretches[-1].add(answer.frame.seconds, result.score)
 
     def missing(self, said: int) -> str | None:
-        """Return what to say where far fewer frames came than the video speaks of, 0 for none."""
+        """Return what to say where far fewer frames came than announced, or None.
+
+        Args:
+            said: how many frames the video speaks of; 0 where it does not.
+        """
         came = self.masked + self.failed
         if said - came <= max(_FEWER, _FEWER_SHARE * said):
             return None
@@ -103,7 +122,7 @@ class VideoSummary:
     def finding(self) -> str | None:
         """One sentence about the whole video; None where no frame has a score.
 
-        An unsure frame counts as one that is not suspected.
+        An unsure frame counts as one that is not suspected, other frames without an answer not.
         """
         if not self._scored:
             return None
