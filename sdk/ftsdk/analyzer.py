@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Seque
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from ftsdk.bundle import Bundle, open_bundle
 from ftsdk.cancellation import Cancellation
 from ftsdk.chain import Chain
 from ftsdk.engines.contract import arrays
+from ftsdk.engines.forked import refuse_pickling
 from ftsdk.errors import FtsdkError
 from ftsdk.events import Event, Finished, MaskReady, RegionsFound
 from ftsdk.imaging.decode import Color, several
@@ -121,16 +122,11 @@ class Analyzer:
             EngineError: a stage failed.
             AnalysisCancelledError: the time-out passed, or it was given up.
         """
-        return _last(
-            self.stream(
-                image,
-                color=color,
-                regions=regions,
-                report=report,
-                timeout=timeout,
-                cancellation=cancellation,
-            )
-        )
+        events = self.stream(
+            image, color=color, regions=regions, report=report, timeout=timeout,
+            cancellation=cancellation,
+        )  # fmt: skip
+        return _last(events)
 
     def stream(
         self,
@@ -299,6 +295,9 @@ class Analyzer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickling()
 
     def prepare(
         self, image: Image, color: Color, watch: Stopwatch, framer: Framer | None = None

@@ -1,14 +1,20 @@
-"""A process that forks while an analyzer is open: no child hangs, whatever it does with it."""
+"""An analyzer and other processes: no forked child hangs, and who sends it is told the cure."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 from conftest import REPOSITORY
+
+from ftsdk import Analyzer, Failure
+from ftsdk.errors import OptionError
 
 PORTRAIT = REPOSITORY / "examples/pictures/portrait.jpg"
 FORGED = REPOSITORY / "examples/pictures/portrait_forged.jpg"
@@ -68,3 +74,18 @@ def test_a_child_that(use: str) -> None:
     assert len(child) == len(EXPECTED[use])
     for line, expected in zip(child, EXPECTED[use], strict=True):
         assert line.startswith(expected)
+
+
+def test_an_analyzer_stays_and_its_answers_travel() -> None:
+    with Analyzer(device="cpu") as analyzer:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            sent = pool.submit(analyzer.analyze, FORGED)
+            with pytest.raises(OptionError, match="Pool\\(initializer="):
+                sent.result()
+        result = analyzer.analyze(FORGED)
+        arrived = pickle.loads(pickle.dumps(result))
+        assert arrived.to_json() == result.to_json()
+        assert analyzer.refine(arrived, ["nose"]).corrections == ("regions",)
+        (failure,) = analyzer.analyze_many(["nowhere.jpg"])
+    assert isinstance(failure, Failure)
+    assert str(pickle.loads(pickle.dumps(failure)).error) == str(failure.error)

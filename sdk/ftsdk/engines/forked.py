@@ -1,4 +1,8 @@
-"""Engines after a fork: their threads stayed with the parent, so that using one waits for ever."""
+"""Engines in another process: they stay where they were loaded.
+
+After a fork their threads are the parent's alone, so that using one would wait for ever; pickled,
+nothing of them would arrive.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import os
 from typing import NoReturn
 
 from ftsdk.engines.contract import Engine
-from ftsdk.errors import EngineRunError
+from ftsdk.errors import EngineRunError, OptionError
+
+_OF_ONE_PROCESS = "an analyzer that is used in the process that opened it"
 
 
 class ForkedEngine(Engine):
@@ -48,10 +54,20 @@ def end_at_once() -> None:
         libc.on_exit(libc._exit, None)
 
 
+def refuse_pickling() -> NoReturn:
+    """Raise OptionError: who sends an analyzer elsewhere is told to open one there."""
+    raise OptionError(
+        "an analyzer cannot be pickled, and so not be sent to another process",
+        expected=_OF_ONE_PROCESS,
+        found="pickle or copy",
+        cure="open one in each process, as with Pool(initializer=...), and send paths and results",
+    )
+
+
 def _refuse() -> NoReturn:
     raise EngineRunError(
         "this analyzer was opened before the process was forked",
-        expected="an analyzer that is used in the process that opened it",
+        expected=_OF_ONE_PROCESS,
         found=f"process {os.getpid()}, a child of process {os.getppid()}",
         cure="open it in the child, as with Pool(initializer=...), or start children by 'spawn'",
     )
