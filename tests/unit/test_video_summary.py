@@ -52,7 +52,7 @@ def summary(answered: Result, kinds: str) -> VideoSummary:
     ("SUUN", f"Weak signs only: manipulation suspected in 1 of 4 frames {MADE_FOR}, "
              "not in most of them."),
     ("SFFF", f"Manipulation suspected in 1 of 1 frame {MADE_FOR}."),
-    ("NNUF", f"No manipulation found in 3 frames {MADE_FOR}."),
+    ("NNUF", f"No manipulation found in 2 of 3 frames {MADE_FOR}."),
     ("FUFU", None),
     ("WW", None),
 ])  # fmt: skip

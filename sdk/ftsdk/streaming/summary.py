@@ -128,12 +128,13 @@ class VideoSummary:
             return None
         beyond = self.cannot_tell.total() - self.cannot_tell[Reason.UNSURE.value]
         judged = self.masked - beyond
-        where = f"in {self.marked} of {_frames(judged)} that the model was made for"
+        frames = f"{_frames(judged)} that the model was made for"
         if 2 * self.marked > judged:
-            return f"Manipulation suspected {where}."
+            return f"Manipulation suspected in {self.marked} of {frames}."
         if self.marked:
-            return f"Weak signs only: manipulation suspected {where}, not in most of them."
-        return f"No manipulation found in {_frames(judged)} that the model was made for."
+            only = "Weak signs only: manipulation suspected"
+            return f"{only} in {self.marked} of {frames}, not in most of them."
+        return f"No manipulation found in {self.masked - self.cannot_tell.total()} of {frames}."
 
     def lines(self) -> Iterator[str]:
         """Yield what is to be said, a line each."""
