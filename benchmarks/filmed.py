@@ -48,6 +48,7 @@ def _moving(image: Pixels) -> Iterator[Pixels]:
 
 
 def fitting(image: Pixels) -> Pixels:
+    """Return `image` [H, W, 3] uint8 BGR with at most 1280 px a side, and even sides."""
     scale = _MOST_PX / max(image.shape[:2])
     if scale < 1:
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

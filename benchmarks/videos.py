@@ -1,17 +1,17 @@
 """What becomes of pictures, untouched and forged, in whole videos: many frames are many chances.
 
-    python -m benchmarks.videos RECORDS [BUNDLE] [--most N]
+    python -m benchmarks.videos RECORDS [BUNDLE]
 
-RECORDS is what `python -m ft_eval.photographs` or `ft-forge` writes; N of its pictures are taken,
-evenly. Each, of at most 1280 px, is moved, turned and enlarged a little, to and fro, for 40 frames,
-which x264 saves as it does by default. Prints of how many pictures, of how many frames, of how many
-videos at least one frame, and of how many most frames are called manipulated.
+RECORDS is what `python -m ft_eval.photographs` or `ft-forge` writes. Each picture, of at most 1280
+px, is moved, turned and enlarged a little, to and fro, for 40 frames, which x264 saves as it does
+by default. Prints how many pictures, how many frames, in how many videos at least one frame, and in
+how many most frames are called manipulated.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,12 +75,11 @@ def summary_of(analyzer: Analyzer, path: Path) -> VideoSummary:
     return summary
 
 
-def main(records: Path, bundle: str = "nano", most: int = 100) -> None:
+def main(records: Path, bundle: str = "nano") -> None:
     """Print the counts of untouched and of forged pictures."""
     data, counts = MmttData(records), {kind: Counter[str]() for kind in ("untouched", "forged")}
-    chosen = data.records[:: max(len(data.records) // most, 1)][:most]
     with Analyzer(bundle, threads=1) as analyzer, TemporaryDirectory() as folder:
-        for number, record in enumerate(chosen):
+        for number, record in enumerate(data.records):
             pixels, path = data.picture(record).pixels, Path(folder) / "video.mp4"
             film(pixels, path, np.random.default_rng(number))
             summary = summary_of(analyzer, path)
@@ -96,8 +95,6 @@ def main(records: Path, bundle: str = "nano", most: int = 100) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("records", type=Path)
-    parser.add_argument("bundle", nargs="?", default="nano")
-    parser.add_argument("--most", type=int, default=100, metavar="N")
-    main(**vars(parser.parse_args()))
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), *sys.argv[2:3])
