@@ -14,8 +14,9 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import cv2
@@ -30,6 +31,8 @@ Pixels = NDArray[np.uint8]
 #: x264's constant rate factors: its default, and what is saved small and smaller.
 FACTORS = (23, 30, 36)
 FRAMES, TAKEN = 9, 7
+#: Frames a second.
+RATE = 25
 _MOST_PX = 1280
 #: How far a frame moves from the last, right and down, in px.
 _MOVE = (0.7, 0.4)
@@ -57,16 +60,22 @@ def fitting(image: Pixels) -> Pixels:
     return image[:height, :width]
 
 
-def filmed(image: Pixels, factor: int) -> Pixels:
-    """Return `image` [H, W, 3] uint8 BGR as the frame of an H.264 video at that rate factor."""
-    seen, file = fitting(image), io.BytesIO()
+def save(frames: Iterator[Pixels], file: Path | BinaryIO, factor: int) -> None:
+    """Write `frames`, each [H, W, 3] uint8 BGR of even sides, as an MP4 file at a rate factor."""
+    first = next(frames)
     with av.open(file, "w", format="mp4") as video:
-        stream: Any = video.add_stream("libx264", rate=25, options={"crf": str(factor)})
-        stream.height, stream.width = seen.shape[:2]
+        stream: Any = video.add_stream("libx264", rate=RATE, options={"crf": str(factor)})
+        stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
-        for frame in _moving(seen):
+        for frame in chain([first], frames):
             video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
         video.mux(stream.encode())
+
+
+def filmed(image: Pixels, factor: int) -> Pixels:
+    """Return `image` [H, W, 3] uint8 BGR as the frame of an H.264 video at that rate factor."""
+    file = io.BytesIO()
+    save(_moving(fitting(image)), file, factor)
     file.seek(0)
     with av.open(file, "r") as saved:
         frames = [frame.to_ndarray(format="bgr24") for frame in saved.decode(video=0)]

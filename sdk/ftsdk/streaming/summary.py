@@ -119,17 +119,23 @@ class VideoSummary:
         return sum(stretch.frames for stretch in self.stretches)
 
     @property
-    def finding(self) -> str | None:
-        """One sentence about the whole video; None where no frame has a score.
-
-        An unsure frame counts as one that is not suspected, other frames without an answer not.
-        """
-        if not self._scored:
-            return None
+    def judged(self) -> int:
+        """How many frames the model was made for; of some of them it may be unsure."""
         beyond = self.cannot_tell.total() - self.cannot_tell[Reason.UNSURE.value]
-        judged = self.masked - beyond
-        frames = f"{_frames(judged)} that the model was made for"
-        if 2 * self.marked > judged:
+        return self.masked - beyond
+
+    @property
+    def suspected(self) -> bool | None:
+        """Whether most of the frames that the model was made for are; None without any score."""
+        return 2 * self.marked > self.judged if self._scored else None
+
+    @property
+    def finding(self) -> str | None:
+        """One sentence about the whole video; None where no frame has a score."""
+        if self.suspected is None:
+            return None
+        frames = f"{_frames(self.judged)} that the model was made for"
+        if self.suspected:
             return f"Manipulation suspected in {self.marked} of {frames}."
         if self.marked:
             only = "Weak signs only: manipulation suspected"
