@@ -115,7 +115,11 @@ class TritonServer:
                 time.sleep(0.1)
             else:
                 return
-        raise AssertionError(f"Triton does not answer: {self._log.read_text()[-4000:]}")
+        raise AssertionError(f"Triton does not answer: {self.log()}")
+
+    def log(self) -> str:
+        """Return the end of what it has said."""
+        return self._log.read_text()[-4000:]
 
     def stop(self) -> int:
         """Ask the process to end and return its exit code."""

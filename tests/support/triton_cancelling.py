@@ -1,7 +1,8 @@
 """Cancels requests to Triton over gRPC, in its environment: `python FILE ADDRESS ENDLESS FACE`.
 
 Four requests with the picture ENDLESS hold every thread of the model's instance, and would for
-good; a fifth with FACE waits for them. Prints what became of the five, as JSON.
+good; a fifth with FACE waits for them. Prints what became of each, as JSON: the class of its error,
+or its answer, and which had come before the four were cancelled.
 
 The client's package asks for an older protobuf than what reads T5's tokenizer does, so that the two
 do not share an environment; it runs with the newer one.
@@ -11,41 +12,55 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
 import numpy as np
 import tritonclient.grpc as grpc
 
-Ended = Queue[tuple[Any, Any]]
+_ENDLESS, _FACE = [f"endless {number}" for number in range(4)], "face"
+_HELD_SECONDS, _LAST_SECONDS = 1.0, 60.0
 
 
-def ask(client: Any, content: bytes, ended: Ended) -> Any:
-    """Send a picture to the model `endless`; what comes of it goes into `ended`."""
-    picture = grpc.InferInput("picture", [1, 1], "BYTES")
-    picture.set_data_from_numpy(np.array([[content]], np.object_))
-    return client.async_infer(
-        "endless", [picture], lambda result, error: ended.put((result, error))
-    )
+class Asking:
+    """Requests to the model `endless` by name, and what came of them.
+
+    Args:
+        client: Triton's, over gRPC.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.came: dict[str, Any] = {}
+
+    def ask(self, name: str, content: bytes) -> Any:
+        """Send a picture, and return what cancels it."""
+        picture = grpc.InferInput("picture", [1, 1], "BYTES")
+        picture.set_data_from_numpy(np.array([[content]], np.object_))
+
+        def ended(result: Any, error: Any) -> None:
+            said = str(error.status()) if error else json.loads(result.as_numpy("answer")[0, 0])
+            self.came[name] = said
+
+        return self._client.async_infer("endless", [picture], ended)
 
 
 def main(address: str, endless: str, face: str) -> None:
     """Ask, cancel and print."""
-    ended: Ended = Queue()
     with grpc.InferenceServerClient(address) as client:
-        calls = [ask(client, Path(endless).read_bytes(), ended) for _ in range(4)]
-        ask(client, Path(face).read_bytes(), ended)
-        try:
-            early: Any = str(ended.get(timeout=1.5))
-        except Empty:
-            early = None
+        asking = Asking(client)
+        calls = [asking.ask(name, Path(endless).read_bytes()) for name in _ENDLESS]
+        time.sleep(_HELD_SECONDS)  # one that overtook them would be answered at once
+        asking.ask(_FACE, Path(face).read_bytes())
+        time.sleep(_HELD_SECONDS)
+        early = sorted(asking.came)
         for call in calls:
             call.cancel()
-        came = [ended.get(timeout=60) for _ in range(5)]
-    answers = [json.loads(found.as_numpy("answer")[0, 0]) for found, error in came if not error]
-    statuses = [str(error.status()) for _, error in came if error]
-    print(json.dumps({"early": early, "statuses": statuses, "answers": answers}))
+        deadline = time.monotonic() + _LAST_SECONDS
+        while len(asking.came) < 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        print(json.dumps({"early": early, "came": dict(asking.came)}))
 
 
 if __name__ == "__main__":
