@@ -4,9 +4,9 @@
     python -m benchmarks.model_card figures.json MODEL_CARD.md
 
 The sections `figures`, where distortions were measured `robustness`, and where untouched pictures
-have sources `sources`, are replaced; the rest stays as it is. With `--data-set fresh` they are
-`fresh-figures`, `fresh-robustness` and `fresh-sources`. Of untouched pictures alone there is no
-`figures`.
+have several sources `sources`, are replaced; the rest stays as it is. With `--data-set fresh` they
+are `fresh-figures`, `fresh-robustness` and `fresh-sources`. Of untouched pictures alone there is no
+`figures`, and a column or a table that nothing was measured for is left out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def figures_section(figures: Figures) -> str:
     total, families = figures["total"], figures["families"]
     forged = {name: row for name, row in families.items() if row["forged"]}
     ranked = dict(sorted(forged.items(), key=lambda item: -(item[1]["iou"] or 0)))
-    text = {"all": total["text"]} if total["text"] else {}
+    words = _table("", _WORDS, {"all": total["text"] or {}})
     return "\n\n".join([
         f"{total['pictures']} pictures, {total['forged']} of them forged:",
         _table("family", _MASKS, {**ranked, "**total**": total}),
@@ -48,8 +48,7 @@ def figures_section(figures: Figures) -> str:
             "expected calibration error": total["calibration_error"],
             "shipped threshold of the score": figures["bundle"]["score_threshold"],
         }),
-        "The reports against the references:",
-        _table("", _WORDS, text),
+        *(["The reports against the references:", words] if total["text"] else []),
     ])  # fmt: skip
 
 
@@ -75,6 +74,12 @@ def sources_section(figures: Figures) -> str:
 
 
 def _table(first: str, columns: Mapping[str, str], rows: Mapping[str, Figures]) -> str:
+    """Return a table of `columns`, less those that no row has a figure for."""
+    columns = {
+        name: key
+        for name, key in columns.items()
+        if any(row.get(key) is not None for row in rows.values())
+    }
     lines = [_line([first, *columns]), _line(["---"] * (1 + len(columns)))]
     for name, row in rows.items():
         lines.append(_line([name.replace("_", " "), *(_number(row[c]) for c in columns.values())]))
@@ -93,6 +98,16 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def write(figures: Figures, card: Path, begin: str) -> None:
+    """Replace the sections of `card` that `figures` are for; their names begin with `begin`."""
+    if figures["total"]["forged"]:
+        replace_section(card, f"{begin}figures", figures_section(figures))
+    if len(figures["sources"]) > 1:
+        replace_section(card, f"{begin}sources", sources_section(figures))
+    if figures["robustness"]:
+        replace_section(card, f"{begin}robustness", robustness_section(figures))
+
+
 def main() -> None:
     """Read the figures and write the card's section."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -101,13 +116,7 @@ def main() -> None:
     parser.add_argument("--data-set", help="what the sections' names begin with")
     arguments = parser.parse_args()
     figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
-    begin = f"{arguments.data_set}-" if arguments.data_set else ""
-    if figures["total"]["forged"]:
-        replace_section(arguments.card, f"{begin}figures", figures_section(figures))
-    if figures["sources"]:
-        replace_section(arguments.card, f"{begin}sources", sources_section(figures))
-    if figures["robustness"]:
-        replace_section(arguments.card, f"{begin}robustness", robustness_section(figures))
+    write(figures, arguments.card, f"{arguments.data_set}-" if arguments.data_set else "")
 
 
 if __name__ == "__main__":

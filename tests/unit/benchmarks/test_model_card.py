@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conftest import REPOSITORY
 
+from benchmarks.model_card import write
 from ft_eval.metrics import MaskScores
 from ft_eval.outcomes import Outcome, Summary, summarise
 from ft_eval.text_metrics import DocumentFrequencies, Pair
@@ -65,3 +66,21 @@ def test_the_card_holds_the_figures_and_keeps_its_words(tmp_path: Path) -> None:
     lines = card.read_text().splitlines()
     assert lines.count("<!-- begin figures -->") == lines.count("<!-- begin fresh-figures -->") == 1
     assert "<!-- begin fresh-robustness -->" in lines
+
+
+def test_nothing_stands_for_what_was_not_measured(tmp_path: Path) -> None:
+    figures = {
+        "bundle": {"score_threshold": 0.7},
+        "total": {**asdict(_summary(0.5)), "text": None, "region_f1": None},
+        "families": {"part_swap": {**asdict(_summary(0.5)), "region_f1": None}},
+        "sources": {"untouched": asdict(_summary(0.5))},
+        "robustness": {},
+    }
+    card = tmp_path / "CARD.md"
+    card.write_text("# nano\n")
+    write(figures, card, "plain-")
+    text = card.read_text()
+    assert "| family | IoU | precision |" in text
+    assert "region F1" not in text
+    assert "references" not in text
+    assert "sources" not in text
