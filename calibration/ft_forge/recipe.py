@@ -13,6 +13,7 @@ from ft_forge.faces import Entry, Face, FaceSet
 from ft_forge.families import Edit, Family
 from ft_forge.labels import labels_from_mask
 from ft_forge.picture import Image
+from ft_forge.reprocessing import healing, reprocessing
 from ft_forge.resynthesis import resynthesis
 from ft_forge.self_blend import self_blend
 from ft_forge.swaps import face_swap, gan_edit, part_swap, splice
@@ -29,6 +30,8 @@ FAMILIES: dict[str, Family] = {
     "splice": splice,
     "self_blend": self_blend,
     "resynthesis": resynthesis,
+    "reprocessing": reprocessing,
+    "healing": healing,
 }
 UNTOUCHED = "untouched"
 

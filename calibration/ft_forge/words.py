@@ -129,9 +129,11 @@ _ENDINGS: dict[str, tuple[str, ...]] = {
         "which suggests foreign material",
     ),
 }
-# What these do is what a face swap and a generator leave, so that they are spoken of alike.
+# What these do is what others leave, so that they are spoken of alike.
 _ENDINGS["self_blend"] = _ENDINGS["face_swap"]
 _ENDINGS["resynthesis"] = _ENDINGS["gan_edit"]
+_ENDINGS["reprocessing"] = _ENDINGS["retouching"]
+_ENDINGS["healing"] = _ENDINGS["copy_move"]
 _NOTHING_FOUND = (
     "No manipulation was found: texture, light and edges are consistent across the whole face, "
     "and no traces of editing stand out anywhere in the picture.",

@@ -39,9 +39,9 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 #: all generators do: these two make a model that finds what it was never shown. Swapped parts and
 #: warps are learnt the slowest.
 TRAINING_MIX = {
-    "self_blend": 0.20, "face_swap": 0.16, "resynthesis": 0.14, "part_swap": 0.13,
-    "inpainting": 0.10, "retouching": 0.10, "local_warp": 0.08, "gan_edit": 0.02,
-    "copy_move": 0.035, "splice": 0.035,
+    "self_blend": 0.19, "face_swap": 0.11, "resynthesis": 0.11, "part_swap": 0.13,
+    "inpainting": 0.10, "retouching": 0.07, "local_warp": 0.08, "gan_edit": 0.02,
+    "copy_move": 0.01, "splice": 0.01, "reprocessing": 0.12, "healing": 0.05,
 }  # fmt: skip
 #: Share of draws that give a forgery and its original, and only another untouched picture.
 PAIRS, UNTOUCHED_ONLY = 0.75, 0.17
