@@ -35,7 +35,8 @@ FAMILIES: dict[str, Family] = {
 }
 UNTOUCHED = "untouched"
 
-#: The default mix: how often each family is made.
+#: The default mix: how often each family is made. Published figures are of sets of these; what came
+#: after them is made for training alone.
 DEFAULT_MIX: dict[str, float] = {
     "gan_edit": 0.12, "face_swap": 0.12, "part_swap": 0.12, "inpainting": 0.10, "retouching": 0.09,
     "local_warp": 0.09, "copy_move": 0.05, "splice": 0.06, "self_blend": 0.06, "resynthesis": 0.06,

@@ -36,8 +36,8 @@ from ft_training.views import (
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 #: How often training makes each family. Blending is what all face swaps share, and enlarging what
-#: all generators do: these two make a model that finds what it was never shown. Swapped parts and
-#: warps are learnt the slowest.
+#: all generators do, and processing an area apart from the rest what all local edits do: these make
+#: a model that finds what it was never shown. Swapped parts and warps are learnt the slowest.
 TRAINING_MIX = {
     "self_blend": 0.19, "face_swap": 0.11, "resynthesis": 0.11, "part_swap": 0.13,
     "inpainting": 0.10, "retouching": 0.07, "local_warp": 0.08, "gan_edit": 0.02,

@@ -9,13 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_forge import LABELS, UNTOUCHED, FaceSet, Forge
+from ft_forge import FAMILIES, LABELS, UNTOUCHED, FaceSet, Forge
 from ft_forge.degrade import add_noise, jpeg
 from ft_forge.framing import face_box
 from ft_forge.geometry import Geometry
 from ft_forge.words import all_sentences
 from ft_training import history
-from ft_training.batches import _corner, view
+from ft_training.batches import TRAINING_MIX, _corner, view
 from ft_training.calibration import (
     calibrate,
     fit_temperature,
@@ -348,3 +348,8 @@ def test_training_sees_pixels_as_the_sdk_does() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (384, 384, 3), np.uint8)
     expected = Preprocessing(384, CLIP_MEAN, CLIP_STD).pixel_values(picture)
     assert np.allclose(normalised(torch.from_numpy(picture[None])).numpy(), expected, atol=1e-5)
+
+
+def test_training_makes_every_family() -> None:
+    assert set(TRAINING_MIX) == set(FAMILIES)
+    assert sum(TRAINING_MIX.values()) == pytest.approx(1.0)
