@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageFilter
 from scipy import ndimage
@@ -28,6 +27,7 @@ from benchmarks.independent.areas import (
     soft,
     width_of,
 )
+from ft_forge.geometry import PARTS
 
 _EYES, _BROWS = ("left_eye", "right_eye"), ("left_eyebrow", "right_eyebrow")
 #: What is swapped or filled at once.
@@ -79,18 +79,13 @@ def _joined(face: Photograph, patch: Image, area: Mask, rng: np.random.Generator
 
 def face_swap(face: Photograph, donor: Photograph, rng: np.random.Generator) -> Made:
     """Replace the face by another person's, triangle by triangle."""
-    chosen = np.union1d(np.arange(0, 468, 6), np.nonzero(_is_oval())[0])
+    chosen = np.union1d(np.arange(0, 468, 6), PARTS["face_oval"])
     mesh = transform.PiecewiseAffineTransform.from_estimate(
         face.points[chosen], donor.points[chosen]
     )
     patch = _warped(donor.image, mesh, face.image.shape, int(rng.choice([1, 3])))
     area = hull(face.image.shape, part(face.points, "face_oval"), rng.uniform(0.85, 0.98))
     return _joined(face, patch, area, rng), area
-
-
-def _is_oval() -> NDArray[np.bool_]:
-    numbers = np.arange(478, dtype=np.float64)
-    return np.isin(numbers, part(np.stack([numbers, numbers], 1), "face_oval")[:, 0])
 
 
 def part_swap(face: Photograph, donor: Photograph, rng: np.random.Generator) -> Made:
@@ -228,17 +223,15 @@ def local_warp(face: Photograph, _: Photograph, rng: np.random.Generator) -> Mad
         return np.asarray(np.clip(1 - away, 0, 1) ** 2)
 
     if kind < 3:
-        names, radius = (
-            ((*_EYES,), 0.2) if kind == 0 else (("nose",) if kind == 1 else ("lip",), 0.27)
-        )
-        strength = rng.uniform(0.15, 0.35) * (-1 if kind == 1 else 1)
+        names, radius, sign = ((_EYES, 0.2, 1), (("nose",), 0.27, -1), (("lip",), 0.27, 1))[kind]
+        strength = sign * rng.uniform(0.15, 0.35)
         for name in names:
             centre = part(points, name).mean(0)
             fall = near(centre, radius * width)
             offset -= strength * fall * np.stack([ys - centre[1], xs - centre[0]])
     else:
-        for index, sign in ((172, 1), (397, -1)):  # the corners of the jaw
-            offset[1] -= sign * rng.uniform(0.03, 0.06) * width * near(points[index], 0.3 * width)
+        for index, inward in ((172, 1), (397, -1)):  # the corners of the jaw
+            offset[1] -= inward * rng.uniform(0.03, 0.06) * width * near(points[index], 0.3 * width)
     area = ndimage.binary_fill_holes(np.hypot(*offset) > 0.6)
     if area is None or area.sum() < 100:
         return None

@@ -132,10 +132,10 @@ def reprocessing(face: Face, _donors: Donors, rng: np.random.Generator) -> Edit 
 
 def healing(face: Face, _donors: Donors, rng: np.random.Generator) -> Edit | None:
     """Cover an area with the place nearby whose surroundings fit best, as a healing brush does."""
-    small = rng.random() < 0.6
-    area = random_patch(face.geometry, rng) if small else parts_mask(
-        face.geometry, random_parts(rng, most=1), rng
-    )  # fmt: skip
+    if rng.random() < 0.6:
+        area = random_patch(face.geometry, rng)
+    else:
+        area = parts_mask(face.geometry, random_parts(rng, most=1), rng)
     x, y, w, h = cv2.boundingRect(area.astype(np.uint8))
     height, width = face.geometry.size
     if min(w, h) < 4:
@@ -152,7 +152,7 @@ def healing(face: Face, _donors: Donors, rng: np.random.Generator) -> Edit | Non
         away = float(np.abs(there.astype(np.float32) - face.image[ys, xs]).mean())
         best = min(best, (away, int(dx), int(dy)))
     away, dx, dy = best
-    if not np.isfinite(away):
+    if away == np.inf:
         return None
     patch = face.image.copy()
     patch[y : y + h, x : x + w] = face.image[y + dy : y + dy + h, x + dx : x + dx + w]
