@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ft_forge.faces import Entry, FaceSet
-from ft_forge.recipe import DEFAULT_MIX, UNTOUCHED, Forge, Forgery
+from ft_forge.recipe import DEFAULT_MIX, FAMILIES, NAMED_MIX, UNTOUCHED, Forge, Forgery
 from ft_forge.records import write_records
 from ft_forge.sheet import contact_sheet
 from ftsdk.cli.console import VersionOption, run_app
@@ -41,21 +41,21 @@ class Split(StrEnum):
 def _mix(families: str) -> dict[str, float]:
     if not families:
         return DEFAULT_MIX
-    names = [name.strip() for name in families.split(",")]
-    unknown = [name for name in names if name not in DEFAULT_MIX]
+    names, offered = [name.strip() for name in families.split(",")], DEFAULT_MIX | NAMED_MIX
+    unknown = [name for name in names if name not in offered]
     if unknown:
         raise OptionError(
             "Unknown forgery family",
-            expected=", ".join(DEFAULT_MIX),
+            expected=", ".join(offered),
             found=", ".join(unknown),
             cure="name families from that list, separated by commas",
         )
-    return {name: DEFAULT_MIX[name] for name in names}
+    return {name: offered[name] for name in names}
 
 
 def _summary(families: Counter[str], out: Path) -> Table:
     table = Table("family", "pictures", title=str(out))
-    for name in (*(n for n in DEFAULT_MIX if n != UNTOUCHED), UNTOUCHED):
+    for name in (*FAMILIES, UNTOUCHED):
         if families[name]:
             table.add_row(name, str(families[name]))
     return table
@@ -96,7 +96,12 @@ def forge(
     out: Annotated[Path, typer.Argument(help="Where the data set is written.")],
     count: Annotated[int, typer.Option(min=1, help="Pictures to make.")] = 500,
     seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
-    families: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    families: Annotated[
+        str,
+        typer.Option(
+            help="Only these, separated by commas; reprocessing and healing are made only if named."
+        ),
+    ] = "",
     split: Annotated[Split, typer.Option(help="Which identities to use.")] = Split.VALIDATION,
     harm: Annotated[
         float,

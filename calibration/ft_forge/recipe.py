@@ -35,13 +35,15 @@ FAMILIES: dict[str, Family] = {
 }
 UNTOUCHED = "untouched"
 
-#: The default mix: how often each family is made. Published figures are of sets of these; what came
-#: after them is made for training alone.
+#: The default mix: how often each family is made. Published figures are of sets of these.
 DEFAULT_MIX: dict[str, float] = {
     "gan_edit": 0.12, "face_swap": 0.12, "part_swap": 0.12, "inpainting": 0.10, "retouching": 0.09,
     "local_warp": 0.09, "copy_move": 0.05, "splice": 0.06, "self_blend": 0.06, "resynthesis": 0.06,
     UNTOUCHED: 0.13,
 }  # fmt: skip
+#: How often the later families are made where they are named: the sets that were published before
+#: them can be made again.
+NAMED_MIX: dict[str, float] = {"reprocessing": 0.09, "healing": 0.05}
 
 #: A smaller mask than this share of the picture, or a fainter mean change (of 255), is made anew.
 MINIMUM_AREA = 0.0008

@@ -40,13 +40,14 @@ def test_a_data_set_in_mmtt_format_with_a_contact_sheet(faces: Path, tmp_path: P
     assert cv2.imread(str(sheet)) is not None
 
 
-def test_only_the_families_asked_for(faces: Path, tmp_path: Path) -> None:
-    families = "inpainting,untouched"
+@pytest.mark.parametrize("families", ["inpainting,untouched", "reprocessing", "healing,untouched"])
+def test_only_the_families_asked_for(faces: Path, tmp_path: Path, families: str) -> None:
     arguments = [str(faces), str(tmp_path), "--count", "8", "--split", "all"]
     result = runner.invoke(app, [*arguments, "--families", families])
     assert result.exit_code == 0, result.output
     records = json.loads((tmp_path / "annotations.json").read_text())
     assert {record["attribute"] for record in records} <= set(families.split(","))
+    assert all(record["caption"].endswith(".") for record in records)
 
 
 def test_without_harm_pictures_stay_as_they_were_made(faces: Path, tmp_path: Path) -> None:

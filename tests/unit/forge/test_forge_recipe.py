@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ft_forge import DEFAULT_MIX, FAMILIES, UNTOUCHED, FaceSet, Forge
-from ft_forge.recipe import MINIMUM_AREA, MINIMUM_CHANGE
+from ft_forge.recipe import MINIMUM_AREA, MINIMUM_CHANGE, NAMED_MIX
 from ftsdk.errors import DataError, DataNotFoundError
 from tests.unit.forge.forge_faces import write_faces
 
@@ -69,8 +69,9 @@ def test_an_earlier_save_is_made_again_from_its_number(forge: Forge) -> None:
         assert not np.array_equal(again.image, forge.faces.load(entry).image)
 
 
-def test_the_default_mix_names_all_that_sets_were_made_of() -> None:
-    assert {*DEFAULT_MIX, "reprocessing", "healing"} == {*FAMILIES, UNTOUCHED}
+def test_every_family_is_in_the_default_mix_or_made_where_it_is_named() -> None:
+    assert not DEFAULT_MIX.keys() & NAMED_MIX.keys()
+    assert {*DEFAULT_MIX, *NAMED_MIX} == {*FAMILIES, UNTOUCHED}
     assert sum(DEFAULT_MIX.values()) == pytest.approx(1.0)
 
 
