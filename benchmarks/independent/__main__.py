@@ -6,9 +6,10 @@ PHOTOS holds `index.json` and `landmarks.npz`, RECORDS is what `python -m ft_eva
 RECORDS --kind face --faces CROPS` writes. Each of its photographs with one face of 120 px or more,
 in colours, is forged in two of seven ways, at its own size. Three of four pictures are then made
 smaller, to half their size at the least, and all are saved as JPEG of quality 60 to 95; the
-untouched photographs too. OUT has the folders `forged/WAY`, `untouched/` and `masks/WAY`:
+untouched photographs too. OUT becomes a data set with the folders `forged/WAY`, `untouched/` and
+`masks/WAY`:
 
-    ft-eval --forged OUT/forged --masks OUT/masks --untouched OUT/untouched --no-report
+    ft-eval --data OUT --no-report
 
 Nothing of `ft_forge` makes a pixel of it; its names of landmarks alone are used.
 """
@@ -111,27 +112,41 @@ def _forged(
     return as_bytes(image), area, edit.__name__
 
 
+def _record(path: Path, mask: Path | None, way: str) -> dict[str, object]:
+    """Return the line of a data set for a picture below it."""
+    name = f"{way}-{path.stem}"
+    where = mask.as_posix() if mask else None
+    return {
+        "image_id": name, "instance_id": name, "img_path": path.as_posix(), "mask_path": where,
+        "attribute": way,
+    }  # fmt: skip
+
+
 def main(photos: Path, records: Path, out: Path, seed: int) -> None:
-    """Write the three folders, and print how many forgeries of each way there are."""
-    photographs, counts = Photographs(photos, records), Counter[str]()
+    """Write the data set, and print how many forgeries of each way there are."""
+    photographs, made_of = Photographs(photos, records), list[dict[str, object]]()
     for place, row in enumerate(photographs.rows):
         for number in range(_EACH * place, _EACH * (place + 1)):
             rng = np.random.default_rng([seed, number])
             history, name = History(rng), f"{number:04d}"
             if number % _EACH == 0:
-                untouched = as_bytes(photographs.load(row).image)
-                history.save(untouched, out / "untouched" / f"{name}.jpg")
+                untouched = Path("untouched", f"{name}.jpg")
+                history.save(as_bytes(photographs.load(row).image), out / untouched)
+                made_of.append(_record(untouched, None, "untouched"))
             made = _forged(photographs, row, number, rng)
             if made is None:
                 continue
             picture, area, way = made
-            history.save(picture, out / "forged" / way / f"{name}.jpg")
+            path, where = Path("forged", way, f"{name}.jpg"), Path("masks", way, f"{name}.png")
+            history.save(picture, out / path)
             mask = history.smaller(Pillow.fromarray(area), Pillow.Resampling.NEAREST)
-            path = out / "masks" / way / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            mask.save(path)
-            counts[way] += 1
-    print(f"{len(photographs.rows)} photographs, forged: {dict(counts)}")
+            (out / where).parent.mkdir(parents=True, exist_ok=True)
+            mask.save(out / where)
+            made_of.append(_record(path, where, way))
+    lines = json.dumps(made_of, indent=1)
+    (out / "annotations.json").write_text(lines + "\n", encoding="utf-8")
+    counts = Counter(str(one["attribute"]) for one in made_of)
+    print(f"{len(photographs.rows)} photographs, pictures: {dict(counts)}")
 
 
 if __name__ == "__main__":

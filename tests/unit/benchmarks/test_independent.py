@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 from scipy import ndimage
 from skimage import data, transform
 
 from benchmarks.independent.__main__ import main
 from benchmarks.independent.areas import cloned, hull, part
 from benchmarks.independent.edits import EDITS, Edit, Photograph, as_bytes
+from ft_forge.mmtt import MmttData
 from tests.unit.forge.forge_faces import SIDE, landmarks
 
 
@@ -60,7 +60,7 @@ def test_a_hull_holds_its_points_and_grows() -> None:
     assert not (area & ~larger).any()
 
 
-def test_photographs_become_folders_that_ft_eval_reads(tmp_path: Path) -> None:
+def test_photographs_become_a_data_set_that_ft_eval_reads(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     kept = {"kind": "face", "faces": 1, "grey": False}
@@ -76,11 +76,16 @@ def test_photographs_become_folders_that_ft_eval_reads(tmp_path: Path) -> None:
     names = [str(entry["file"]) for entry in index if entry["file"] != "3.png"]
     records.write_text(json.dumps([{"image_id": name} for name in names]))
     main(photos, records, out, 1)
-    assert len(list((out / "untouched").iterdir())) == 3  # neither the group nor what is not named
-    forged = sorted((out / "forged").rglob("*.jpg"))
+    made = MmttData(out)
+    forged = [one for one in made.records if one.attribute != "untouched"]
+    untouched = [one for one in made.records if one.attribute == "untouched"]
+    assert len(untouched) == 3  # neither the group nor what is not named
     assert 3 <= len(forged) <= 6
-    for path in forged:
-        mask = out / "masks" / path.relative_to(out / "forged").with_suffix(".png")
-        with Pillow.open(path) as picture, Pillow.open(mask) as where:
-            assert picture.size == where.size
-            assert 0 < np.asarray(where).mean() < 1
+    assert len(list(out.rglob("*.jpg"))) == len(made.records)
+    for record in forged:
+        mask = made.mask(record)
+        assert mask is not None
+        assert made.picture(record).pixels.shape[:2] == mask.shape
+        assert 0 < mask.mean() < 1
+        assert str(record.attribute) in {edit.__name__ for edit in EDITS}
+    assert all(made.mask(record) is None for record in untouched)
