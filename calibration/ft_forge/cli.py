@@ -99,7 +99,7 @@ def forge(
     families: Annotated[
         str,
         typer.Option(
-            help="Only these, separated by commas; reprocessing and healing are made only if named."
+            help=f"Only these, separated by commas; {', '.join(NAMED_MIX)} are made only if named."
         ),
     ] = "",
     split: Annotated[Split, typer.Option(help="Which identities to use.")] = Split.VALIDATION,
