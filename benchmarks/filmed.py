@@ -10,20 +10,17 @@ untouched and of the forged pictures are called manipulated, and how many get no
 
 from __future__ import annotations
 
-import io
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.turned import outcome
+from ft_forge.filming import frame_of
 from ft_forge.mmtt import MmttData
 from ftsdk import Analyzer
 
@@ -31,8 +28,6 @@ Pixels = NDArray[np.uint8]
 #: x264's constant rate factors: its default, and what is saved small and smaller.
 FACTORS = (23, 30, 36)
 FRAMES, TAKEN = 9, 7
-#: Frames a second.
-RATE = 25
 _MOST_PX = 1280
 #: How far a frame moves from the last, right and down, in px.
 _MOVE = (0.7, 0.4)
@@ -60,26 +55,9 @@ def fitting(image: Pixels) -> Pixels:
     return image[:height, :width]
 
 
-def save(frames: Iterator[Pixels], file: Path | BinaryIO, factor: int) -> None:
-    """Write `frames`, each [H, W, 3] uint8 BGR of even sides, as an MP4 file at a rate factor."""
-    first = next(frames)
-    with av.open(file, "w", format="mp4") as video:
-        stream: Any = video.add_stream("libx264", rate=RATE, options={"crf": str(factor)})
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for frame in chain([first], frames):
-            video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
-        video.mux(stream.encode())
-
-
 def filmed(image: Pixels, factor: int) -> Pixels:
     """Return `image` [H, W, 3] uint8 BGR as the frame of an H.264 video at that rate factor."""
-    file = io.BytesIO()
-    save(_moving(fitting(image)), file, factor)
-    file.seek(0)
-    with av.open(file, "r") as saved:
-        frames = [frame.to_ndarray(format="bgr24") for frame in saved.decode(video=0)]
-    return np.asarray(frames[TAKEN], np.uint8)
+    return np.asarray(frame_of(_moving(fitting(image)), TAKEN, factor), np.uint8)
 
 
 def main(records: Path, bundle: str = "nano") -> None:

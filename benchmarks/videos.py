@@ -22,8 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.filmed import FACTORS, RATE, fitting, save
+from benchmarks.filmed import FACTORS, fitting
 from benchmarks.turned import outcome
+from ft_forge.filming import RATE, save
 from ft_forge.mmtt import MmttData
 from ftsdk import Analyzer, FrameMasked
 from ftsdk.streaming.options import WatchOptions

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from conftest import REPOSITORY
 
-from benchmarks.filmed import FACTORS, save
+from benchmarks.filmed import FACTORS
 from benchmarks.videos import FRAMES, moving, summary_of
+from ft_forge.filming import save
 from ftsdk import Analyzer
 
 
