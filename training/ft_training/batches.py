@@ -39,12 +39,12 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 #: all generators do, and processing an area apart from the rest what all local edits do: these make
 #: a model that finds what it was never shown. Swapped parts and warps are learnt the slowest.
 TRAINING_MIX = {
-    "self_blend": 0.19, "face_swap": 0.11, "resynthesis": 0.11, "part_swap": 0.13,
-    "inpainting": 0.10, "retouching": 0.07, "local_warp": 0.08, "gan_edit": 0.02,
-    "copy_move": 0.01, "splice": 0.01, "reprocessing": 0.12, "healing": 0.05,
+    "self_blend": 0.18, "face_swap": 0.11, "resynthesis": 0.11, "part_swap": 0.13,
+    "inpainting": 0.10, "retouching": 0.09, "local_warp": 0.07, "gan_edit": 0.04,
+    "copy_move": 0.01, "splice": 0.01, "reprocessing": 0.11, "healing": 0.04,
 }  # fmt: skip
 #: Share of draws that give a forgery and its original, and only another untouched picture.
-PAIRS, UNTOUCHED_ONLY = 0.75, 0.17
+PAIRS, UNTOUCHED_ONLY = 0.73, 0.20
 #: What a folder of pictures without a face weighs beside one of faces.
 FACELESS = 0.5
 #: How often one forgery is seen, each time with another history: making it costs the most.

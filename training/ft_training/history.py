@@ -24,6 +24,7 @@ from ft_forge.degrade import (
     rescale,
     webp,
 )
+from ft_forge.filming import filmed
 from ft_forge.picture import Image
 
 #: One step of a history, from a picture [H, W, 3] uint8 to the next.
@@ -32,14 +33,16 @@ Step = Callable[[Image], Image]
 _RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 #: JPEG qualities that a picture may be saved with.
 _QUALITY = (45, 99)
-#: How often a picture is saved as WebP, and as AVIF, where it is saved, and with which quality.
-_WEBP, _AVIF = 0.08, 0.08
+#: How often a picture is saved as WebP, as AVIF, and as the frame of a video, where it is saved.
+_WEBP, _AVIF, _FILMED = 0.08, 0.08, 0.07
+#: With which quality those of the new formats, and x264's rate factors and presets.
 _NEW_QUALITY = (40, 90)
+_FACTOR, _PRESETS = (18, 38), ("ultrafast", "veryfast", "medium")
 #: Faces are not made smaller than this many px of their square's side.
 _LEAST_SIDE = 110.0
 #: How often a whole picture is denoised, its contrast enhanced, or made smaller by the nearest
 #: pixel and restored, as telephones, editors and crude programs do: none of it forges anything.
-_DENOISED, _ENHANCED, _NEAREST = 0.09, 0.05, 0.06
+_DENOISED, _ENHANCED, _NEAREST = 0.12, 0.06, 0.06
 #: How often denoising is by non-local means: a picture takes far longer than by the others.
 _NON_LOCAL = 0.25
 #: How often noise comes last, on the saved picture: it hides no forgery and is none.
@@ -136,9 +139,19 @@ def _noise_step(rng: np.random.Generator) -> Step:
     return _seeded(lambda image, own: add(image, level, own), noise)
 
 
+def _film_step(rng: np.random.Generator) -> Step:
+    """Draw a video whose frame the picture becomes: still or moving, the first frame or later."""
+    factor, preset = int(rng.integers(*_FACTOR)), str(rng.choice(_PRESETS))
+    across, down = rng.normal(0, 1.0, 2) if rng.random() < 0.8 else (0.0, 0.0)
+    before = int(rng.integers(0, 5))
+    return lambda image: filmed(image, factor, preset, (float(across), float(down)), before)
+
+
 def save_step(rng: np.random.Generator) -> Step:
-    """Draw a file to save to: mostly JPEG, now and then WebP or AVIF."""
+    """Draw a file to save to: mostly JPEG, now and then WebP, AVIF or a video."""
     draw = rng.random()
+    if draw > 1 - _FILMED:
+        return _film_step(rng)
     if draw < _WEBP + _AVIF:
         save = webp if draw < _WEBP else avif
         quality = int(rng.integers(*_NEW_QUALITY))

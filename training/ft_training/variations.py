@@ -28,7 +28,7 @@ from ft_forge.regenerated import Regenerated
 _AS_IT_IS, _NOT_SLANTED, _NOT_RECOLOURED = 0.4, 0.3, 0.3
 #: How often something stands before the face, of pictures that are slanted: that resamples it with
 #: them. How often a lens spreads the colours, of those that vary.
-_OCCLUDED, _SPREAD = 0.15, 0.2
+_OCCLUDED, _SPREAD = 0.22, 0.2
 #: By which share of the distance to the lens's axis blue and red may lie away from green.
 _SPREADING = 0.004
 _METHODS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)

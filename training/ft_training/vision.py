@@ -23,10 +23,9 @@ from ft_training.weights import WEIGHTS, read_vision
 
 CHECKPOINT = "vision.pt"
 #: First many small windows around the changes, where traces are seen best, for this share of the
-#: time; then whole pictures. A GPU waits for pictures anyway, and a run that goes on from weights
-#: knows the traces: they see whole ones. Sides in px.
+#: time; then whole pictures. A GPU waits for pictures anyway, and sees whole ones. Sides in px.
 WINDOWS, WHOLE = 256, 384
-WINDOWS_SHARE = {"cpu": 0.65, "cuda": 0.0}
+WINDOWS_SHARE = {"cpu": 0.5, "cuda": 0.0}
 #: Highest learning rate of a run that begins with ImageNet's trunk, at 16 pictures a step.
 RATE = 1.2e-3
 #: Seconds that a step counts for at the most: a machine put to sleep does not use up the budget.
@@ -44,8 +43,9 @@ def _dice(logits: Tensor, truth: Tensor) -> Tensor:
 
 @cache
 def _multiplies_bfloat16() -> bool:
-    """Tell whether this processor has matrix units for bfloat16; without, it is no gain."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Tell whether this processor multiplies bfloat16 itself; elsewhere it is no gain."""
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def losses(model: Nano, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -117,7 +117,7 @@ class VisionTraining:
         torch.manual_seed(0)
         self.run, self.budget, self.rate = run, minutes * 60, rate * math.sqrt(batch / 16)
         self.device, self.workers = torch.device(device), workers
-        self.windows = WINDOWS_SHARE[self.device.type] if start is None else 0.0
+        self.windows = WINDOWS_SHARE[self.device.type]
         self.model = Nano()
         if start is None:
             load_lite0(self.model.vision_encoder.trunk)
