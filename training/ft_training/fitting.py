@@ -93,7 +93,7 @@ def judge(model: Nano, faces: list[Path], a_family: int = A_FAMILY) -> list[Judg
     judged = [
         _judged(model, sample, "history") for sample in validation_forgeries(faces, a_family, SEED)
     ]
-    for treatment in (*TREATMENTS, *(f"jpeg {quality}" for quality in LOW_QUALITIES)):
+    for treatment in (*TREATMENTS, *LOW_QUALITIES):
         judged += [_judged(model, sample, treatment) for sample in untouched(faces, treatment)]
     return judged
 
@@ -201,8 +201,8 @@ def lowest_quality(judged: list[Judged], cut: float) -> int | None:
     None where even the lowest that was tried is harmless.
     """
     lowest = 70
-    for quality in LOW_QUALITIES:
-        rows = [one for one in judged if one.untouched and one.treatment == f"jpeg {quality}"]
+    for treatment, quality in LOW_QUALITIES.items():
+        rows = [one for one in judged if one.untouched and one.treatment == treatment]
         if not rows or _share(rows, cut) > SEEN_SHARE:
             return lowest
         lowest = quality

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from ft_forge import FAMILIES, UNTOUCHED, FaceSet, Forge, Forgery
-from ft_forge.degrade import add_noise, jpeg
+from ft_forge.degrade import add_noise, avif, clahe, denoise, jpeg
 from ft_forge.faces import Entry
+from ft_forge.filming import filmed
 from ft_forge.framing import face_box
 from ft_forge.picture import Image
 from ft_training.batches import TRAINING_MIX, view
@@ -25,14 +26,31 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.imaging.faces import FaceFramer
 from ftsdk.imaging.framing import Box
 
-#: What may have happened to an untouched picture of the calibration; a name a treatment.
-TREATMENTS = ("as it is", "jpeg 70", "half size, jpeg 80", "noise", "mirrored")
 #: Standard deviation of the noise of that treatment, in grey levels.
 _NOISE = 4.0
+
+
+def _half(image: Image) -> Image:
+    return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+
+
+#: What may have happened to an untouched picture [H, W, 3] uint8 of the calibration, by name. What
+#: is mirrored is mirrored as the model sees it.
+TREATMENTS: dict[str, Callable[[Image], Image]] = {
+    "as it is": lambda image: image,
+    "jpeg 70": lambda image: jpeg(image, 70),
+    "half size, jpeg 80": lambda image: jpeg(_half(image), 80),
+    "noise": lambda image: add_noise(image, _NOISE, np.random.default_rng(0)),
+    "mirrored": lambda image: image,
+    "denoised": lambda image: denoise(image, _NOISE),
+    "contrast": lambda image: clahe(image, 2.0),
+    "avif 50": lambda image: avif(image, 50),
+    "frame of a video": lambda image: filmed(image, 28, "medium", (0.7, 0.4), 4),
+}
 #: How far the middle of a found frame may lie from that of the landmarks, in sides of theirs.
 _SAME_FACE = 0.25
-#: JPEG qualities below those that the calibration holds for, the highest first.
-LOW_QUALITIES = (50, 40)
+#: JPEG qualities below those that the calibration holds for, by name, the highest first.
+LOW_QUALITIES = {f"jpeg {quality}": quality for quality in (50, 40)}
 
 
 @dataclass(frozen=True)
@@ -119,28 +137,18 @@ def validation_forgeries(faces: list[Path], a_family: int, seed: int) -> list[Sa
     return samples
 
 
-def treated(image: Image, treatment: str) -> Image:
-    """Return `image` [H, W, 3] uint8 after one of :data:`TREATMENTS` but mirroring, or "jpeg N"."""
-    if treatment.startswith("jpeg "):
-        return jpeg(image, int(treatment.removeprefix("jpeg ")))
-    if treatment == "half size, jpeg 80":
-        half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        return jpeg(half, 80)
-    if treatment == "noise":
-        return add_noise(image, _NOISE, np.random.default_rng(0))
-    return image
-
-
 def untouched(faces: list[Path], treatment: str) -> Iterator[Sample]:
     """Yield every untouched validation picture of the face folders after `treatment`.
 
-    Of people with GAN edits, many pictures of few, only the plain ones.
+    `treatment` names one of :data:`TREATMENTS` or of :data:`LOW_QUALITIES`. Of people with GAN
+    edits, many pictures of few, only the plain ones.
     """
+    treat = TREATMENTS.get(treatment) or partial(jpeg, quality=LOW_QUALITIES[treatment])
     for folder in map(FaceSet, faces):
         forge = Forge(folder, folder.split()[1], {UNTOUCHED: 1.0})
         for entry in (one for one in forge.entries if not one.attribute):
             made = _untouched(folder, entry)
-            seen = _framed(made, treated(made.image, treatment))
+            seen = _framed(made, treat(made.image))
             if treatment == "mirrored":
                 image = np.ascontiguousarray(seen.image[:, ::-1])
                 seen = Target(image, seen.mask, seen.maps[..., ::-1].copy(), seen.labels)

@@ -28,7 +28,14 @@ from ft_training.fitting import Judged, _judged, _mask_logits, lowest_quality, s
 from ft_training.history import _program_steps, apply, draw_history, save_step
 from ft_training.language import build_tokenizer, prompt_for
 from ft_training.model import Nano, Seen, conditioning, keep_exact, normalised
-from ft_training.samples import Sample, training_samples, untouched, validation_forgeries
+from ft_training.samples import (
+    LOW_QUALITIES,
+    TREATMENTS,
+    Sample,
+    training_samples,
+    untouched,
+    validation_forgeries,
+)
 from ft_training.text import sentence
 from ft_training.views import SIDE, Target, see, seen_geometry, truth, window
 from ftsdk.decision import EMPTY_SHARE
@@ -248,12 +255,12 @@ def test_a_history_is_the_same_for_both_halves(seed: int, varied: bool) -> None:
     assert once.shape[2] == 3
 
 
-@pytest.mark.parametrize("save", ["_WEBP", "_AVIF"])
+@pytest.mark.parametrize("save", ["_WEBP", "_AVIF", "_FILMED"])
 def test_a_picture_is_saved_as_other_files_too(save: str, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = cv2.GaussianBlur(
         np.random.default_rng(0).integers(0, 256, (96, 80, 3), np.uint8), (0, 0), 3
     )
-    for name in ("_WEBP", "_AVIF"):
+    for name in ("_WEBP", "_AVIF", "_FILMED"):
         monkeypatch.setattr(history, name, float(name == save))
     jpegs = [jpeg(picture, quality) for quality in range(*history._QUALITY)]
     for seed in range(6):
@@ -261,6 +268,18 @@ def test_a_picture_is_saved_as_other_files_too(save: str, monkeypatch: pytest.Mo
         assert saved.shape == picture.shape
         assert 0 < np.abs(saved.astype(int) - picture).mean() < 12
         assert not any(np.array_equal(saved, one) for one in jpegs)
+
+
+@pytest.mark.parametrize("treatment", [*TREATMENTS, *LOW_QUALITIES])
+def test_a_treatment_keeps_the_face_and_comes_back_the_same(faces: FaceSet, treatment: str) -> None:
+    plain = [one.seen for one in untouched([faces.root], "as it is")]
+    once = [one.seen for one in untouched([faces.root], treatment)]
+    again = [one.seen for one in untouched([faces.root], treatment)]
+    assert [one.image.shape for one in once] == [one.image.shape for one in plain]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(once, again, strict=True))
+    changed = any(np.any(a.image != b.image) for a, b in zip(once, plain, strict=True))
+    assert changed == (treatment != "as it is")
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(once, plain, strict=True))
 
 
 @pytest.mark.parametrize("share", ["_DENOISED", "_ENHANCED", "_NEAREST"])
