@@ -26,7 +26,7 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.imaging.faces import FaceFramer
 from ftsdk.imaging.framing import Box
 
-#: Standard deviation of the noise of that treatment, in grey levels.
+#: Grey levels of noise that one treatment adds, and that another takes away.
 _NOISE = 4.0
 
 
