@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ft_forge.picture import Image
+from ftsdk.streaming.recording import even_sides
 
 #: Frames a second.
 RATE = 25
@@ -20,12 +21,6 @@ RATE = 25
 _WITHOUT_AVX512 = "asm=avx2"
 #: OpenCV's CV_CPU_AVX512_SKX, which has no name in Python.
 _AVX512 = 256
-
-
-def even(image: Image) -> Image:
-    """Return `image` [H, W, 3] uint8 with its last row and column again where a side is odd."""
-    height, width = image.shape[:2]
-    return cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
 
 
 def save(
@@ -65,7 +60,7 @@ def filmed(image: Image, factor: int, preset: str, move: tuple[float, float], be
     `before` frames precede it, in each of which it lay `move` (right, down) px further back.
     """
     height, width = image.shape[:2]
-    whole = even(image)
+    whole = even_sides(image)
 
     def moved(number: int) -> Image:
         x, y = ((number - before) * step for step in move)

@@ -8,12 +8,12 @@ from functools import cache, partial
 from itertools import cycle, islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
+from ft_eval.robustness import distort
 from ft_forge import FAMILIES, UNTOUCHED, FaceSet, Forge, Forgery
-from ft_forge.degrade import add_noise, avif, clahe, denoise, jpeg
+from ft_forge.degrade import add_noise, jpeg
 from ft_forge.faces import Entry
 from ft_forge.filming import filmed
 from ft_forge.framing import face_box
@@ -26,31 +26,23 @@ from ftsdk.analyzer import Analyzer
 from ftsdk.imaging.faces import FaceFramer
 from ftsdk.imaging.framing import Box
 
-#: Grey levels of noise that one treatment adds, and that another takes away.
+#: Standard deviation of the noise of that treatment, in grey levels.
 _NOISE = 4.0
-
-
-def _half(image: Image) -> Image:
-    return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-
-
+#: The distortions of `ft_eval` among the treatments.
+_DISTORTIONS = ("jpeg_70", "half_size_jpeg_80", "denoised", "contrast", "avif_50")
 #: What may have happened to an untouched picture [H, W, 3] uint8 of the calibration, by name. What
 #: is mirrored is mirrored as the model sees it.
 TREATMENTS: dict[str, Callable[[Image], Image]] = {
     "as it is": lambda image: image,
-    "jpeg 70": lambda image: jpeg(image, 70),
-    "half size, jpeg 80": lambda image: jpeg(_half(image), 80),
-    "noise": lambda image: add_noise(image, _NOISE, np.random.default_rng(0)),
     "mirrored": lambda image: image,
-    "denoised": lambda image: denoise(image, _NOISE),
-    "contrast": lambda image: clahe(image, 2.0),
-    "avif 50": lambda image: avif(image, 50),
+    "noise": lambda image: add_noise(image, _NOISE, np.random.default_rng(0)),
     "frame of a video": lambda image: filmed(image, 28, "medium", (0.7, 0.4), 4),
+    **{name: partial(distort, name=name, seed=0) for name in _DISTORTIONS},
 }
 #: How far the middle of a found frame may lie from that of the landmarks, in sides of theirs.
 _SAME_FACE = 0.25
 #: JPEG qualities below those that the calibration holds for, by name, the highest first.
-LOW_QUALITIES = {f"jpeg {quality}": quality for quality in (50, 40)}
+LOW_QUALITIES = {f"jpeg_{quality}": quality for quality in (50, 40)}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Recording(ABC):
         if self._waiting:
             pixels, since = self._waiting
             self._waiting = None
-            self._show(_even(pixels), since, until)
+            self._show(even_sides(pixels), since, until)
 
     @abstractmethod
     def _show(self, pixels: NDArray[np.uint8], since: float, until: float) -> None: ...
@@ -184,8 +184,8 @@ class _Vp9(Recording):
             )
 
 
-def _even(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return `pixels` with even sides, as halved colours need; an edge is repeated."""
+def even_sides(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return `pixels` [H, W, 3] with even sides, as halved colours need; an edge is repeated."""
     height, width = pixels.shape[:2]
     if not (height % 2 or width % 2):
         return pixels

@@ -89,7 +89,7 @@ def test_a_quality_that_alarms_is_too_low() -> None:
     def rows(quality: int, logits: list[float]) -> list[Judged]:
         sample = Sample(plain, UNTOUCHED, (), 0.0, "someone", "somewhere")
         seen = [Seen(*[torch.empty(0)] * 6, torch.tensor([[logit]])) for logit in logits]
-        return [Judged(sample, one, f"jpeg {quality}") for one in seen]
+        return [Judged(sample, one, f"jpeg_{quality}") for one in seen]
 
     calm, loud = [0.0] * 20, [0.0] * 17 + [5.0] * 3
     judged = rows(50, calm) + rows(40, loud)
@@ -310,7 +310,7 @@ def test_samples_keep_people_apart_and_come_back_the_same(faces: FaceSet) -> Non
         for one, other in zip(drawn, again, strict=True)
     )
     assert {one.identity for one in validation_forgeries(folders, 1, 2)} <= held_out
-    assert {one.identity for one in untouched(folders, "jpeg 70")} == held_out
+    assert {one.identity for one in untouched(folders, "jpeg_70")} == held_out
 
 
 @pytest.mark.parametrize(("score", "manner"), [(0.5, "faint"), (0.7, "some"), (0.9, "clear")])
