@@ -27,6 +27,19 @@ _CURES = {
 _MOST_BYTES = 256 << 20
 
 
+#: Stands on a command line for standard input or output.
+PIPE = Path("-")
+
+
+def named(word: str) -> Path:
+    """Return what a word of a command line names: `-` is :data:`PIPE`, `./-` a file of that name.
+
+    A Path forgets the `./`, and with it what was meant.
+    """
+    path = Path(word)
+    return path.absolute() if path == PIPE and word != str(PIPE) else path
+
+
 @contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
     """Yield a file, unbuffered; a link is followed, a pipe or a device is not waited for.

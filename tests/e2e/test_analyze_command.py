@@ -112,6 +112,18 @@ def test_a_picture_is_read_from_a_pipe(
     assert "stdin" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("options", ["", "--no-report --save ."])
+def test_a_file_named_as_a_pipe_is_one(face: Path, tmp_path: Path, options: str) -> None:
+    (tmp_path / "-").write_bytes(face.read_bytes())
+    program = "from ftsdk.cli.analyze import main; main()"
+    command = f'"{sys.executable}" -c "{program}" ./- {options} </dev/null'
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == str(tmp_path / "-")
+
+
 @pytest.mark.parametrize("pipe", ["</dev/null", "<&-"])
 def test_a_pipe_with_nothing_in_it_is_an_error(pipe: str) -> None:
     command = f'"{sys.executable}" -c "from ftsdk.cli.analyze import main; main()" - {pipe}'

@@ -215,6 +215,16 @@ def test_rows_go_to_standard_output_and_nothing_else(folder: Path, out: str) -> 
     assert json.loads(done.stderr.splitlines()[-1])["answered"] == 1
 
 
+def test_rows_go_to_a_file_that_is_named_as_standard_output(folder: Path) -> None:
+    shutil.copy(PORTRAIT, folder / "a.jpg")
+    arguments = [*COMMAND, folder, "--out", "./-", "--no-report"]
+    done = subprocess.run(
+        arguments, cwd=folder.parent, capture_output=True, timeout=120, check=True
+    )
+    assert not done.stdout.startswith(b"{")
+    assert json.loads((folder.parent / "-").read_text(encoding="utf-8"))["file"] == "a.jpg"
+
+
 def test_a_reader_that_leaves_ends_the_run_at_once(folder: Path) -> None:
     for number in range(MANY):
         (folder / f"{number:04}.jpg").symlink_to(PORTRAIT)

@@ -9,7 +9,16 @@ import pytest
 from raising import raised
 
 from ftsdk.errors import OutputError, OverwriteError
-from ftsdk.files import Inputs, read_regular, replacing, require_place, saving, write_atomically
+from ftsdk.files import (
+    PIPE,
+    Inputs,
+    named,
+    read_regular,
+    replacing,
+    require_place,
+    saving,
+    write_atomically,
+)
 
 
 def write(path: Path, content: bytes, inputs: Inputs | None = None) -> None:
@@ -129,3 +138,14 @@ def test_a_description_of_terabytes_is_not_read(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(OSError, match="MiB"):
         read_regular(tmp_path / "sparse")
+
+
+@pytest.mark.parametrize("word", ["-", "a.jpg", "./a.jpg", "../-", "-/a.jpg", "/tmp/-", "--", "a-"])
+def test_words_of_a_command_line_are_paths(word: str) -> None:
+    assert named(word) == Path(word)
+
+
+@pytest.mark.parametrize("word", ["./-", "././-", ".//-", "-/"])
+def test_a_file_named_as_the_pipe_is_no_pipe(word: str) -> None:
+    assert named(word) == Path.cwd() / "-"
+    assert named(word) != PIPE

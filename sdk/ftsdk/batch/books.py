@@ -10,9 +10,8 @@ from pathlib import Path
 from ftsdk.batch.lines import Book, LineFile, LineStream
 from ftsdk.batch.shards import Shards
 from ftsdk.errors import OptionError
-from ftsdk.files import cannot_save
+from ftsdk.files import PIPE, cannot_save
 
-STDOUT = Path("-")
 _STDOUT = 1
 _PARQUET = ".parquet"
 
@@ -44,7 +43,7 @@ def open_book(path: Path, folder: str, retry: Container[str] = ()) -> Book:
 
 def is_stdout(path: Path) -> bool:
     """Tell whether `path` is where standard output goes."""
-    if path == STDOUT:
+    if path == PIPE:
         return True
     try:
         return os.path.samestat(path.stat(), os.fstat(_STDOUT))

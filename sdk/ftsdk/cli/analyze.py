@@ -7,11 +7,11 @@ longer to load than a picture takes to answer.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from ftsdk.cli.answers import Asked, answer
 from ftsdk.cli.terminal import prepare, reader_left
+from ftsdk.files import named
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         return
     prepare()
     try:
-        raise SystemExit(answer(Asked([Path(word) for word in words])))
+        raise SystemExit(answer(Asked([named(word) for word in words])))
     except BrokenPipeError:
         reader_left()
     except KeyboardInterrupt:

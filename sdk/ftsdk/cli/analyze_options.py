@@ -9,6 +9,7 @@ import typer
 
 from ftsdk.cli.answers import Asked, answer
 from ftsdk.cli.console import BundleOption, VersionOption
+from ftsdk.files import named
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
 
 _EXAMPLE = "Examples: ft-analyze face.jpg --save answers/ | ft-analyze video.mp4 --save out.mp4"
@@ -21,7 +22,9 @@ def analyze(
     pictures: Annotated[
         list[Path],
         typer.Argument(
-            help="Pictures of any common format, or one video; - reads a picture from a pipe."
+            parser=named,
+            metavar="PICTURES...",
+            help="Pictures of any common format, or one video; - reads a picture from a pipe.",
         ),
     ],
     bundle: BundleOption = None,

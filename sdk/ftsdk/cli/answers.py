@@ -19,7 +19,7 @@ from ftsdk.cli.terminal import (
     show_error,
 )
 from ftsdk.errors import FtsdkError, OptionError
-from ftsdk.files import Inputs
+from ftsdk.files import PIPE, Inputs
 from ftsdk.question import known_regions
 from ftsdk.result import Result
 from ftsdk.streaming.sources import VIDEO_SUFFIXES
@@ -96,7 +96,7 @@ def _answer_pictures(analyzer: Analyzer, asked: Asked, inputs: Inputs) -> int:
     used: set[str] = set()
     failed = False
     for picture in asked.pictures:
-        piped = _Piped.read_all() if str(picture) == "-" else None
+        piped = _Piped.read_all() if picture == PIPE else None
         try:
             result = _answer_one(analyzer, picture, piped or picture, asked)
             if asked.report:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from ftsdk.batch.rows import Counts
 from ftsdk.cli.console import BundleOption, VersionOption, err, run_app, shown
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, show_error
+from ftsdk.files import Inputs, named
 from ftsdk.text import json_text
 from ftsdk.trust import BundleName
 
@@ -37,6 +38,8 @@ _Out = Annotated[
     Path,
     typer.Option(
         "--out",
+        parser=named,
+        metavar="PATH",
         help="Answers, a JSON object a line, or NAME.parquet for a folder of Parquet; what is "
         "there is kept. - prints them.",
     ),
@@ -74,7 +77,6 @@ def batch(
     """
     from ftsdk.batch.books import is_stdout, open_book
     from ftsdk.batch.sources import listing_of
-    from ftsdk.files import Inputs
 
     with exit_on_error():
         Inputs([Path(pictures)]).refuse(out_path)
