@@ -23,7 +23,6 @@ def analyze(
         list[Path],
         typer.Argument(
             parser=named,
-            metavar="PICTURES...",
             help="Pictures of any common format, or one video; - reads a picture from a pipe.",
         ),
     ],

@@ -39,7 +39,6 @@ _Out = Annotated[
     typer.Option(
         "--out",
         parser=named,
-        metavar="PATH",
         help="Answers, a JSON object a line, or NAME.parquet for a folder of Parquet; what is "
         "there is kept. - prints them.",
     ),
