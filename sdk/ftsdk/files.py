@@ -25,8 +25,6 @@ _CURES = {
 }
 #: More than any description, index or tokenizer has.
 _MOST_BYTES = 256 << 20
-
-
 #: Stands on a command line for standard input or output.
 PIPE = Path("-")
 
