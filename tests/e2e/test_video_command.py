@@ -71,9 +71,11 @@ def test_a_video_that_is_cut_short_is_told_so(tmp_path: Path) -> None:
     cut.write_bytes(content[: len(content) // 2])
     assert "frames could be read" not in run(whole, "--no-report").stderr
     done = run(cut, "--no-report", "--json")
-    read = len(done.stdout.splitlines())
-    assert 0 < read < 15
-    assert f"note: {read} frames could be read of 20" in done.stderr
+    *answers, whole = done.stdout.splitlines()
+    assert 0 < len(answers) < 15
+    missing = f"{len(answers)} frames could be read of 20"
+    assert f"note: {missing}" in done.stderr
+    assert missing in json.loads(whole)["warnings"][-1]
 
 
 def test_without_a_score_the_frames_with_a_mask_are_counted(video: Path, mini_bundle: Path) -> None:
@@ -105,12 +107,29 @@ def test_a_video_comes_back_with_the_overlay_on_it(video: Path, tmp_path: Path) 
         assert change[mask > 0].mean() > 10 * change[mask == 0].mean()
 
 
-def test_a_video_as_json_is_one_object_a_frame_and_report(video: Path) -> None:
+def test_a_video_as_json_is_one_object_a_frame_and_report_and_one_of_the_whole(
+    video: Path,
+) -> None:
     done = CliRunner().invoke(analyze.app, [str(video), "--json"])
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    masked = [line["frame"]["index"] for line in lines if line["report"] is None]
-    assert masked == [0, 1, 2, 3]
+    *lines, whole = (json.loads(line) for line in done.stdout.splitlines())
+    masked = [line for line in lines if line["report"] is None]
+    assert [line["frame"]["index"] for line in masked] == [0, 1, 2, 3]
     assert any(line["report"] for line in lines)
+    assert whole.pop("warnings") == masked[-1]["warnings"]
+    assert whole == {
+        "video": {"name": str(video), "frames": 4},
+        "schema_version": 2,
+        "finding": "Manipulation suspected in 4 of 4 frames that the model was made for.",
+        "suspected": True,
+        "masked": 4,
+        "judged": 4,
+        "marked": 4,
+        "failed": 0,
+        "cannot_tell": {},
+        "stretches": [
+            {"first": 0, "last": 0.375, "frames": 4, "score": max(line["score"] for line in masked)}
+        ],
+    }
 
 
 @pytest.mark.parametrize("wrong", [["--save", "out.avi"], ["another.mp4"]])
@@ -182,7 +201,7 @@ def test_pixels_that_are_not_square_are_shown_square_and_told(tmp_path: Path) ->
     assert "1.33 times as wide as high" in done.stdout
     capture = cv2.VideoCapture(str(saved))
     assert capture.read()[1].shape == (512, 512, 3)
-    (line,) = run(squeezed, "--no-report", "--json").stdout.splitlines()
+    line, _ = run(squeezed, "--no-report", "--json").stdout.splitlines()
     answer = json.loads(line)
     assert (answer["picture"]["width"], answer["picture"]["height"]) == (512, 512)
     assert "1.33" in answer["warnings"][0]

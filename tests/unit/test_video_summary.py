@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -63,6 +64,18 @@ def test_a_video_is_suspected_where_most_of_its_frames_are(
     assert made.finding == finding
     assert made.suspected is (None if finding is None else finding.startswith("Manipulation"))
     assert [*made.lines()][1 + len(made.stretches) :] == ([finding] if finding else [])
+
+
+def test_a_summary_as_json_says_what_its_attributes_say(answered: Result) -> None:
+    document = json.loads(json.dumps(summary(answered, "SSNFUS").to_dict()))
+    assert document["finding"] == f"Manipulation suspected in 3 of 5 frames {MADE_FOR}."
+    counts = {name: document[name] for name in ("masked", "judged", "marked", "failed")}
+    assert counts == {"masked": 6, "judged": 5, "marked": 3, "failed": 0}
+    assert document["cannot_tell"] == {"no face": 1, "unsure": 1}
+    assert [one["frames"] for one in document["stretches"]] == [2, 1]
+    assert [one["first"] for one in document["stretches"]] == [0, 0.2]
+    nothing = summary(answered, "WW").to_dict()
+    assert nothing["finding"] is nothing["suspected"] is None
 
 
 @given(videos=st.lists(st.text("SNU", min_size=1, max_size=12), min_size=1, max_size=12))

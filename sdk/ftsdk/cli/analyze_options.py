@@ -48,7 +48,12 @@ def analyze(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a picture, nothing else.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object a picture, nothing else; "
+            "of a video one a frame, then one of the whole.",
+        ),
     ] = False,
     _version: VersionOption = False,
 ) -> None:

@@ -51,9 +51,7 @@ def analyze_video(
             deque(told, maxlen=0)
     if not summary.masked:
         raise _empty(path, summary)
-    if missing := summary.missing(facts.frames):
-        err.print(f"note: {missing}", soft_wrap=True)
-    _conclude(summary, saved, as_json)
+    _conclude(summary, path, facts, saved, as_json)
 
 
 def _told(
@@ -107,16 +105,34 @@ def _save(
     raise SystemExit(stop.code)
 
 
-def _conclude(summary: VideoSummary, saved: str | None, as_json: bool) -> None:
-    if not as_json:
-        for line in summary.lines():
-            out.print(shown(line), soft_wrap=True)
-        for line in (*(f"note: {note}" for note in summary.notes), *([saved] if saved else ())):
-            out.print(f"[dim]{shown(line)}[/]", soft_wrap=True)
+def _conclude(
+    summary: VideoSummary, path: Path, facts: VideoFacts, saved: str | None, as_json: bool
+) -> None:
+    """Print what is to be said of the whole.
+
+    Raises:
+        SystemExit: a frame could not be analysed.
+    """
+    missing = summary.missing(facts.frames)
+    if missing:
+        err.print(f"note: {missing}", soft_wrap=True)
+    if as_json:
+        document = summary.to_dict()
+        document["warnings"] += [missing] if missing else []
+        print_json({"video": {"name": str(path), "frames": facts.frames}, **document})
+    else:
+        _print_summary(summary, saved)
     if summary.failed:
         of = summary.failed + summary.masked
         err.print(f"[bold red]error[/] {summary.failed} of {of} frames could not be analysed")
         raise SystemExit(WORK_FAILED)
+
+
+def _print_summary(summary: VideoSummary, saved: str | None) -> None:
+    for line in summary.lines():
+        out.print(shown(line), soft_wrap=True)
+    for line in (*(f"note: {note}" for note in summary.notes), *([saved] if saved else ())):
+        out.print(f"[dim]{shown(line)}[/]", soft_wrap=True)
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ftsdk.decision import cut_mask
 from ftsdk.errors import FtsdkError
-from ftsdk.result import Result
+from ftsdk.result import SCHEMA_VERSION, Result
 from ftsdk.streaming.answers import FrameAnswer, FrameFailed, FrameReported
 from ftsdk.validity import Reason
 
@@ -156,6 +157,24 @@ class VideoSummary:
             yield f"  and {len(self.stretches) - _SHOWN} more times"
         if self.finding:
             yield self.finding
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is to be said as JSON values, under the attributes' names.
+
+        Every stretch is there. docs/result.md has the fields.
+        """
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "finding": self.finding,
+            "suspected": self.suspected,
+            "masked": self.masked,
+            "judged": self.judged,
+            "marked": self.marked,
+            "failed": self.failed,
+            "cannot_tell": dict(self.cannot_tell),
+            "stretches": [asdict(stretch) for stretch in self.stretches],
+            "warnings": list(self.notes),
+        }
 
 
 def _marked(result: Result) -> bool:
