@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ftsdk.cli.console import BundleOption, VersionOption, err, out, run_app, shown
+from ftsdk.cli.console import BundleOption, VersionOption, bars, err, out, run_app, shown
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, print_json
 from ftsdk.errors import OptionError
 from ftsdk.trust import BundleName
@@ -140,7 +140,7 @@ def _evaluate(
 
 def _progress() -> Progress:
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(TextColumn("{task.description}"), *columns, console=err, transient=True)
+    return bars(TextColumn("{task.description}"), *columns)
 
 
 def _show(done: Evaluation) -> None:

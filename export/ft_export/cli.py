@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from ft_export import options
 from ft_export.showing import Show
@@ -22,7 +22,7 @@ from ft_export.summary import show_bundle
 from ft_export.tensorrt.command import show_engines
 from ft_export.triton.command import show_model
 from ftsdk.bundle import MANIFEST_NAME, Bundle, open_bundle
-from ftsdk.cli.console import VersionOption, err
+from ftsdk.cli.console import VersionOption, bars
 from ftsdk.cli.terminal import exit_on_error
 from ftsdk.errors import OptionError
 from ftsdk.manifest import Precision, Rounding
@@ -230,7 +230,7 @@ def _bundle_name(path: Path) -> str:
 def _progress(steps: int) -> Iterator[Show]:
     """Show a bar of `steps`, and yield what moves it on by a stage's step."""
     columns = TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=err, transient=True) as progress:
+    with bars(*columns) as progress:
         task = progress.add_task("", total=steps)
 
         def show(stage: str, step: str) -> None:

@@ -75,6 +75,12 @@ def test_a_batch_goes_on_where_it_was_killed(folder: Path, answers: Path) -> Non
     assert rows(answers)["sub/c.jpg"]["finding"] == rows(answers)["a.jpg"]["finding"]
 
 
+def test_where_no_terminal_is_nothing_is_drawn(folder: Path, answers: Path) -> None:
+    (folder / "a.jpg").symlink_to(PORTRAIT)
+    done = run(folder, "--out", answers)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
 def test_every_file_is_answered_failed_or_left_out_and_the_summary_tells(
     folder: Path, answers: Path
 ) -> None:

@@ -162,7 +162,22 @@ def test_a_video_without_a_usable_frame_is_an_error_and_leaves_no_file(tmp_path:
         assert done.exit_code == 1
         assert "no frame of" in done.stderr
         assert "saved" not in done.stdout
+        failed = run(small, *save, "--json")
+        assert (failed.exit_code, failed.stderr) == (1, "")
+        last = json.loads(failed.stdout.splitlines()[-1])
+        assert last["video"] == {"name": str(small)}
+        assert last["error"]["class"] == "SourceEmptyError"
     assert [path.name for path in tmp_path.iterdir()] == ["small.mp4"]
+
+
+def test_a_file_that_is_no_video_is_an_error_in_json_too(tmp_path: Path) -> None:
+    none = tmp_path / "none.mp4"
+    none.write_bytes(b"no video")
+    done = run(none, "--json")
+    assert (done.exit_code, done.stderr) == (1, "")
+    document = json.loads(done.stdout)
+    assert document["video"] == {"name": str(none)}
+    assert document["error"]["class"] == "SourceNotFoundError"
 
 
 def test_a_video_that_finds_no_room_is_an_error_and_leaves_no_file(

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from ftsdk.bundle import Bundle
-from ftsdk.cli.console import err, out
+from ftsdk.cli.console import bars, out
 
 if TYPE_CHECKING:
     from ft_export.tensorrt.engines import Built
@@ -79,8 +79,6 @@ def show_engines(bundle: Bundle, targets: Sequence[str], as_json: bool) -> None:
 @contextmanager
 def _bars(sizes: dict[str, int], targets: int) -> Iterator[BuildBars]:
     columns = TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn()
-    with Progress(
-        *columns, TimeRemainingColumn(), console=err, transient=True,
-        speed_estimate_period=_ESTIMATE_SECONDS,
-    ) as progress:  # fmt: skip
+    left = TimeRemainingColumn()
+    with bars(*columns, left, speed_estimate_period=_ESTIMATE_SECONDS) as progress:
         yield BuildBars(progress, sizes, targets)

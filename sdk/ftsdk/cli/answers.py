@@ -87,7 +87,7 @@ def answer(asked: Asked) -> int:
             return _answer_pictures(analyzer, asked, inputs)
         from ftsdk.cli.video import analyze_video
 
-        with exit_on_error():
+        with exit_on_error({"video": {"name": str(video)}} if asked.as_json else None):
             analyze_video(analyzer, video, asked.save, asked.words, asked.as_json)
     return 0
 

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from ftsdk.batch.rows import Counts
-from ftsdk.cli.console import BundleOption, VersionOption, err, run_app, shown
+from ftsdk.cli.console import BundleOption, VersionOption, bars, err, run_app, shown
 from ftsdk.cli.terminal import WORK_FAILED, exit_on_error, show_error
 from ftsdk.files import Inputs, named
 from ftsdk.text import json_text
@@ -147,7 +147,7 @@ def _show_row(row: Row, book: Book) -> None:
 
 def _progress() -> Progress:
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=err, transient=True)
+    return bars(*columns)
 
 
 def _show(book: Book, seconds: float, as_json: bool, *, to_stderr: bool) -> None:

@@ -19,6 +19,8 @@ from ftsdk.trust import BundleName
 from ftsdk.version import __version__
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
     from ftsdk.streaming.answers import FrameAnswer
 
 out = Console(highlight=False)
@@ -64,6 +66,14 @@ def run_app(app: typer.Typer) -> None:
     """Run a command by its options; see `prepare`."""
     prepare()
     app()
+
+
+def bars(*columns: ProgressColumn, **options: Any) -> Progress:
+    """Return bars that are gone in the end; in a file or a pipe they write nothing at all."""
+    from rich.progress import Progress
+
+    hidden = not err.is_terminal
+    return Progress(*columns, console=err, transient=True, disable=hidden, **options)
 
 
 def shown(text: object) -> str:

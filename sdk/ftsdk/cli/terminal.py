@@ -77,13 +77,20 @@ def error_document(error: FtsdkError) -> dict[str, Any]:
 
 
 @contextmanager
-def exit_on_error() -> Iterator[None]:
-    """Turn an ftsdk error into its message and an exit code: 2 for wrong use, else 1."""
+def exit_on_error(document: dict[str, Any] | None = None) -> Iterator[None]:
+    """Turn an ftsdk error into its message and an exit code: 2 for wrong use, else 1.
+
+    With a `document` that says what was asked about, what is no wrong use is printed as JSON.
+    """
     try:
         yield
     except FtsdkError as error:
-        show_error(error)
-        raise SystemExit(WRONG_USE if isinstance(error, _WRONG_USE) else WORK_FAILED) from error
+        wrong_use = isinstance(error, _WRONG_USE)
+        if document is None or wrong_use:
+            show_error(error)
+        else:
+            print_json(document | error_document(error))
+        raise SystemExit(WRONG_USE if wrong_use else WORK_FAILED) from error
 
 
 def reader_left() -> NoReturn:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from ftsdk.analyzer import Analyzer
-from ftsdk.cli.console import Stop, answer_document, err, out, shown
+from ftsdk.cli.console import Stop, answer_document, bars, err, out, shown
 from ftsdk.cli.terminal import WORK_FAILED, print_json, show_error
 from ftsdk.errors import SourceEmptyError
 from ftsdk.files import Inputs, require_place, saving
@@ -137,7 +137,7 @@ def _print_summary(summary: VideoSummary, saved: str | None) -> None:
 
 @contextmanager
 def _progress(length: int) -> Iterator[Progress]:
-    with Progress(console=err, transient=True) as progress:
+    with bars() as progress:
         progress.add_task("frames", total=length or None)
         yield progress
 
