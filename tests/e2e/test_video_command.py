@@ -79,8 +79,12 @@ def test_a_video_that_is_cut_short_is_told_so(tmp_path: Path) -> None:
 
 
 def test_without_a_score_the_frames_with_a_mask_are_counted(video: Path, mini_bundle: Path) -> None:
-    printed = run(video, "--no-report", "--bundle", mini_bundle, "--device", "cpu").stdout
+    asked = video, "--no-report", "--bundle", mini_bundle, "--device", "cpu"
+    printed = run(*asked).stdout
     assert printed.startswith("4 frames: a mask in 4\n  from 0.00 s to 0.38 s (4 frames)\n")
+    whole = json.loads(run(*asked, "--json").stdout.splitlines()[-1])
+    assert (whole["finding"], whole["suspected"], whole["marked"]) == (None, None, 4)
+    assert whole["stretches"] == [{"first": 0, "last": 0.375, "frames": 4, "score": None}]
 
 
 def frames(path: Path) -> list[np.ndarray]:

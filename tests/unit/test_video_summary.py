@@ -74,8 +74,10 @@ def test_a_summary_as_json_says_what_its_attributes_say(answered: Result) -> Non
     assert document["cannot_tell"] == {"no face": 1, "unsure": 1}
     assert [one["frames"] for one in document["stretches"]] == [2, 1]
     assert [one["first"] for one in document["stretches"]] == [0, 0.2]
+    assert document["stretches"][0]["score"] == answered.score
     nothing = summary(answered, "WW").to_dict()
     assert nothing["finding"] is nothing["suspected"] is None
+    assert nothing["stretches"] == []
 
 
 @given(videos=st.lists(st.text("SNU", min_size=1, max_size=12), min_size=1, max_size=12))

@@ -31,21 +31,22 @@ class Stretch:
     Attributes:
         first, last: their places in the video, in s.
         frames: how many.
-        score: the highest of them; 0 where the model has none.
+        score: the highest of them; None where the model has none.
     """
 
     first: float
     last: float
     frames: int = 0
-    score: float = 0.0
+    score: float | None = None
 
     def add(self, seconds: float, score: float | None) -> None:
         """Go on to a frame at `seconds`."""
         self.last, self.frames = seconds, self.frames + 1
-        self.score = max(self.score, score or 0.0)
+        if score is not None:
+            self.score = max(self.score or 0.0, score)
 
     def __str__(self) -> str:
-        score = f", score up to {self.score:.2f}" if self.score else ""
+        score = "" if self.score is None else f", score up to {self.score:.2f}"
         return f"from {self.first:.2f} s to {self.last:.2f} s ({_frames(self.frames)}{score})"
 
 
