@@ -38,8 +38,9 @@ def summary(answered: Result, kinds: str) -> VideoSummary:
         if kind in untold:
             why = CannotTell(untold[kind], "...")
             result = dataclasses.replace(
-                answered, score=None, score_threshold=None, cannot_tell=why, probabilities=empty
-            )
+                answered, score=None, score_threshold=None, cannot_tell=why, probabilities=empty,
+                limits=(),
+            )  # fmt: skip
         frame = Frame(number, f"{number}", number / 25)
         summary.add(FrameMasked(frame, result, 1.0, 0))
         summary.add(FrameReported(frame, result, 1.0, 0))
@@ -78,6 +79,15 @@ def test_a_summary_as_json_says_what_its_attributes_say(answered: Result) -> Non
     nothing = summary(answered, "WW").to_dict()
     assert nothing["finding"] is nothing["suspected"] is None
     assert nothing["stretches"] == []
+
+
+def test_what_limits_the_answers_is_told_although_the_last_frame_has_none(
+    answered: Result,
+) -> None:
+    limits = answered.limits
+    assert limits
+    assert summary(answered, "SNF").notes[-len(limits) :] == limits
+    assert set(summary(answered, "F").notes).isdisjoint(limits)
 
 
 @given(videos=st.lists(st.text("SNU", min_size=1, max_size=12), min_size=1, max_size=12))

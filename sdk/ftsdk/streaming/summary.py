@@ -61,7 +61,8 @@ class VideoSummary:
         cannot_tell: of how many of them it cannot tell, by the reason.
         failed: how many could not be analysed.
         failure: why the last of those could not.
-        notes: what was changed in the pictures on the way, and what limits every answer.
+        notes: what was changed in the last picture that got an answer, if any did, on the way, and
+            what limits every answer.
         stretches: the suspected ones, by their score; of a model that has none, those with a mask.
 
     Examples:
@@ -91,10 +92,11 @@ class VideoSummary:
         if isinstance(answer, FrameFailed):
             self.failed, self.failure, self._goes_on = self.failed + 1, answer.error, False
             return
-        result = answer.result
-        self.masked, self.notes = self.masked + 1, (*result.picture.notes, *result.limits)
+        result, self.masked = answer.result, self.masked + 1
         if result.cannot_tell is not None:
             self.cannot_tell[result.cannot_tell.reason.value] += 1
+        if result.cannot_tell is None or self.cannot_tell.total() == self.masked:
+            self.notes = (*result.picture.notes, *result.limits)
         self._scored |= result.suspected is not None
         if not _marked(result):
             self._goes_on = False
