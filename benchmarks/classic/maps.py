@@ -23,10 +23,20 @@ import numpy as np
 #: By the name of the table: module and function of pyIFD.
 DETECTORS: dict[str, tuple[str, str]] = {
     "error level analysis": ("ELA", "ELA"),
-    "noise variance": ("NOI1", "GetNoiseMap"),
-    "median filter residue": ("NOI4", "MedFiltForensics"),
-    "block grid": ("BLK", "GetBlockGrid"),
     "JPEG ghosts": ("GHOST", "GHOST"),
+    "aligned double JPEG, Lin": ("ADQ1", "detectDQ"),
+    "aligned double JPEG, Bianchi": ("ADQ2", "getJmap"),
+    "aligned double JPEG, Amerini": ("ADQ3", "BenfordDQ"),
+    "any double JPEG": ("NADQ", "NADQ"),
+    "block grid": ("BLK", "GetBlockGrid"),
+    "block artefacts": ("DCT", "DCT"),
+    "block grid by content": ("CAGI", "CAGI"),
+    "colour filter array, Ferrara": ("CFA1", "CFA1"),
+    "colour filter array, Dirik": ("CFA2", "CFA2"),
+    "noise variance, Mahdian": ("NOI1", "GetNoiseMap"),
+    "noise variance, Lyu": ("NOI2", "GetNoiseMaps"),
+    "noise variance, Zeng": ("NOI5", "PCANoise"),
+    "median filter residue": ("NOI4", "MedFiltForensics"),
 }
 _MOST_PX = 256
 
@@ -71,6 +81,7 @@ def main(records: Path, out: Path) -> None:
                 target = out / name / f"{entry['image_id']}.npy"
                 if not target.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
+                    np.random.seed(0)  # noqa: NPY002 - Lyu's filters are drawn from this one
                     np.save(target, as_map(detect(str(folder / entry["img_path"]))))
 
 
