@@ -19,6 +19,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from ftsdk.analyzer import Analyzer
 from ftsdk.events import Finished
 from ftsdk.result import Result, run_lengths
+from ftsdk.streaming.summary import VideoSummary
 
 CLAIMS = re.compile(r"authentic(?!at)|genuine|real photo|untampered|not manipulated", re.IGNORECASE)
 WRITTEN = {".py", ".html", ".js", ".css", ".md"}
@@ -40,21 +41,27 @@ def test_run_lengths_are_the_mask(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(np.repeat(values, lengths).reshape(mask.shape), mask)
 
 
-def documented(pattern: str) -> set[str]:
+def documented(pattern: str, section: str) -> set[str]:
     text = (REPOSITORY / "docs/result.md").read_text(encoding="utf-8")
-    return set(re.findall(pattern, text, re.MULTILINE))
+    _, _, after = text.partition(f"# {section}\n")
+    return set(re.findall(pattern, after.partition("\n## ")[0], re.MULTILINE))
 
 
 def test_the_json_has_exactly_the_documented_fields(result: Result) -> None:
     answer = json.loads(result.to_json())
-    assert set(answer) == documented(r"^\| `(\w+)(?:\.\w+)?` \|")
-    assert set(answer["mask"]) == documented(r"^\| `mask\.(\w+)` \|")
+    assert set(answer) == documented(r"^\| `(\w+)(?:\.\w+)?` \|", "The result as JSON")
+    assert set(answer["mask"]) == documented(r"^\| `mask\.(\w+)` \|", "The result as JSON")
     assert set(answer["provenance"]) == {
         "ftsdk", "bundle", "bundle_sha256", "precision",
         "runtime", "device", "picture_sha256", "created",
     }  # fmt: skip
     assert answer["schema_version"] == 2
     assert json.loads(result.to_json(indent=None)) == answer
+
+
+def test_the_json_of_a_video_has_exactly_the_documented_fields() -> None:
+    fields = documented(r"^\| `(\w+)` \|", "Of a video")
+    assert fields == {"video", *VideoSummary().to_dict()}
 
 
 def test_the_json_says_what_the_object_says(result: Result, face: Path) -> None:
