@@ -7,9 +7,10 @@ RECORDS --kind face --faces CROPS` writes. Each of its photographs with one face
 in colours, is forged in two of seven ways, at its own size. Three of four pictures are then made
 smaller, to half their size at the least, and all are saved as JPEG of quality 60 to 95; the
 untouched photographs too. OUT becomes a data set with the folders `forged/WAY`, `untouched/` and
-`masks/WAY`:
+`masks/WAY`, of which `own_size.json` names the pictures that were not made smaller:
 
     ft-eval --data OUT --no-report
+    ft-eval --data OUT/own_size.json --no-report
 
 Nothing of `ft_forge` makes a pixel of it; its names of landmarks alone are used.
 """
@@ -86,6 +87,11 @@ class History:
         self._quality = int(rng.integers(60, 96))
         self._subsampling = int(rng.choice([0, 2]))
 
+    @property
+    def own_size(self) -> bool:
+        """Whether the picture is as large as it was."""
+        return self._factor == 1.0
+
     def smaller(self, picture: Pillow.Image, by: Pillow.Resampling | None = None) -> Pillow.Image:
         """Return `picture` at the size it will have."""
         size = [max(64, round(self._factor * side)) for side in picture.size]
@@ -112,13 +118,13 @@ def _forged(
     return as_bytes(image), area, edit.__name__
 
 
-def _record(path: Path, mask: Path | None, way: str) -> dict[str, object]:
+def _record(path: Path, mask: Path | None, way: str, history: History) -> dict[str, object]:
     """Return the line of a data set for a picture below it."""
     name = f"{way}-{path.stem}"
     where = mask.as_posix() if mask else None
     return {
         "image_id": name, "instance_id": name, "img_path": path.as_posix(), "mask_path": where,
-        "attribute": way,
+        "attribute": way, "own_size": history.own_size,
     }  # fmt: skip
 
 
@@ -132,7 +138,7 @@ def main(photos: Path, records: Path, out: Path, seed: int) -> None:
             if number % _EACH == 0:
                 untouched = Path("untouched", f"{name}.jpg")
                 history.save(as_bytes(photographs.load(row).image), out / untouched)
-                made_of.append(_record(untouched, None, "untouched"))
+                made_of.append(_record(untouched, None, "untouched", history))
             made = _forged(photographs, row, number, rng)
             if made is None:
                 continue
@@ -142,9 +148,11 @@ def main(photos: Path, records: Path, out: Path, seed: int) -> None:
             mask = history.smaller(Pillow.fromarray(area), Pillow.Resampling.NEAREST)
             (out / where).parent.mkdir(parents=True, exist_ok=True)
             mask.save(out / where)
-            made_of.append(_record(path, where, way))
-    lines = json.dumps(made_of, indent=1)
-    (out / "annotations.json").write_text(lines + "\n", encoding="utf-8")
+            made_of.append(_record(path, where, way, history))
+    own_size = [record for record in made_of if record["own_size"]]
+    for name, lines in (("annotations", made_of), ("own_size", own_size)):
+        text = json.dumps(lines, indent=1) + "\n"
+        (out / f"{name}.json").write_text(text, encoding="utf-8")
     counts = Counter(str(one["attribute"]) for one in made_of)
     print(f"{len(photographs.rows)} photographs, pictures: {dict(counts)}")
 

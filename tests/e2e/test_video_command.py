@@ -71,11 +71,11 @@ def test_a_video_that_is_cut_short_is_told_so(tmp_path: Path) -> None:
     cut.write_bytes(content[: len(content) // 2])
     assert "frames could be read" not in run(whole, "--no-report").stderr
     done = run(cut, "--no-report", "--json")
-    *answers, whole = done.stdout.splitlines()
+    *answers, last = done.stdout.splitlines()
     assert 0 < len(answers) < 15
     missing = f"{len(answers)} frames could be read of 20"
     assert f"note: {missing}" in done.stderr
-    assert missing in json.loads(whole)["warnings"][-1]
+    assert missing in json.loads(last)["warnings"][-1]
 
 
 def test_without_a_score_the_frames_with_a_mask_are_counted(video: Path, mini_bundle: Path) -> None:

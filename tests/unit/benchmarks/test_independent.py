@@ -75,13 +75,18 @@ def test_photographs_become_a_data_set_that_ft_eval_reads(tmp_path: Path) -> Non
     records = tmp_path / "records.json"
     names = [str(entry["file"]) for entry in index if entry["file"] != "3.png"]
     records.write_text(json.dumps([{"image_id": name} for name in names]))
-    main(photos, records, out, 1)
+    main(photos, records, out, 4)
     made = MmttData(out)
     forged = [one for one in made.records if one.attribute != "untouched"]
     untouched = [one for one in made.records if one.attribute == "untouched"]
     assert len(untouched) == 3  # neither the group nor what is not named
     assert 3 <= len(forged) <= 6
     assert len(list(out.rglob("*.jpg"))) == len(made.records)
+    as_large = {record.image_id for record in MmttData(out / "own_size.json").records}
+    assert 0 < len(as_large) < len(made.records)
+    assert as_large == {
+        record.image_id for record in made.records if made.picture(record).pixels.shape[0] == SIDE
+    }
     for record in forged:
         mask = made.mask(record)
         assert mask is not None
